@@ -1,0 +1,38 @@
+# Two commands are enough: `make serve` and `make test`. Both make .venv and install what they need.
+PYTHON ?= python3
+ACCELERATOR ?= $(if $(wildcard /proc/driver/nvidia/version),gpu,cpu)
+PORT ?= 8000
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: serve test check format clean
+
+serve: .venv/serve-$(ACCELERATOR)  ## start the service on http://localhost:8000 with the bundles in models/
+	$(BIN)/roberta-serve --models models --port $(PORT)
+
+test: .venv/test-$(ACCELERATOR)  ## every test, the lint and the types
+	$(MAKE) check
+
+check:  ## what CI runs, in an environment that is already there
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: .venv/test-$(ACCELERATOR)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/serve-$(ACCELERATOR): .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[$(ACCELERATOR)]'
+	touch $@
+
+.venv/test-$(ACCELERATOR): .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[$(ACCELERATOR),train,dev]'
+	touch $@ .venv/serve-$(ACCELERATOR)
+
+clean:
+	rm -rf .venv build dist *.egg-info

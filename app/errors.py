@@ -1,0 +1,106 @@
+"""Every error that the service answers with. Each knows its code, its HTTP status and its sentence."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ServeError(Exception):
+    """Base of the tree. The message is one sentence for the caller: what is wrong, and what to do."""
+
+    code: ClassVar[str]
+    status: ClassVar[int]
+    retry_after_s: float | None = None
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class MalformedBodyError(ServeError):
+    """The body is not JSON in UTF-8."""
+
+    code, status = "malformed_body", 400
+
+
+class UnauthorizedError(ServeError):
+    """No API key, or one that is not configured."""
+
+    code, status = "unauthorized", 401
+
+
+class ModelNotFoundError(ServeError):
+    """No loaded model has that name, version or task."""
+
+    code, status = "model_not_found", 404
+
+
+class RouteNotFoundError(ServeError):
+    """There is nothing at that path."""
+
+    code, status = "not_found", 404
+
+
+class MethodNotAllowedError(ServeError):
+    """The path exists, but not for that method."""
+
+    code, status = "method_not_allowed", 405
+
+
+class RequestTooLargeError(ServeError):
+    """The body, the number of inputs or the number of tokens is over a limit."""
+
+    code, status = "request_too_large", 413
+
+
+class UnsupportedMediaTypeError(ServeError):
+    """The body is announced as something other than JSON."""
+
+    code, status = "unsupported_media_type", 415
+
+
+class InvalidRequestError(ServeError):
+    """A field or header is missing, unknown or out of range; the message names it."""
+
+    code, status = "invalid_request", 422
+
+
+class QueueFullError(ServeError):
+    """The queue has no room for the request's tokens."""
+
+    code, status = "queue_full", 429
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class InferenceFailedError(ServeError):
+    """The forward pass failed for this request. The cause is in the log, not in the answer."""
+
+    code, status = "inference_failed", 500
+
+
+class InternalError(ServeError):
+    """A defect of the service. The cause is in the log, not in the answer."""
+
+    code, status = "internal_error", 500
+
+
+class NotReadyError(ServeError):
+    """Models are loading, none loaded, or the service is shutting down."""
+
+    code, status = "not_ready", 503
+    retry_after_s = 1.0
+
+
+class DeadlineExceededError(ServeError):
+    """The answer would come, or came, after the request's deadline."""
+
+    code, status = "deadline_exceeded", 504
+
+
+class ClientGoneError(ServeError):
+    """The client closed the connection; nobody reads this. 499 is nginx's code for it."""
+
+    code, status = "client_gone", 499

@@ -1,0 +1,179 @@
+"""Batches as arrays: the packed layout of our own graphs, and the padded layout of everybody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Feed = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """One encoded piece of a text, special tokens included: what a batch is made of.
+
+    `head_rows` are the token positions within the window whose outputs are wanted, in order.
+    """
+
+    input_ids: Ints  # (tokens,)
+    head_rows: Ints  # (rows,)
+    token_type_ids: Ints | None = None  # (tokens,) only for a second segment; None: all zero
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+class Layout(Protocol):
+    """Turns windows into a session's inputs, and its output back into one array per window."""
+
+    def feed(self, windows: Sequence[Window]) -> Feed: ...
+
+    def split(self, output: Floats, windows: Sequence[Window]) -> list[Floats]:
+        """Return a (rows, width) array per window."""
+        ...
+
+    def computed_tokens(self, windows: Sequence[Window]) -> int:
+        """Return how many tokens the batch costs, padding included."""
+        ...
+
+
+class PackedBatch:
+    """The arrays of one batch without padding, each made when a graph asks for it by name.
+
+    With T tokens in all, B windows and S the longest. Position ids start at `position_offset`: pad_id + 1 for
+    RoBERTa (Liu et al. 2019, arXiv:1907.11692; fairseq's make_positions), 0 for BERT.
+    """
+
+    def __init__(self, windows: Sequence[Window], position_offset: int) -> None:
+        self.windows, self.position_offset = windows, position_offset
+        self.lengths = np.fromiter(map(len, windows), np.int64, len(windows))  # (B,)
+        self.ends = np.cumsum(self.lengths)  # (B,)
+        self.starts = self.ends - self.lengths  # (B,)
+
+    @cached_property
+    def columns(self) -> Ints:
+        """(T,) the place of each token in its own window."""
+        return np.arange(self.ends[-1]) - np.repeat(self.starts, self.lengths)
+
+    @cached_property
+    def filled(self) -> NDArray[np.bool_]:
+        """(B, S) whether a slot of the grid holds a token."""
+        return np.less.outer(np.arange(self.lengths.max()), self.lengths).T
+
+    def input_ids(self) -> Ints:
+        """(T,)"""
+        return np.concatenate([window.input_ids for window in self.windows])
+
+    def position_ids(self) -> Ints:
+        """(T,)"""
+        return self.columns + self.position_offset
+
+    def token_type_ids(self) -> Ints:
+        """(T,)"""
+        zeros = (np.zeros(len(window), np.int64) for window in self.windows)
+        return np.concatenate(
+            [zero if w.token_type_ids is None else w.token_type_ids for w, zero in zip(self.windows, zeros, strict=True)]
+        )
+
+    def head_rows(self) -> Ints:
+        """(N,) rows of the packed tokens."""
+        return np.concatenate([w.head_rows + start for w, start in zip(self.windows, self.starts, strict=True)])
+
+    def pad_rows(self) -> Ints:
+        """(B, S) the token row that each slot of the grid reads; padding slots read the window's first."""
+        grid = np.broadcast_to(np.arange(self.lengths.max()), self.filled.shape)
+        return self.starts[:, None] + np.where(self.filled, grid, 0)
+
+    def unpad_rows(self) -> Ints:
+        """(T,) the slot of the flattened grid that holds each token."""
+        return np.flatnonzero(self.filled)
+
+    def token_offset(self) -> NDArray[np.int32]:
+        """(B, S) slots of the flattened grid: those that hold tokens in order, then those of padding.
+
+        Source: the `token_offset` input of com.microsoft.PackedMultiHeadAttention.
+        """
+        slots = np.concatenate([np.flatnonzero(self.filled), np.flatnonzero(~self.filled)])
+        return slots.astype(np.int32).reshape(self.filled.shape)
+
+    def cumulative_lengths(self) -> NDArray[np.int32]:
+        """(B + 1,)"""
+        return np.concatenate([[0], self.ends]).astype(np.int32)
+
+
+class PackedLayout:
+    """Our own graphs: nothing is padded."""
+
+    def __init__(self, input_names: Collection[str], position_offset: int) -> None:
+        self.position_offset = position_offset
+        known: dict[str, Callable[[PackedBatch], NDArray[np.generic]]] = {
+            "input_ids": PackedBatch.input_ids,
+            "position_ids": PackedBatch.position_ids,
+            "token_type_ids": PackedBatch.token_type_ids,
+            "head_rows": PackedBatch.head_rows,
+            "pad_rows": PackedBatch.pad_rows,
+            "unpad_rows": PackedBatch.unpad_rows,
+            "lengths": lambda batch: batch.lengths,
+            "token_offset": PackedBatch.token_offset,
+            "cumulative_lengths": PackedBatch.cumulative_lengths,
+        }
+        if unknown := set(input_names) - known.keys():
+            raise ValueError(f"the graph has inputs that no packed batch provides: {', '.join(sorted(unknown))}")
+        self.builders = {name: known[name] for name in input_names}
+
+    def feed(self, windows: Sequence[Window]) -> Feed:
+        batch = PackedBatch(windows, self.position_offset)
+        return {name: build(batch) for name, build in self.builders.items()}
+
+    def split(self, output: Floats, windows: Sequence[Window]) -> list[Floats]:
+        """`output` has shape (N, width): the head rows of all windows, one after the other."""
+        ends = np.cumsum([len(window.head_rows) for window in windows])
+        if len(output) != ends[-1]:
+            raise ValueError(f"the graph answered {len(output)} rows where {ends[-1]} were asked for")
+        return np.split(output, ends[:-1])
+
+    def computed_tokens(self, windows: Sequence[Window]) -> int:
+        return sum(map(len, windows))
+
+
+class PaddedLayout:
+    """Graphs exported by Optimum and the like: (B, S) token ids with an attention mask."""
+
+    KNOWN = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+
+    def __init__(self, input_names: Collection[str], pad_id: int) -> None:
+        if unknown := set(input_names) - self.KNOWN:
+            raise ValueError(f"the graph has inputs that no padded batch provides: {', '.join(sorted(unknown))}")
+        self.input_names, self.pad_id = frozenset(input_names), pad_id
+
+    def feed(self, windows: Sequence[Window]) -> Feed:
+        shape = len(windows), max(map(len, windows))
+        arrays: Feed = {
+            "input_ids": np.full(shape, self.pad_id, np.int64),
+            "attention_mask": np.zeros(shape, np.int64),
+            "token_type_ids": np.zeros(shape, np.int64),
+        }
+        for row, window in enumerate(windows):
+            arrays["input_ids"][row, : len(window)] = window.input_ids
+            arrays["attention_mask"][row, : len(window)] = 1
+            if window.token_type_ids is not None:
+                arrays["token_type_ids"][row, : len(window)] = window.token_type_ids
+        return {name: array for name, array in arrays.items() if name in self.input_names}
+
+    def split(self, output: Floats, windows: Sequence[Window]) -> list[Floats]:
+        """`output` has shape (B, width), one row per window, or (B, S, width), one per token."""
+        if len(output) != len(windows):
+            raise ValueError(f"the graph answered {len(output)} windows where {len(windows)} were asked")
+        if output.ndim == 2:
+            return [row[None] for row in output]
+        return [tokens[window.head_rows] for tokens, window in zip(output, windows, strict=True)]
+
+    def computed_tokens(self, windows: Sequence[Window]) -> int:
+        return len(windows) * max(map(len, windows))

@@ -1,0 +1,90 @@
+"""One ONNX Runtime session over one graph of a bundle: windows in, one array of logits per window out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime is imported
+
+import onnxruntime as ort
+
+from app.bundle import Bundle, Precision
+from app.runtime.packing import Floats, Layout, PackedLayout, PaddedLayout, Window
+
+Device = Literal["cpu", "cuda"]
+
+PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+# What each device runs best, first: fp16 needs CUDA's kernels, int8 the CPU's.
+PREFERENCES: dict[Device, tuple[Precision, ...]] = {
+    "cpu": ("int8", "fp32"),
+    "cuda": ("fp16", "fp32", "int8"),
+}
+
+
+class SessionError(Exception):
+    """A graph cannot be opened on the device that was asked for. The message says why."""
+
+
+def available_devices() -> list[Device]:
+    """List the devices that the installed onnxruntime can use, the fastest first."""
+    return [d for d in ("cuda", "cpu") if PROVIDERS[d] in ort.get_available_providers()]
+
+
+def choose_precision(bundle: Bundle, device: Device) -> Precision:
+    """Return the precision of the bundle that `device` runs best. Raises `SessionError` if there is none."""
+    for precision in PREFERENCES[device]:
+        if precision in bundle.manifest.graphs:
+            return precision
+    raise SessionError(f"none of its graphs ({', '.join(bundle.manifest.graphs)}) runs on {device}")
+
+
+class Session:
+    """A loaded graph. `run` is safe to call from several threads at once."""
+
+    def __init__(self, bundle: Bundle, precision: Precision, device: Device, intra_op_threads: int = 1) -> None:
+        """Open the graph of `precision` on `device`.
+
+        Raises `SessionError` when the graph does not load, or would fall back to another device.
+        """
+        self.precision, self.device = precision, device
+        try:
+            if device == "cuda":
+                ort.preload_dlls()
+            self.session = ort.InferenceSession(
+                str(bundle.graph_file(precision)),
+                session_options(intra_op_threads),
+                providers=[PROVIDERS[device]],
+            )
+            self.layout = layout_of(bundle, [graph_input.name for graph_input in self.session.get_inputs()])
+        except Exception as error:  # onnxruntime raises its own types, one for each status code
+            raise SessionError(f"onnxruntime cannot open {bundle.graph_file(precision).name}: {error}") from error
+        if PROVIDERS[device] not in self.session.get_providers():
+            raise SessionError(
+                f"{device} was asked for but onnxruntime fell back to {self.session.get_providers()[0]}; "
+                "check the driver, or start with --device cpu"
+            )
+        self.output_names = [self.session.get_outputs()[0].name]
+
+    def run(self, windows: Sequence[Window]) -> list[Floats]:
+        """Compute the head outputs of every window: an array of shape (rows, width) each, in order."""
+        (output,) = self.session.run(self.output_names, self.layout.feed(windows))
+        return self.layout.split(output, windows)
+
+
+def layout_of(bundle: Bundle, input_names: Sequence[str]) -> Layout:
+    if bundle.manifest.layout == "packed":
+        return PackedLayout(input_names, bundle.manifest.position_offset)
+    return PaddedLayout(input_names, pad_id=int(bundle.config.get("pad_token_id") or 0))
+
+
+def session_options(intra_op_threads: int) -> ort.SessionOptions:
+    """Threads are ours to place: a runner's own thread does the work, and none of them spins while idle."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = intra_op_threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors; a graph's warnings are of no use to an operator
+    return options

@@ -1,0 +1,69 @@
+"""Settings: each one a flag of `roberta-serve` and an environment variable with the prefix ROBERTA_."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Serve fine-tuned RoBERTa models over HTTP with dynamic batching."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ROBERTA_", frozen=True, extra="forbid"
+    )
+
+    models: Path = Field(Path("models"), description="Folder of bundles, models/<name>/<version>/.")
+    host: str = Field("0.0.0.0", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0: any free one.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where to run. auto: cuda where onnxruntime finds it, else cpu."
+    )
+    default_models: dict[str, str] = Field(
+        default_factory=dict,
+        description='Model that answers each route, e.g. {"classify": "sentiment"}. Else the first by name.',
+    )
+    default_route: Literal["classify", "ner", "fill-mask"] = Field(
+        "classify", description="Route that answers POST /."
+    )
+    api_keys: list[SecretStr] = Field(
+        default_factory=list, description="Keys accepted as `Authorization: Bearer`. Empty: no key is asked for."
+    )
+
+    runners: int | None = Field(
+        None, ge=1, le=256, description="Batches that run at once. Default: one per CPU core, or one per GPU."
+    )
+    intra_op_threads: int = Field(1, ge=1, le=256, description="Threads of one batch on CPU.")
+    max_batch_tokens: int | None = Field(
+        None, ge=16, description="Tokens in one batch. Default: found by timing the model at warm-up."
+    )
+    max_queue_delay_ms: float = Field(
+        0.0, ge=0, description="How long a lone request may wait for company, in ms. 0: never."
+    )
+    max_queue_tokens: int = Field(131_072, ge=512, description="Tokens that may wait; beyond it requests get 429.")
+    max_queue_age_ms: float = Field(
+        500.0, gt=0, description="A window that has waited this long in ms goes next, whatever its priority."
+    )
+
+    request_timeout_s: float = Field(30.0, gt=0, le=3600, description="Deadline of a request that names none, in s.")
+    max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest request body.")
+    max_inputs: int = Field(1024, ge=1, description="Most texts in one request.")
+    stall_timeout_s: float = Field(
+        60.0, gt=0, description="A batch that runs longer than this in s turns /health/live red."
+    )
+    drain_timeout_s: float = Field(30.0, ge=0, description="How long requests in flight may finish at shutdown, in s.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line.")
+    log_format: Literal["json", "console"] = Field("json", description="console: coloured, for a person.")
+
+    def runners_on(self, device: Literal["cpu", "cuda"]) -> int:
+        """Return how many batches run at once on `device`."""
+        return self.runners or (available_cores() if device == "cpu" else 1)
+
+
+def available_cores() -> int:
+    """Return the cores that this process may use, which a container's CPU set bounds."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,95 @@
+"""What a task is: a request type, windows out of a request, an answer out of the model's outputs.
+
+A task is pure: no I/O, no asyncio, no session. To add one, write a module like its neighbours, name it in
+`app.tasks.TASKS`, and give `training.export.heads` its head; the engine and the runtime stay as they are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from app.bundle import Manifest, TaskName
+from app.runtime.packing import Floats, Window
+from app.tasks.text import TextEncoder
+
+
+def reject_blank(text: str) -> str:
+    if not text or text.isspace():
+        raise ValueError("the text is empty")
+    return text
+
+
+Text = Annotated[str, AfterValidator(reject_blank)]
+
+
+class Strict(BaseModel):
+    """An unknown field is an error that names it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TaskRequest(Strict):
+    """The fields that the body of every task has."""
+
+    model: str | None = Field(None, description="Bundle to use: `name` or `name:version`.")
+    truncate: bool = Field(False, description="Answer from the first window of a long text only.")
+
+
+RequestT = TypeVar("RequestT", bound=TaskRequest)
+StateT = TypeVar("StateT")
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded(Generic[StateT]):
+    """The windows of one request, and what the task needs to read their outputs."""
+
+    windows: list[Window]
+    state: StateT
+
+
+class Task(ABC, Generic[RequestT, StateT]):
+    """One kind of question, bound to a bundle's labels and tokenizer."""
+
+    name: ClassVar[TaskName]
+    route: ClassVar[str]
+    request_type: ClassVar[type[TaskRequest]]
+    answer_type: ClassVar[Any]
+
+    def __init__(self, manifest: Manifest, encoder: TextEncoder, temperature: float) -> None:
+        self.manifest, self.encoder, self.temperature = manifest, encoder, temperature
+
+    @abstractmethod
+    def count_inputs(self, request: RequestT) -> int:
+        """Return the number of texts in the request."""
+
+    @abstractmethod
+    def count_characters(self, request: RequestT) -> int:
+        """Return the number of characters to tokenize."""
+
+    @abstractmethod
+    def encode(self, request: RequestT) -> Encoded[StateT]:
+        """Tokenize and cut into windows. Raises `InvalidRequestError` naming the field."""
+
+    @abstractmethod
+    def decode(self, request: RequestT, state: StateT, outputs: Sequence[Floats]) -> Any:
+        """Turn the outputs, (rows, width) per window, into the answer's body."""
+
+    @abstractmethod
+    def probe(self, text: str) -> Window:
+        """Return the first window of `text`, with every row that the task would ask for."""
+
+
+def softmax(logits: Floats) -> Floats:
+    """Softmax over the last axis."""
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    return 1 / (1 + np.exp(-logits))

@@ -1,0 +1,119 @@
+"""Text classification: single-label, multi-label and regression, of texts and text pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypedDict
+
+import numpy as np
+from pydantic import Field
+
+from app.runtime.packing import Floats, Window
+from app.tasks.base import Encoded, Strict, Task, TaskRequest, Text, sigmoid, softmax
+
+FIRST_TOKEN = np.zeros(1, np.int64)
+
+FunctionToApply = Literal["softmax", "sigmoid", "none"]
+
+
+class TextPair(Strict):
+    text: Text
+    text_pair: Text
+
+
+Input = Text | TextPair
+
+
+class ClassifyParameters(Strict):
+    top_k: int | None = Field(None, ge=1, description="Keep the best labels only. Null: all of them.")
+    function_to_apply: FunctionToApply | None = Field(
+        None, description="From logits to scores. Null: softmax, sigmoid for multi-label, none for regression."
+    )
+
+
+class ClassifyRequest(TaskRequest):
+    inputs: Input | Annotated[list[Input], Field(min_length=1)]
+    parameters: ClassifyParameters = ClassifyParameters()
+
+    def items(self) -> list[str | TextPair]:
+        return self.inputs if isinstance(self.inputs, list) else [self.inputs]
+
+
+class LabelScore(TypedDict):
+    label: str
+    score: float
+
+
+class Classify(Task[ClassifyRequest, list[list[int]]]):
+    """State: for each input, the number of content tokens in each of its windows."""
+
+    name = "text-classification"
+    route = "classify"
+    request_type = ClassifyRequest
+    answer_type = list[list[LabelScore]]
+
+    def count_inputs(self, request: ClassifyRequest) -> int:
+        return len(request.items())
+
+    def count_characters(self, request: ClassifyRequest) -> int:
+        return sum(
+            len(item) if isinstance(item, str) else len(item.text) + len(item.text_pair) for item in request.items()
+        )
+
+    def encode(self, request: ClassifyRequest) -> Encoded[list[list[int]]]:
+        items = request.items()
+        texts = [item for item in items if isinstance(item, str)]
+        encoded = iter(self.encoder.encode(texts, truncate=request.truncate)) if texts else iter(())
+        groups: list[list[Window]] = []
+        for item in items:
+            if isinstance(item, str):
+                text = next(encoded)
+                groups.append([self.encoder.window(text.ids, piece, FIRST_TOKEN) for piece in text.pieces])
+            else:
+                groups.append(
+                    self.encoder.pair_windows(item.text, item.text_pair, FIRST_TOKEN, truncate=request.truncate)
+                )
+        windows = [window for group in groups for window in group]
+        return Encoded(windows, [[len(window) for window in group] for group in groups])
+
+    def decode(
+        self, request: ClassifyRequest, state: list[list[int]], outputs: Sequence[Floats]
+    ) -> list[list[LabelScore]]:
+        rows = iter(outputs)
+        answers = []
+        for lengths in state:
+            logits = np.concatenate([next(rows) for _ in lengths])  # (windows, labels)
+            answers.append(self.rank(self.pool(logits, lengths), request.parameters))
+        return answers
+
+    def pool(self, logits: Floats, lengths: list[int]) -> Floats:
+        """Combine the windows of one text, (windows, labels) -> (labels,), as the manifest says.
+
+        A mean is weighted by tokens, so that a short last window counts for what it is.
+        """
+        if self.manifest.pooling == "first" or len(lengths) == 1:
+            return logits[0]
+        if self.manifest.pooling == "max":
+            return logits.max(axis=0)
+        return np.average(logits, axis=0, weights=lengths).astype(np.float32)
+
+    def rank(self, logits: Floats, parameters: ClassifyParameters) -> list[LabelScore]:
+        scores = self.apply(logits, parameters.function_to_apply or self.default_function)
+        order = np.argsort(-scores, kind="stable")[: parameters.top_k]
+        return [LabelScore(label=self.manifest.labels[i], score=float(scores[i])) for i in order]
+
+    def apply(self, logits: Floats, function: FunctionToApply) -> Floats:
+        if function == "none":
+            return logits
+        scaled = logits / self.temperature
+        return softmax(scaled) if function == "softmax" else sigmoid(scaled)
+
+    @property
+    def default_function(self) -> FunctionToApply:
+        if self.manifest.problem_type == "regression":
+            return "none"
+        multi_label = self.manifest.problem_type == "multi_label_classification" or len(self.manifest.labels) == 1
+        return "sigmoid" if multi_label else "softmax"
+
+    def probe(self, text: str) -> Window:
+        return self.encode(ClassifyRequest(inputs=text, truncate=True)).windows[0]

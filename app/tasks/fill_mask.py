@@ -1,0 +1,165 @@
+"""Fill-mask: the vocabulary is projected on masked positions only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Annotated, TypedDict
+
+import numpy as np
+from pydantic import Field
+
+from app.bundle import Manifest
+from app.errors import InvalidRequestError
+from app.runtime.packing import Floats, Window
+from app.tasks.base import Encoded, Strict, Task, TaskRequest, Text
+from app.tasks.text import EncodedText, TextEncoder
+
+GENERIC_MASK = "[MASK]"
+
+
+class FillMaskParameters(Strict):
+    top_k: int = Field(5, ge=1, le=1000, description="Candidates for each mask.")
+    targets: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="Choose among these words only; each must be one token of the vocabulary."
+    )
+
+
+class FillMaskRequest(TaskRequest):
+    inputs: Text | Annotated[list[Text], Field(min_length=1)]
+    parameters: FillMaskParameters = FillMaskParameters()
+
+    def texts(self) -> list[str]:
+        return self.inputs if isinstance(self.inputs, list) else [self.inputs]
+
+
+class Candidate(TypedDict):
+    score: float
+    token: int
+    token_str: str
+    sequence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """One mask in one text: its range in code points, and the tokens it may become (None: any)."""
+
+    text: str
+    start: int
+    end: int
+    targets: list[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedText:
+    """The masks of one text, in the order in which its windows answer them, and their number per window."""
+
+    masks: list[Mask]
+    per_window: list[int]
+
+
+class FillMask(Task[FillMaskRequest, list[MaskedText]]):
+    """State: the masks of each text."""
+
+    name = "fill-mask"
+    route = "fill-mask"
+    request_type = FillMaskRequest
+    answer_type = list[Candidate] | list[list[Candidate]] | list[list[list[Candidate]]]
+
+    def __init__(self, manifest: Manifest, encoder: TextEncoder, temperature: float) -> None:
+        super().__init__(manifest, encoder, temperature)
+        self.mask_token, self.mask_id = mask_token_of(encoder)
+
+    def count_inputs(self, request: FillMaskRequest) -> int:
+        return len(request.texts())
+
+    def count_characters(self, request: FillMaskRequest) -> int:
+        return sum(map(len, request.texts()))
+
+    def encode(self, request: FillMaskRequest) -> Encoded[list[MaskedText]]:
+        texts = [text.replace(GENERIC_MASK, self.mask_token) for text in request.texts()]
+        windows: list[Window] = []
+        state = []
+        for text in self.encoder.encode(texts, truncate=request.truncate):
+            masked, found = self.mask_windows(text, request.parameters.targets)
+            if not found:
+                raise InvalidRequestError(f"inputs has no {self.mask_token} to fill: {text.text[:40]!r}")
+            windows += found
+            state.append(masked)
+        return Encoded(windows, state)
+
+    def mask_windows(self, text: EncodedText, targets: list[str] | None) -> tuple[MaskedText, list[Window]]:
+        """Make a window for each piece that is home to a mask, with the masks as its head rows."""
+        at = [i for i, token in enumerate(text.ids) if token == self.mask_id]
+        offsets = text.encoding.offsets
+        masks, per_window, windows = [], [], []
+        for piece in text.pieces:
+            home = [i for i in at if piece.home_start <= i < piece.home_end]
+            if home:
+                rows = np.array(home, np.int64) - piece.start + len(self.encoder.special.prefix)
+                windows.append(self.encoder.window(text.ids, piece, rows))
+                per_window.append(len(home))
+                masks += [self.mask_at(text.text, *offsets[i], targets) for i in home]
+        return MaskedText(masks, per_window), windows
+
+    def mask_at(self, text: str, start: int, end: int, targets: list[str] | None) -> Mask:
+        """Describe one mask. A mask token that swallows the space before it (RoBERTa's) is filled with a word."""
+        after_space = text[:start].endswith(" ") or text[start:end].startswith(" ")
+        ids = None if targets is None else [self.target_id(target, after_space) for target in targets]
+        return Mask(text, start, end, ids)
+
+    def target_id(self, target: str, after_space: bool) -> int:
+        """Return the token of a target word. Raises `InvalidRequestError` when it is not exactly one."""
+        for form in ([f" {target}", target] if after_space else [target, f" {target}"]):
+            ids = self.encoder.tokenizer.encode(form, add_special_tokens=False).ids
+            if len(ids) == 1:
+                return ids[0]
+        raise InvalidRequestError(f"parameters.targets: {target!r} is not one token of this model's vocabulary")
+
+    def decode(self, request: FillMaskRequest, state: list[MaskedText], outputs: Sequence[Floats]) -> Any:
+        rows = iter(outputs)
+        answers: list[Any] = []
+        for text in state:
+            logits = [row for _ in text.per_window for row in next(rows)]
+            filled = [self.fill(mask, row, request.parameters.top_k) for mask, row in zip(text.masks, logits, strict=True)]
+            answers.append(filled[0] if len(filled) == 1 else filled)
+        return answers if isinstance(request.inputs, list) else answers[0]
+
+    def fill(self, mask: Mask, logits: Floats, top_k: int) -> list[Candidate]:
+        """Rank the candidates of one mask by their share of the whole vocabulary's probability."""
+        scaled = logits / self.temperature  # (vocabulary,)
+        exponents = np.exp(scaled - scaled.max())
+        total = exponents.sum()
+        among = np.arange(len(scaled)) if mask.targets is None else np.array(list(dict.fromkeys(mask.targets)))
+        best = top(scaled[among], top_k)
+        return [self.candidate(mask, int(token), float(exponents[token] / total)) for token in among[best]]
+
+    def candidate(self, mask: Mask, token: int, score: float) -> Candidate:
+        written = self.encoder.tokenizer.decode([token], skip_special_tokens=False)
+        before, after = mask.text[: mask.start], mask.text[mask.end :]
+        piece = self.encoder.tokenizer.id_to_token(token) or ""
+        if piece.startswith("##"):  # WordPiece: goes on with the word before
+            before, filling = before.rstrip(), piece[2:]
+        else:
+            filling = written
+        return Candidate(score=score, token=token, token_str=written, sequence=f"{before}{filling}{after}")
+
+    def probe(self, text: str) -> Window:
+        return self.encode(FillMaskRequest(inputs=text, truncate=True)).windows[0]
+
+
+def top(values: Floats, k: int) -> np.ndarray:
+    """Return the indices of the `k` greatest values, greatest first."""
+    if k < len(values):
+        chosen = np.argpartition(-values, k)[:k]
+        return chosen[np.argsort(-values[chosen], kind="stable")]
+    return np.argsort(-values, kind="stable")
+
+
+def mask_token_of(encoder: TextEncoder) -> tuple[str, int]:
+    """Return the tokenizer's mask token and its id: `<mask>` for RoBERTa, `[MASK]` for BERT."""
+    for token in ("<mask>", GENERIC_MASK):
+        token_id = encoder.tokenizer.token_to_id(token)
+        if token_id is not None:
+            return token, token_id
+    raise ValueError("the tokenizer has no mask token")

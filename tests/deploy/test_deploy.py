@@ -1,0 +1,143 @@
+"""The files of deploy/ and the containers: well formed, in agreement with each other and with the service."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from app.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "deploy/prometheus"
+GRAFANA = ROOT / "deploy/grafana"
+COMPOSE = ROOT / "docker-compose.yml"
+RULES = PROMETHEUS / "rules.yml"
+DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
+SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
+
+
+def load(path):
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
+def exported():
+    """Every series name that the service may expose."""
+    registry = CollectorRegistry()
+    Metrics(registry)
+    return {f.name + suffix for f in registry.collect() for suffix in SUFFIXES.get(f.type, ("",))}
+
+
+def panels(dashboard):
+    """Panels, those inside collapsed rows included; rows left out."""
+    every = [inner for panel in dashboard["panels"] for inner in (panel, *panel.get("panels", ()))]
+    return [panel for panel in every if panel["type"] != "row"]
+
+
+def dashboard_expressions(dashboard):
+    expressions = [target["expr"] for panel in panels(dashboard) for target in panel["targets"]]
+    expressions += [annotation["expr"] for annotation in dashboard["annotations"]["list"]]
+    return expressions + [variable.get("definition", "") for variable in dashboard["templating"]["list"]]
+
+
+def rules():
+    return [rule for group in load(RULES)["groups"] for rule in group["rules"]]
+
+
+def unknown_metrics(expressions):
+    # No colon beside it: a:roberta_requests:rate5m is recorded by a rule and not exported.
+    named = {name for text in expressions for name in re.findall(r"(?<![\w:])roberta_\w+(?![\w:])", text)}
+    assert named, "no metric found: has the spelling changed?"
+    return named - exported()
+
+
+@pytest.mark.parametrize("path", [*sorted(ROOT.glob("deploy/**/*.yml")), COMPOSE], ids=lambda p: p.name)
+def test_yaml_parses(path):
+    assert isinstance(load(path), dict)
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda p: p.name)
+def test_dashboard_names_only_exported_metrics(path):
+    assert not unknown_metrics(dashboard_expressions(json.loads(path.read_text("utf-8"))))
+
+
+def test_rules_name_only_exported_metrics():
+    assert not unknown_metrics([rule["expr"] for rule in rules()])
+
+
+def test_rules_use_every_recorded_series_and_no_other():
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    used = {name for rule in rules() for name in re.findall(r"\w+:\w+:\w+", rule["expr"])}
+    assert used == recorded
+
+
+def test_every_alert_is_unit_tested():
+    alerts = {rule["alert"] for rule in rules() if "alert" in rule}
+    tested = set(re.findall(r'alertname="(\w+)"', (PROMETHEUS / "rules_test.yml").read_text("utf-8")))
+    assert tested == alerts
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda p: p.name)
+def test_dashboard_panels_explain_themselves_and_do_not_overlap(path):
+    dashboard = json.loads(path.read_text("utf-8"))
+    taken = set()
+    for panel in panels(dashboard):
+        assert panel["description"].endswith("."), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        at = panel["gridPos"]
+        cells = {(at["x"] + i, at["y"] + j) for i in range(at["w"]) for j in range(at["h"])}
+        assert at["x"] + at["w"] <= 24, panel["title"]
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    identifiers = [panel["id"] for panel in panels(dashboard)]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_provisioning_agrees_with_compose():
+    grafana = load(COMPOSE)["services"]["grafana"]
+    mounts = dict(volume.split(":")[:2] for volume in grafana["volumes"])
+    provider = load(GRAFANA / "provisioning/dashboards/roberta.yml")["providers"][0]
+    folder = provider["options"]["path"]
+    assert mounts["./deploy/grafana/dashboards"] == folder
+    home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert home.parent == Path(folder)
+    assert home.name in {path.name for path in DASHBOARDS}
+    [datasource] = load(GRAFANA / "provisioning/datasources/prometheus.yml")["datasources"]
+    assert datasource["url"] == "http://prometheus:9090"
+    interval = load(PROMETHEUS / "prometheus.yml")["global"]["scrape_interval"]
+    assert datasource["jsonData"]["timeInterval"] == interval
+
+
+def test_prometheus_scrapes_the_service_where_it_listens():
+    [job] = load(PROMETHEUS / "prometheus.yml")["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["roberta:8000"]}]
+    assert "ROBERTA_PORT=8000" in (ROOT / "Dockerfile").read_text("utf-8")
+
+
+def test_compose_images_are_pinned_and_mounts_exist():
+    for name, service in load(COMPOSE)["services"].items():
+        assert re.search(r":(v?\d+\.\d+\.\d+|\$\{ROBERTA_TARGET:-cpu\})$", service["image"]), name
+        for volume in service["volumes"]:
+            if volume.startswith("./"):
+                assert (ROOT / volume.split(":")[0]).is_dir(), volume
+
+
+def test_targets_of_compose_are_stages_of_the_dockerfile():
+    stages = re.findall(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    gpu = load(ROOT / "deploy/docker-compose.gpu.yml")["services"]["roberta"]["build"]["target"]
+    assert stages[-1] == "cpu", "the last stage is what `docker build .` makes"
+    assert gpu in stages
+
+
+@pytest.mark.parametrize(
+    "command", ["check config prometheus.yml", "check rules rules.yml", "test rules rules_test.yml"]
+)
+def test_promtool(command):
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed (it comes with Prometheus)")
+    done = subprocess.run(["promtool", *command.split()], cwd=PROMETHEUS, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

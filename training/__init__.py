@@ -1,0 +1,1 @@
+"""Turns labelled text into bundles that the service loads."""

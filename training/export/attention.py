@@ -1,0 +1,66 @@
+"""Attention over packed tokens: the only place where the texts of a batch are told apart.
+
+Each form names the graph inputs it needs; `app.runtime.packing` builds them by name.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+class Attention(Protocol):
+    """Attend within each text: qkv (T, 3 * hidden) -> context (T, hidden)."""
+
+    input_names: tuple[str, ...]
+
+    def __call__(self, qkv: Tensor, where: tuple[Tensor, ...], heads: int) -> Tensor: ...
+
+
+class GridAttention:
+    """Gather the packed rows into a (B, S) grid, attend with keys masked by length, and gather back.
+
+    Runs on CPU and CUDA. One fused node does the attention: on CPU it measured 2 to 6 % faster than MatMul,
+    Softmax and MatMul, and needs a third of the nodes.
+    """
+
+    input_names = ("pad_rows", "unpad_rows", "lengths")
+
+    def __call__(self, qkv: Tensor, where: tuple[Tensor, ...], heads: int) -> Tensor:
+        pad_rows, unpad_rows, lengths = where  # (B, S), (T,), (B,)
+        batch, longest = pad_rows.shape
+        hidden = qkv.shape[1] // 3
+        grid = functional.embedding(pad_rows, qkv)  # a plain Gather: (B, S, 3 * hidden)
+        query, key, value = grid.split(hidden, dim=-1)
+        context = torch.onnx.ops.symbolic(
+            "com.microsoft::MultiHeadAttention",
+            (query, key, value, None, lengths.to(torch.int32)),
+            {"num_heads": heads},
+            dtype=qkv.dtype,
+            shape=(batch, longest, hidden),
+            version=1,
+        )
+        return cast(Tensor, context).reshape(-1, hidden).index_select(0, unpad_rows)
+
+
+class FlashAttention:
+    """CUDA only: one `PackedMultiHeadAttention` node reads the packed rows as they are; no grid, no mask."""
+
+    input_names = ("token_offset", "cumulative_lengths")
+
+    def __call__(self, qkv: Tensor, where: tuple[Tensor, ...], heads: int) -> Tensor:
+        token_offset, cumulative_lengths = where  # (B, S), (B + 1,), both int32
+        tokens, hidden = qkv.shape[0], qkv.shape[1] // 3
+        query, key, value = qkv.split(hidden, dim=-1)  # (T, hidden) each
+        context = torch.onnx.ops.symbolic(
+            "com.microsoft::PackedMultiHeadAttention",
+            (query, key, value, None, token_offset, cumulative_lengths),
+            {"num_heads": heads},
+            dtype=qkv.dtype,
+            shape=(tokens, hidden),
+            version=1,
+        )
+        return cast(Tensor, context)

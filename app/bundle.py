@@ -9,6 +9,7 @@ A bundle is written to a temporary folder and renamed last, so one that exists i
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -18,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 TEMPORARY_PREFIX = ".partial-"
 
@@ -61,11 +63,22 @@ class Probe(Frozen):
     columns: list[int] | None = None
     logits: list[list[float]]
 
+    def drift(self, answered: NDArray[np.float32]) -> float:
+        """Return the greatest difference of `answered` (rows, width) from the checkpoint's logits.
+
+        Infinite where the shapes differ, or an answer is not a number.
+        """
+        expected = np.array(self.logits, np.float32)
+        columns = answered if self.columns is None else answered[:, self.columns]
+        if columns.shape != expected.shape or not np.isfinite(columns).all():
+            return math.inf
+        return float(np.abs(columns - expected).max())
+
 
 class Manifest(Frozen):
     """What a bundle says of itself."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: BundleName
     version: int = Field(ge=1)
     task: TaskName
@@ -113,9 +126,7 @@ def read_bundle(path: Path, *, name: str, version: int) -> Bundle:
         where = ".".join(map(str, first["loc"])) or "document"
         raise BundleError(f"{MANIFEST} is not valid at {where}: {first['msg']}") from error
     if (manifest.name, manifest.version) != (name, version):
-        raise BundleError(
-            f"{MANIFEST} says {manifest.name}:{manifest.version} but the folder says {name}:{version}"
-        )
+        raise BundleError(f"{MANIFEST} says {manifest.name}:{manifest.version} but the folder says {name}:{version}")
     check_files(path, manifest)
     return Bundle(path, manifest, read_json(path / "config.json"))
 
@@ -273,9 +284,7 @@ def new_version(models: Path, name: str) -> Iterator[tuple[Path, int]]:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Hash every file in `folder`, write `manifest.json` last, and flush it to disk."""
     files = {
-        str(p.relative_to(folder)): sha256(p)
-        for p in sorted(folder.rglob("*"))
-        if p.is_file() and p.name != MANIFEST
+        str(p.relative_to(folder)): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.name != MANIFEST
     }
     text = manifest.model_copy(update={"files": files}).model_dump_json(indent=2)
     with (folder / MANIFEST).open("w", encoding="utf-8") as stream:

@@ -13,9 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Serve fine-tuned RoBERTa models over HTTP with dynamic batching."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ROBERTA_", frozen=True, extra="forbid"
-    )
+    model_config = SettingsConfigDict(env_prefix="ROBERTA_", frozen=True, extra="forbid")
 
     models: Path = Field(Path("models"), description="Folder of bundles, models/<name>/<version>/.")
     host: str = Field("0.0.0.0", description="Address to listen on.")
@@ -27,11 +25,10 @@ class Settings(BaseSettings):
         default_factory=dict,
         description='Model that answers each route, e.g. {"classify": "sentiment"}. Else the first by name.',
     )
-    default_route: Literal["classify", "ner", "fill-mask"] = Field(
-        "classify", description="Route that answers POST /."
-    )
+    default_route: Literal["classify", "ner", "fill-mask"] = Field("classify", description="Route that answers POST /.")
     api_keys: list[SecretStr] = Field(
-        default_factory=list, description="Keys accepted as `Authorization: Bearer`. Empty: no key is asked for."
+        default_factory=list,
+        description="Keys accepted as `Authorization: Bearer`. Empty: no key is asked for.",
     )
 
     runners: int | None = Field(
@@ -65,5 +62,13 @@ class Settings(BaseSettings):
 
 
 def available_cores() -> int:
-    """Return the cores that this process may use, which a container's CPU set bounds."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the cores that this process may use: its CPU set, bounded by a container's CPU quota.
+
+    Source: cgroup v2's cpu.max, "<quota> <period>" in microseconds, or "max <period>" where there is no quota.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))

@@ -79,7 +79,10 @@ class PackedBatch:
         """(T,)"""
         zeros = (np.zeros(len(window), np.int64) for window in self.windows)
         return np.concatenate(
-            [zero if w.token_type_ids is None else w.token_type_ids for w, zero in zip(self.windows, zeros, strict=True)]
+            [
+                zero if w.token_type_ids is None else w.token_type_ids
+                for w, zero in zip(self.windows, zeros, strict=True)
+            ]
         )
 
     def head_rows(self) -> Ints:

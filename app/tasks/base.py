@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from app.bundle import Manifest, TaskName
 from app.runtime.packing import Floats, Window
@@ -26,6 +26,21 @@ def reject_blank(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(reject_blank)]
+
+
+def branch_of(value: object) -> str | None:
+    """Name the branch of `inputs` that a value belongs to, so that an error speaks of that branch alone."""
+    if isinstance(value, str):
+        return "<text>"
+    return "<list>" if isinstance(value, list) else "<pair>" if isinstance(value, dict | BaseModel) else None
+
+
+ONE_OR_MORE = Discriminator(
+    branch_of, custom_error_type="inputs_type", custom_error_message="must be a text or a list of texts"
+)
+Texts = Annotated[
+    Annotated[Text, Tag("<text>")] | Annotated[list[Text], Field(min_length=1), Tag("<list>")], ONE_OR_MORE
+]
 
 
 class Strict(BaseModel):
@@ -88,8 +103,9 @@ class Task(ABC, Generic[RequestT, StateT]):
 def softmax(logits: Floats) -> Floats:
     """Softmax over the last axis."""
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
+    probabilities: Floats = exponents / exponents.sum(axis=-1, keepdims=True)
+    return probabilities
 
 
 def sigmoid(logits: Floats) -> Floats:
-    return 1 / (1 + np.exp(-logits))
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)

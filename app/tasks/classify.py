@@ -6,10 +6,20 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, TypedDict
 
 import numpy as np
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from app.runtime.packing import Floats, Window
-from app.tasks.base import Encoded, Strict, Task, TaskRequest, Text, sigmoid, softmax
+from app.tasks.base import (
+    ONE_OR_MORE,
+    Encoded,
+    Strict,
+    Task,
+    TaskRequest,
+    Text,
+    branch_of,
+    sigmoid,
+    softmax,
+)
 
 FIRST_TOKEN = np.zeros(1, np.int64)
 
@@ -21,18 +31,31 @@ class TextPair(Strict):
     text_pair: Text
 
 
-Input = Text | TextPair
+Input = Annotated[
+    Annotated[Text, Tag("<text>")] | Annotated[TextPair, Tag("<pair>")],
+    Discriminator(
+        branch_of,
+        custom_error_type="inputs_type",
+        custom_error_message='must be a text or {"text", "text_pair"}',
+    ),
+]
 
 
 class ClassifyParameters(Strict):
     top_k: int | None = Field(None, ge=1, description="Keep the best labels only. Null: all of them.")
     function_to_apply: FunctionToApply | None = Field(
-        None, description="From logits to scores. Null: softmax, sigmoid for multi-label, none for regression."
+        None,
+        description="From logits to scores. Null: softmax, sigmoid for multi-label, none for regression.",
     )
 
 
 class ClassifyRequest(TaskRequest):
-    inputs: Input | Annotated[list[Input], Field(min_length=1)]
+    inputs: Annotated[
+        Annotated[Text, Tag("<text>")]
+        | Annotated[TextPair, Tag("<pair>")]
+        | Annotated[list[Input], Field(min_length=1), Tag("<list>")],
+        ONE_OR_MORE,
+    ]
     parameters: ClassifyParameters = ClassifyParameters()
 
     def items(self) -> list[str | TextPair]:
@@ -92,9 +115,11 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
         A mean is weighted by tokens, so that a short last window counts for what it is.
         """
         if self.manifest.pooling == "first" or len(lengths) == 1:
-            return logits[0]
+            first: Floats = logits[0]
+            return first
         if self.manifest.pooling == "max":
-            return logits.max(axis=0)
+            greatest: Floats = logits.max(axis=0)
+            return greatest
         return np.average(logits, axis=0, weights=lengths).astype(np.float32)
 
     def rank(self, logits: Floats, parameters: ClassifyParameters) -> list[LabelScore]:
@@ -105,7 +130,7 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
     def apply(self, logits: Floats, function: FunctionToApply) -> Floats:
         if function == "none":
             return logits
-        scaled = logits / self.temperature
+        scaled = logits / np.float32(self.temperature)
         return softmax(scaled) if function == "softmax" else sigmoid(scaled)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from pydantic import Field
@@ -12,7 +12,7 @@ from pydantic import Field
 from app.bundle import Manifest
 from app.errors import InvalidRequestError
 from app.runtime.packing import Floats, Window
-from app.tasks.base import Encoded, Strict, Task, TaskRequest, Text
+from app.tasks.base import Encoded, Strict, Task, TaskRequest, Texts
 from app.tasks.text import EncodedText, TextEncoder
 
 GENERIC_MASK = "[MASK]"
@@ -26,7 +26,7 @@ class FillMaskParameters(Strict):
 
 
 class FillMaskRequest(TaskRequest):
-    inputs: Text | Annotated[list[Text], Field(min_length=1)]
+    inputs: Texts
     parameters: FillMaskParameters = FillMaskParameters()
 
     def texts(self) -> list[str]:
@@ -69,6 +69,8 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
     def __init__(self, manifest: Manifest, encoder: TextEncoder, temperature: float) -> None:
         super().__init__(manifest, encoder, temperature)
         self.mask_token, self.mask_id = mask_token_of(encoder)
+        added = encoder.tokenizer.get_added_tokens_decoder().get(self.mask_id)
+        self.swallows_space = added is not None and added.lstrip  # RoBERTa's `<mask>` takes the space before it
 
     def count_inputs(self, request: FillMaskRequest) -> int:
         return len(request.texts())
@@ -79,11 +81,11 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
     def encode(self, request: FillMaskRequest) -> Encoded[list[MaskedText]]:
         texts = [text.replace(GENERIC_MASK, self.mask_token) for text in request.texts()]
         windows: list[Window] = []
-        state = []
+        state: list[MaskedText] = []
         for text in self.encoder.encode(texts, truncate=request.truncate):
             masked, found = self.mask_windows(text, request.parameters.targets)
             if not found:
-                raise InvalidRequestError(f"inputs has no {self.mask_token} to fill: {text.text[:40]!r}")
+                raise InvalidRequestError(f"inputs: text {len(state)} has no {self.mask_token} to fill")
             windows += found
             state.append(masked)
         return Encoded(windows, state)
@@ -103,14 +105,15 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         return MaskedText(masks, per_window), windows
 
     def mask_at(self, text: str, start: int, end: int, targets: list[str] | None) -> Mask:
-        """Describe one mask. A mask token that swallows the space before it (RoBERTa's) is filled with a word."""
-        after_space = text[:start].endswith(" ") or text[start:end].startswith(" ")
+        """Describe one mask; its range takes in the space that the mask token stands for."""
+        start = len(text[:start].rstrip()) if self.swallows_space else start
+        after_space = text[start : start + 1].isspace() or text[:start].endswith(" ")
         ids = None if targets is None else [self.target_id(target, after_space) for target in targets]
         return Mask(text, start, end, ids)
 
     def target_id(self, target: str, after_space: bool) -> int:
         """Return the token of a target word. Raises `InvalidRequestError` when it is not exactly one."""
-        for form in ([f" {target}", target] if after_space else [target, f" {target}"]):
+        for form in [f" {target}", target] if after_space else [target, f" {target}"]:
             ids = self.encoder.tokenizer.encode(form, add_special_tokens=False).ids
             if len(ids) == 1:
                 return ids[0]
@@ -121,7 +124,9 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         answers: list[Any] = []
         for text in state:
             logits = [row for _ in text.per_window for row in next(rows)]
-            filled = [self.fill(mask, row, request.parameters.top_k) for mask, row in zip(text.masks, logits, strict=True)]
+            filled = [
+                self.fill(mask, row, request.parameters.top_k) for mask, row in zip(text.masks, logits, strict=True)
+            ]
             answers.append(filled[0] if len(filled) == 1 else filled)
         return answers if isinstance(request.inputs, list) else answers[0]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Annotated, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Literal, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from app.runtime.packing import Floats, Window
-from app.tasks.base import Encoded, Strict, Task, TaskRequest, Text, softmax
+from app.tasks.base import Encoded, Strict, Task, TaskRequest, Texts, softmax
 from app.tasks.text import EncodedText
 
 AggregationStrategy = Literal["none", "simple", "first", "average", "max"]
@@ -28,7 +28,7 @@ class NerParameters(Strict):
 
 
 class NerRequest(TaskRequest):
-    inputs: Text | Annotated[list[Text], Field(min_length=1)]
+    inputs: Texts
     parameters: NerParameters = NerParameters()
 
     def texts(self) -> list[str]:
@@ -81,7 +81,7 @@ class Ner(Task[NerRequest, list[EncodedText]]):
         answers = []
         for text in state:
             logits = np.concatenate([next(rows) for _ in text.pieces])  # (tokens, labels): the homes tile the text
-            answers.append(self.entities(text, softmax(logits / self.temperature), request.parameters))
+            answers.append(self.entities(text, softmax(logits / np.float32(self.temperature)), request.parameters))
         return answers if isinstance(request.inputs, list) else answers[0]
 
     def entities(self, text: EncodedText, scores: Floats, parameters: NerParameters) -> list[Entity]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +73,7 @@ class TextEncoder:
         self.special = probe_special_tokens(self.tokenizer)
         self.capacity = max_length - len(self.special.prefix) - len(self.special.suffix)
 
-    def encode(
-        self, texts: Sequence[str], *, overlap: int | None = None, truncate: bool = False
-    ) -> list[EncodedText]:
+    def encode(self, texts: Sequence[str], *, overlap: int | None = None, truncate: bool = False) -> list[EncodedText]:
         """Tokenize texts and cut those that are too long into overlapping pieces, or to the first of them.
 
         Raises `InvalidRequestError` for an overlap in tokens that leaves no room to move on.
@@ -138,10 +137,12 @@ def cut(tokens: int, capacity: int, overlap: int) -> list[Piece]:
     if tokens <= capacity:
         return [Piece(0, tokens, 0, tokens)]
     starts = [*range(0, tokens - capacity, capacity - overlap), tokens - capacity]
-    borders = [0, *((start + previous + capacity) // 2 for previous, start in zip(starts, starts[1:], strict=False)), tokens]
-    return [
-        Piece(start, start + capacity, borders[i], borders[i + 1]) for i, start in enumerate(starts)
+    borders = [
+        0,
+        *((start + previous + capacity) // 2 for previous, start in itertools.pairwise(starts)),
+        tokens,
     ]
+    return [Piece(start, start + capacity, borders[i], borders[i + 1]) for i, start in enumerate(starts)]
 
 
 def probe_special_tokens(tokenizer: Tokenizer) -> SpecialTokens:

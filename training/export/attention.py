@@ -5,7 +5,7 @@ Each form names the graph inputs it needs; `app.runtime.packing` builds them by 
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,7 +15,8 @@ from torch.nn import functional
 class Attention(Protocol):
     """Attend within each text: qkv (T, 3 * hidden) -> context (T, hidden)."""
 
-    input_names: tuple[str, ...]
+    @property
+    def input_names(self) -> tuple[str, ...]: ...
 
     def __call__(self, qkv: Tensor, where: tuple[Tensor, ...], heads: int) -> Tensor: ...
 
@@ -34,7 +35,7 @@ class GridAttention:
         batch, longest = pad_rows.shape
         hidden = qkv.shape[1] // 3
         grid = functional.embedding(pad_rows, qkv)  # a plain Gather: (B, S, 3 * hidden)
-        query, key, value = grid.split(hidden, dim=-1)
+        query, key, value = torch.split(grid, hidden, dim=-1)
         context = torch.onnx.ops.symbolic(
             "com.microsoft::MultiHeadAttention",
             (query, key, value, None, lengths.to(torch.int32)),
@@ -43,7 +44,7 @@ class GridAttention:
             shape=(batch, longest, hidden),
             version=1,
         )
-        return cast(Tensor, context).reshape(-1, hidden).index_select(0, unpad_rows)
+        return context.reshape(-1, hidden).index_select(0, unpad_rows)
 
 
 class FlashAttention:
@@ -54,7 +55,7 @@ class FlashAttention:
     def __call__(self, qkv: Tensor, where: tuple[Tensor, ...], heads: int) -> Tensor:
         token_offset, cumulative_lengths = where  # (B, S), (B + 1,), both int32
         tokens, hidden = qkv.shape[0], qkv.shape[1] // 3
-        query, key, value = qkv.split(hidden, dim=-1)  # (T, hidden) each
+        query, key, value = torch.split(qkv, hidden, dim=-1)  # (T, hidden) each
         context = torch.onnx.ops.symbolic(
             "com.microsoft::PackedMultiHeadAttention",
             (query, key, value, None, token_offset, cumulative_lengths),
@@ -63,4 +64,4 @@ class FlashAttention:
             shape=(tokens, hidden),
             version=1,
         )
-        return cast(Tensor, context)
+        return context

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.export import Dim
 from transformers import PreTrainedModel
 
-from training.export.attention import Attention, FlashAttention, GridAttention
+from training.export.attention import FlashAttention, GridAttention
 from training.export.packed import PackedModel
 
 OPSET = 20  # below 20 GELU is decomposed into five nodes

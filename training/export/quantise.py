@@ -106,9 +106,9 @@ class Quantiser:
             rows, scale = self.rows_of(weight)
             self.add("Transpose", [rows], f"{weight}.columns", perm=[1, 0])
             return f"{weight}.columns", scale
-        levels, scale = quantise_rows(numpy_helper.to_array(self.weights[weight]))
+        levels, column_scale = quantise_rows(numpy_helper.to_array(self.weights[weight]))
         columns = self.constant(f"{weight}.int8", np.ascontiguousarray(levels.T))
-        return columns, self.constant(f"{weight}.scale", scale)
+        return columns, self.constant(f"{weight}.scale", column_scale)
 
     def add(self, op_type: str, inputs: list[str], output: str, **attributes: object) -> None:
         self.nodes.append(helper.make_node(op_type, inputs, [output], **attributes))

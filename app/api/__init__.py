@@ -1,0 +1,1 @@
+"""HTTP: routes, bodies, errors and keys. Knows no tensors."""

@@ -1,0 +1,72 @@
+"""What a batch will cost: `a + b * T + c * B * S**2` seconds, fitted at warm-up and refined as it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+OVERHEAD_SHARE = 0.05  # the token budget is the least that keeps a batch's fixed cost below this share
+LEAST_BUDGET, GREATEST_BUDGET = 256, 65_536
+SMOOTHING = 0.05  # weight of the newest batch in the running correction
+
+
+class Shape(NamedTuple):
+    """The size of a batch: T tokens in all, and the attention grid's B * S**2."""
+
+    tokens: int
+    grid: int
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> Shape:
+        return cls(sum(lengths), len(lengths) * max(lengths) ** 2)
+
+
+@dataclass
+class CostModel:
+    """Seconds per batch (`fixed`), per token and per attention cell, and a running correction of them all."""
+
+    fixed: float = 0.0
+    per_token: float = 0.0
+    per_cell: float = 0.0
+    correction: float = 1.0
+
+    @classmethod
+    def fit(cls, samples: Sequence[tuple[Shape, float]]) -> CostModel:
+        """Fit to measured (shape, seconds) by least relative squares; a negative coefficient becomes zero."""
+        rows = np.array([[1.0, shape.tokens, shape.grid] for shape, _ in samples])
+        seconds = np.array([seconds for _, seconds in samples])
+        weighted = rows / seconds[:, None]
+        columns = [0, 1, 2]
+        while True:
+            solution = np.linalg.lstsq(weighted[:, columns], np.ones(len(seconds)), rcond=None)[0]
+            if (solution >= 0).all():
+                break
+            columns.pop(int(solution.argmin()))
+        coefficients = dict(zip(columns, map(float, solution), strict=True))
+        return cls(coefficients.get(0, 0.0), coefficients.get(1, 0.0), coefficients.get(2, 0.0))
+
+    def predict(self, shape: Shape) -> float:
+        """Return the seconds that a batch of this shape will take."""
+        cost = self.fixed + self.per_token * shape.tokens + self.per_cell * shape.grid
+        return self.correction * cost
+
+    def share(self, length: int) -> float:
+        """Return the seconds that one window of `length` adds to a batch of its like."""
+        return self.correction * (self.per_token * length + self.per_cell * length**2)
+
+    def refine(self, shape: Shape, seconds: float) -> None:
+        """Move the correction towards what this batch took."""
+        predicted = self.predict(shape)
+        if predicted > 0:
+            ratio = min(max(seconds / predicted, 0.1), 10.0)
+            self.correction *= (1 - SMOOTHING) + SMOOTHING * ratio
+
+    def token_budget(self) -> int:
+        """Return the least batch, in tokens, in which the fixed cost is a small share."""
+        if self.per_token <= 0:
+            return LEAST_BUDGET
+        tokens = self.fixed / (OVERHEAD_SHARE * self.per_token)
+        return int(min(max(tokens, LEAST_BUDGET), GREATEST_BUDGET))

@@ -1,0 +1,137 @@
+"""The engine: an asyncio front to the scheduler, and the runners behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from app.engine.runner import Runner
+from app.engine.scheduler import Limits, Scheduler
+from app.engine.work import Batch, Item, Lane, Ticket
+from app.errors import DeadlineExceededError, InferenceFailedError, NotReadyError, ServeError
+from app.metrics import Metrics
+from app.runtime.packing import Floats, Window
+
+log = structlog.get_logger(__name__)
+
+
+class Engine:
+    """Owns the queue of every model. One lock guards the scheduler and the tickets; batches run outside it."""
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self._scheduler = Scheduler(limits)
+        self._metrics = metrics
+        self._changed = threading.Condition()
+        self._stopping = False
+        self.runners = [Runner(number, self) for number in range(limits.runners)]
+
+    def start(self) -> None:
+        for runner in self.runners:
+            runner.start()
+
+    def stop(self) -> None:
+        """Refuse what is queued, let the batches in hand end, and wait for the runners."""
+        with self._changed:
+            self._stopping = True
+            for ticket in self._scheduler.drain():
+                ticket.finish(NotReadyError("the service is shutting down"))
+            self._changed.notify_all()
+        for runner in self.runners:
+            runner.join()
+
+    def is_stalled(self, limit_s: float) -> bool:
+        return any(runner.is_stalled(limit_s) for runner in self.runners)
+
+    async def submit(self, lane: Lane, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Ticket:
+        """Run `windows` and return the finished ticket, whose outputs are (rows, width) per window.
+
+        `deadline` is in seconds of `time.monotonic()`; a higher `priority` goes first. Raises what admission
+        raises, `DeadlineExceededError` and `InferenceFailedError`. When the caller is cancelled, its places in
+        the queue are freed.
+        """
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[None] = loop.create_future()
+
+        def resolve() -> None:
+            if not answered.done():
+                answered.set_result(None)
+
+        def on_done(_: Ticket) -> None:
+            loop.call_soon_threadsafe(resolve)
+
+        ticket = Ticket(lane, windows, time.monotonic(), deadline, priority, on_done)
+        self._admit(ticket)
+        timer = loop.call_later(
+            max(0.0, deadline - ticket.arrival),
+            self._abandon,
+            ticket,
+            DeadlineExceededError("the deadline passed before the answer was ready"),
+        )
+        try:
+            await answered
+        finally:
+            timer.cancel()
+            if not ticket.done:
+                self._abandon(ticket, None)
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket
+
+    def _admit(self, ticket: Ticket) -> None:
+        with self._changed:
+            if self._stopping:
+                raise NotReadyError("the service is shutting down")
+            self._scheduler.admit(ticket, ticket.arrival)
+            self._report_queue()
+            self._changed.notify(len(ticket.windows))
+
+    def _abandon(self, ticket: Ticket, error: ServeError | None) -> None:
+        """Free the places of a ticket whose deadline passed, or whose caller went away (no error)."""
+        with self._changed:
+            if ticket.done:
+                return
+            self._scheduler.withdraw(ticket)
+            self._report_queue()
+            (self._metrics.cancelled if error is None else self._metrics.deadline_missed).inc()
+            ticket.finish(error)
+
+    # --- What the runners call, each on its own thread -------------------------------------------------
+
+    def take(self) -> Batch | None:
+        with self._changed:
+            while not self._stopping:
+                now = time.monotonic()
+                batch = self._scheduler.next_batch(now)
+                if batch is not None:
+                    for item in batch.items:
+                        item.ticket.started = item.ticket.started or now
+                    self._report_queue()
+                    return batch
+                self._changed.wait(self._scheduler.ready_in_s(now))
+            return None
+
+    def complete(self, batch: Batch, outputs: Sequence[Floats], seconds: float) -> None:
+        lane, windows = batch.lane, batch.windows
+        lane.cost.refine(batch.shape, seconds)
+        computed = lane.computed_tokens(windows)
+        lane.series.observe_batch(len(windows), batch.shape.tokens, computed, seconds)
+        with self._changed:
+            for item, output in zip(batch.items, outputs, strict=True):
+                item.ticket.forward_s += seconds
+                item.ticket.fill(item.index, output)
+
+    def fail(self, item: Item, cause: Exception) -> None:
+        lane = item.ticket.lane
+        lane.series.forward_failures.inc()
+        log.error("forward_failed", model=lane.name, tokens=item.length, cause=type(cause).__name__)
+        with self._changed:
+            self._scheduler.withdraw(item.ticket)
+            item.ticket.finish(InferenceFailedError("the model failed on this input; the cause is in the log"))
+
+    def _report_queue(self) -> None:
+        self._metrics.queue_tokens.set(self._scheduler.queued_tokens)
+        self._metrics.queue_requests.set(self._scheduler.queued_requests)

@@ -1,0 +1,108 @@
+"""What the engine works on: lanes (a model's forward pass), tickets (a request), items (a window of it)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from app.engine.cost import CostModel, Shape
+from app.errors import ServeError
+from app.metrics import ModelSeries
+from app.runtime.packing import Floats, Window
+
+UNANSWERED: Floats = np.empty((0, 0), np.float32)
+
+
+@dataclass(eq=False)
+class Lane:
+    """A forward pass that batches can be made for. Windows of different lanes never share a batch."""
+
+    name: str
+    run: Callable[[Sequence[Window]], list[Floats]]
+    computed_tokens: Callable[[Sequence[Window]], int]
+    cost: CostModel
+    max_batch_tokens: int
+    series: ModelSeries
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One request's windows, answered all together or not at all. Times are seconds of the engine's clock."""
+
+    lane: Lane
+    windows: Sequence[Window]
+    arrival: float
+    deadline: float
+    priority: int = 0
+    on_done: Callable[[Ticket], None] = lambda ticket: None
+    outputs: list[Floats] = field(init=False)
+    error: ServeError | None = field(init=False, default=None)
+    done: bool = field(init=False, default=False)
+    waiting: int = field(init=False)
+    started: float | None = field(init=False, default=None)
+    forward_s: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self.outputs = [UNANSWERED] * len(self.windows)
+        self.waiting = len(self.windows)
+
+    @property
+    def tokens(self) -> int:
+        return sum(map(len, self.windows))
+
+    @property
+    def queue_s(self) -> float:
+        """How long the request waited before its first window was started."""
+        return 0.0 if self.started is None else self.started - self.arrival
+
+    def fill(self, index: int, output: Floats) -> None:
+        """Take one window's output; the last one completes the ticket."""
+        if self.done:
+            return
+        self.outputs[index] = output
+        self.waiting -= 1
+        if self.waiting == 0:
+            self.finish(None)
+
+    def finish(self, error: ServeError | None) -> None:
+        """Complete the ticket, once; whatever comes later is ignored."""
+        if not self.done:
+            self.done, self.error = True, error
+            self.on_done(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Item:
+    """One window of a ticket in the queue. `number` counts items in order of arrival, `cost` is in seconds."""
+
+    number: int
+    ticket: Ticket
+    index: int
+    length: int
+    cost: float
+
+    @property
+    def window(self) -> Window:
+        return self.ticket.windows[self.index]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Items of one lane that run together."""
+
+    lane: Lane
+    items: Sequence[Item]
+
+    @property
+    def windows(self) -> list[Window]:
+        return [item.window for item in self.items]
+
+    @property
+    def shape(self) -> Shape:
+        return Shape.of([item.length for item in self.items])
+
+    def halves(self) -> tuple[Batch, Batch]:
+        middle = len(self.items) // 2
+        return Batch(self.lane, self.items[:middle]), Batch(self.lane, self.items[middle:])

@@ -1,0 +1,137 @@
+"""Every Prometheus series of the service, on a registry that is passed in, so that two apps do not collide.
+
+Labels are bounded sets: routes, model names, status codes, reasons. Never text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from app import __version__
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+
+TASK_MODEL = ("task", "model")
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` gauge beside every series doubles a scrape for nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSeries:
+    """The series of one model, looked up once."""
+
+    ok: Counter
+    request_duration: Histogram
+    tokenize_duration: Histogram
+    queue_duration: Histogram
+    windows_per_request: Histogram
+    tokens: Counter
+    forward_duration: Histogram
+    batch_sequences: Histogram
+    batch_tokens: Histogram
+    batch_fill_ratio: Histogram
+    forward_failures: Counter
+
+    def observe_request(self, tokenize_s: float, queue_s: float, windows: int) -> None:
+        """Count the parts of one answered request."""
+        self.tokenize_duration.observe(tokenize_s)
+        self.queue_duration.observe(queue_s)
+        self.windows_per_request.observe(windows)
+
+    def observe_batch(self, sequences: int, tokens: int, computed: int, seconds: float) -> None:
+        """Count one forward pass; `computed` are its tokens with padding."""
+        self.forward_duration.observe(seconds)
+        self.batch_sequences.observe(sequences)
+        self.batch_tokens.observe(tokens)
+        self.batch_fill_ratio.observe(tokens / computed)
+        self.tokens.inc(tokens)
+
+
+class Metrics:
+    """All series; those without labels, and those of loaded models, exist from the start at zero."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        counter = partial(Counter, registry=registry)
+        gauge = partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+
+        self.requests = counter("roberta_requests_total", "Requests answered, by HTTP status.", (*TASK_MODEL, "code"))
+        self.request_duration = histogram(
+            "roberta_request_duration_seconds", "From body read to answer.", TASK_MODEL, buckets=SECONDS
+        )
+        self.tokenize_duration = histogram(
+            "roberta_tokenize_duration_seconds", "Tokenizing a request.", TASK_MODEL, buckets=SECONDS
+        )
+        self.queue_duration = histogram(
+            "roberta_queue_duration_seconds", "A request's wait for a runner.", TASK_MODEL, buckets=SECONDS
+        )
+        self.windows_per_request = histogram(
+            "roberta_windows_per_request", "Windows of one request.", TASK_MODEL, buckets=COUNTS
+        )
+        self.tokens = counter("roberta_tokens_total", "Tokens run, special tokens included.", ("model",))
+        self.forward_duration = histogram(
+            "roberta_forward_duration_seconds", "One forward pass of one batch.", ("model",), buckets=SECONDS
+        )
+        self.batch_sequences = histogram("roberta_batch_sequences", "Windows in a batch.", ("model",), buckets=COUNTS)
+        self.batch_tokens = histogram("roberta_batch_tokens", "Tokens in a batch.", ("model",), buckets=TOKENS)
+        self.batch_fill_ratio = histogram(
+            "roberta_batch_fill_ratio", "Useful tokens over tokens computed.", ("model",), buckets=SHARES
+        )
+        self.forward_failures = counter(
+            "roberta_forward_failures_total", "Windows whose forward pass failed.", ("model",)
+        )
+
+        self.queue_tokens = gauge("roberta_queue_tokens", "Tokens waiting for a runner.")
+        self.queue_requests = gauge("roberta_queue_requests", "Requests waiting for a runner.")
+        self.queue_capacity_tokens = gauge("roberta_queue_capacity_tokens", "Tokens that may wait.")
+        self.rejected = counter("roberta_rejected_total", "Requests refused before any work.", ("reason",))
+        self.cancelled = counter("roberta_cancelled_total", "Requests whose client went away.")
+        self.deadline_missed = counter("roberta_deadline_missed_total", "Admitted requests whose deadline passed.")
+        self.runner_busy_ratio = gauge(
+            "roberta_runner_busy_ratio",
+            "Share of the time since the last scrape spent in batches.",
+            ("runner",),
+        )
+
+        self.gpu_memory_used = gauge("roberta_gpu_memory_used_bytes", "GPU memory in use.", ("gpu",))
+        self.gpu_memory_total = gauge("roberta_gpu_memory_total_bytes", "GPU memory.", ("gpu",))
+        self.gpu_utilization = gauge("roberta_gpu_utilization_ratio", "Share of time with a kernel running.", ("gpu",))
+
+        self.model_info = gauge(
+            "roberta_model_info",
+            "What is being served; always 1.",
+            ("model", "version", "task", "precision", "provider", "layout"),
+        )
+        self.model_loaded = gauge("roberta_model_loaded", "Whether a version of the model is served.", ("model",))
+        self.model_load_failures = counter(
+            "roberta_model_load_failures_total", "Versions that were refused at load.", ("model",)
+        )
+        gauge("roberta_build_info", "Version of the service; always 1.", ("version",)).labels(__version__).set(1)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+
+    def of_model(self, task: str, model: str) -> ModelSeries:
+        """Return the series of one model, made at zero where they do not exist yet."""
+        return ModelSeries(
+            ok=self.requests.labels(task, model, "200"),
+            request_duration=self.request_duration.labels(task, model),
+            tokenize_duration=self.tokenize_duration.labels(task, model),
+            queue_duration=self.queue_duration.labels(task, model),
+            windows_per_request=self.windows_per_request.labels(task, model),
+            tokens=self.tokens.labels(model),
+            forward_duration=self.forward_duration.labels(model),
+            batch_sequences=self.batch_sequences.labels(model),
+            batch_tokens=self.batch_tokens.labels(model),
+            batch_fill_ratio=self.batch_fill_ratio.labels(model),
+            forward_failures=self.forward_failures.labels(model),
+        )

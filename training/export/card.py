@@ -1,0 +1,77 @@
+"""The model card, in the Hub's format, from what the run measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from app.bundle import Manifest
+from training.config import Recipe
+
+ROUTES = {"text-classification": "classify", "token-classification": "ner", "fill-mask": "fill-mask"}
+
+
+def model_card(recipe: Recipe, manifest: Manifest, examples: Mapping[str, Any], baseline: Mapping[str, float]) -> str:
+    """Return the Markdown card: what it is, how good, made how, of what data, with which limits.
+
+    `examples` maps texts to the graph's real answers, `baseline` is the fp32 graph's score.
+    """
+    front = {
+        "license": recipe.card.licence.lower() or "other",
+        "language": "en",
+        "pipeline_tag": manifest.task,
+        "library_name": "onnx",
+        "tags": ["roberta", "onnx"],
+    }
+    training = manifest.provenance.get("training") or {}
+    sections = [
+        "---\n" + yaml.safe_dump(front, sort_keys=False) + "---",
+        f"# {recipe.card.title or recipe.name}",
+        recipe.card.summary,
+        f"Served by `POST /{ROUTES[manifest.task]}`, or `POST /models/{manifest.name}`.",
+        "## Quality\n\n" + metrics_table(manifest, baseline),
+        "## Examples\n\nReal answers of the graph in this folder.\n\n" + examples_list(examples) if examples else "",
+        "## Made from\n\n" + bullets([f"Base: {manifest.provenance['base']}", *recipe.card.data_attribution]),
+        f"## Licence\n\n{recipe.card.licence}" if recipe.card.licence else "",
+        "## Limits\n\n" + bullets(recipe.card.limits) if recipe.card.limits else "",
+        "## How it was trained\n\n```json\n" + json.dumps(training, indent=2) + "\n```" if training else "",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def metrics_table(manifest: Manifest, baseline: Mapping[str, float]) -> str:
+    """One row for each metric, one column for each graph, fp32 first even where it is not shipped."""
+    columns: dict[str, Mapping[str, float]] = {"fp32": baseline}
+    columns |= {name: graph.metrics for name, graph in manifest.graphs.items() if graph.metrics}
+    split = manifest.provenance.get("scored_on", "test")
+    lines = [
+        f"Scored on the {split} split with the graphs that are served, long texts by windows.\n",
+        "| metric | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for metric in baseline:
+        lines.append(
+            f"| {metric} | " + " | ".join(f"{c.get(metric, float('nan')):.4f}" for c in columns.values()) + " |"
+        )
+    return "\n".join(lines)
+
+
+def examples_list(examples: Mapping[str, Any]) -> str:
+    return "\n".join(f"- `{text}`\n  → {summary_of(answer)}" for text, answer in examples.items())
+
+
+def summary_of(answer: Any) -> str:
+    """One line for an answer of any task."""
+    first = answer[0] if answer and isinstance(answer[0], list) else answer
+    parts = []
+    for item in first[:5]:
+        what = item.get("label") or item.get("token_str") or f"{item.get('word')} ({item.get('entity_group')})"
+        parts.append(f"{what.strip()} {item['score']:.2f}")
+    return ", ".join(parts) or "nothing"
+
+
+def bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

@@ -1,0 +1,253 @@
+"""From a checkpoint to a bundle: every precision exported, verified, calibrated and scored, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import ModelProto
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from app.bundle import (
+    Bundle,
+    Graph,
+    Manifest,
+    Precision,
+    labels_of,
+    new_version,
+    position_offset_of,
+    problem_type_of,
+    read_json,
+    sha256,
+    task_of,
+    write_manifest,
+)
+from app.runtime.packing import PackedLayout
+from app.tasks.fill_mask import mask_token_of
+from app.tasks.text import TextEncoder
+from training.config import Recipe
+from training.evaluate import MAIN_METRIC
+from training.export.card import model_card
+from training.export.graph import export_fp16, export_fp32
+from training.export.loading import load_checkpoint
+from training.export.material import GENERIC_TEXTS, calibration_windows, make_probes, probe_texts
+from training.export.quantise import quantise_int8
+from training.export.score import Examples, calibrate_graph, score
+from training.export.serving import ServedGraph, batches
+from training.export.verify import PROBE_MARGIN, VerificationError, check_drift, length_mixes, measure_drift
+
+log = logging.getLogger(__name__)
+
+# The least drift of logits that the service must accept from another machine: CPUs add in another order, which
+# int8 rounding enlarges; fp16 runs on CUDA alone, so that its drift cannot be measured on a CPU.
+LEAST_TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.05, "fp16": 0.1}
+VERSIONS_OF = ("torch", "transformers", "tokenizers", "onnx", "onnxruntime", "onnxscript", "numpy")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What an export works from: a checkpoint folder or Hub id, texts to calibrate on, examples to score on."""
+
+    checkpoint: str
+    texts: Sequence[str] = GENERIC_TEXTS
+    validation: Examples = ()
+    test: Examples = ()
+    training_seconds: float | None = None
+
+
+def publish(recipe: Recipe, material: Material, models: Path) -> Path:
+    """Export, verify and score a checkpoint, and publish it as the next version of `recipe.name` in `models`.
+
+    Raises `VerificationError` when a graph is not the checkpoint, or loses more of the task's metric on the
+    validation split than the recipe allows; `UnsupportedModelError` for a checkpoint that is no encoder of ours.
+    Nothing is published then.
+    """
+    model = load_checkpoint(material.checkpoint)
+    tokenizer = AutoTokenizer.from_pretrained(material.checkpoint)
+    with new_version(models, recipe.name) as (folder, version):
+        Publication(recipe, material, model, tokenizer, folder, version).make()
+    log.info("published %s:%d", recipe.name, version)
+    return models / recipe.name / str(version)
+
+
+class Publication:
+    """One bundle in the making, in a temporary folder."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        material: Material,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        folder: Path,
+        version: int,
+    ) -> None:
+        self.recipe, self.material = recipe, material
+        self.model, self.tokenizer = model, tokenizer
+        self.folder = folder
+        write_tokenizer(tokenizer, folder)
+        write_config(model, folder)
+        config = read_json(folder / "config.json")
+        self.manifest = Manifest(
+            name=recipe.name,
+            version=version,
+            task=task_of(config),
+            problem_type=problem_type_of(config) if task_of(config) == "text-classification" else None,
+            layout="packed",
+            labels=[] if task_of(config) == "fill-mask" else labels_of(config),
+            max_length=min(recipe.export.max_length, positions_of(config)),
+            position_offset=position_offset_of(config),
+            graphs={p: Graph(file=f"model.{p}.onnx", tolerance=1.0) for p in self.precisions},
+        )
+        self.encoder = TextEncoder(folder / "tokenizer.json", self.manifest.max_length)
+
+    @property
+    def precisions(self) -> list[Precision]:
+        """What is made: fp32 always, being what the others are held against, and what the recipe asks for."""
+        return ["fp32", *(p for p in self.recipe.export.precisions if p != "fp32")]
+
+    def make(self) -> None:
+        self.write_graphs()
+        texts = probe_texts(self.manifest, self.recipe.card.examples, self.material.texts, self.recipe.seed)
+        probes = make_probes(ServedGraph(self.bundle, "fp32"), self.model, texts)
+        self.manifest = self.manifest.model_copy(update={"probes": probes})
+        graphs = {p: self.prove(p) for p in self.precisions}
+        self.check_drop()
+        for precision in set(self.precisions) - set(self.recipe.export.precisions):
+            (self.folder / graphs[precision].file).unlink()
+        kept = {p: graphs[p] for p in self.recipe.export.precisions}
+        provenance = self.provenance()
+        self.manifest = self.manifest.model_copy(update={"graphs": kept, "provenance": provenance})
+        self.write_card(graphs["fp32"].metrics)
+        write_manifest(self.folder, self.manifest)
+
+    @property
+    def bundle(self) -> Bundle:
+        return Bundle(self.folder, self.manifest, read_json(self.folder / "config.json"))
+
+    def write_graphs(self) -> None:
+        log.info("exporting fp32")
+        fp32 = export_fp32(self.model)
+        self.save(fp32, "fp32")
+        if "int8" in self.precisions:
+            log.info("calibrating int8 on %d texts", len(self.calibration_texts))
+            self.save(quantise_int8(fp32, self.calibration_feeds(fp32)), "int8")
+        if "fp16" in self.precisions:
+            log.info("exporting fp16")
+            self.save(export_fp16(self.model), "fp16")
+
+    def save(self, graph: ModelProto, precision: Precision) -> None:
+        onnx.save(graph, self.folder / self.manifest.graphs[precision].file)
+
+    @property
+    def calibration_texts(self) -> Sequence[str]:
+        return self.material.texts[: self.recipe.export.calibration_texts]
+
+    def calibration_feeds(self, graph: ModelProto) -> list[dict[str, Any]]:
+        mask_id = mask_token_of(self.encoder)[1] if self.manifest.task == "fill-mask" else None
+        windows = calibration_windows(self.calibration_texts, self.encoder, mask_id, self.recipe.seed)
+        layout = PackedLayout([i.name for i in graph.graph.input], self.manifest.position_offset)
+        lengths = [len(window) for window in windows]
+        order = sorted(range(len(windows)), key=lengths.__getitem__)
+        return [layout.feed([windows[i] for i in batch]) for batch in batches(order, lengths)]
+
+    def prove(self, precision: Precision) -> Graph:
+        """Verify one graph against the checkpoint, fit its temperature, and score it on the test split."""
+        if precision == "fp16":
+            log.warning("fp16 needs CUDA to be verified: the service will hold it to its probes at load")
+            return Graph(file=self.manifest.graphs[precision].file, tolerance=LEAST_TOLERANCE[precision])
+        served = ServedGraph(self.bundle, precision)
+        tokens = [token for text in self.encoder.encode(list(self.material.texts[:200])) for token in text.ids]
+        mixes = length_mixes(tokens, self.encoder, self.manifest.task)
+        drift = measure_drift(served.session, self.model, self.manifest.task, mixes)
+        check_drift(drift, precision)
+        log.info("%s: logits off by %.2g at most, %.2g on average", precision, drift.greatest, drift.mean)
+        labels, problem_type = self.manifest.labels, self.manifest.problem_type
+        temperature, calibration = calibrate_graph(served, self.material.validation, labels, problem_type)
+        metrics = score(served, self.material.test or self.material.validation, labels, self.tokenizer)
+        log.info("%s: %s", precision, {name: round(value, 4) for name, value in metrics.items()})
+        return Graph(
+            file=self.manifest.graphs[precision].file,
+            tolerance=self.tolerance(precision, served),
+            temperature=temperature,
+            metrics=metrics | calibration,
+        )
+
+    def tolerance(self, precision: Precision, served: ServedGraph) -> float:
+        """Return the drift of the probes that the service shall accept: what it is here, with a margin."""
+        drift = max(p.drift(served.session.run([served.task.probe(p.text)])[0]) for p in self.manifest.probes)
+        return max(LEAST_TOLERANCE[precision], PROBE_MARGIN * drift)
+
+    def check_drop(self) -> None:
+        """Refuse an int8 graph that loses more points of the main validation metric than the recipe allows."""
+        if not self.material.validation or "int8" not in self.precisions:
+            return
+        metric, allowed = MAIN_METRIC[self.manifest.task], self.recipe.export.max_metric_drop
+        scores = {
+            p: score(ServedGraph(self.bundle, p), self.material.validation, self.manifest.labels, self.tokenizer)
+            for p in ("fp32", "int8")
+        }
+        drop = 100 * (scores["fp32"][metric] - scores["int8"][metric])
+        log.info("int8 loses %.2f points of validation %s", drop, metric)
+        if drop > allowed:
+            raise VerificationError(
+                f"int8 loses {drop:.2f} points of validation {metric}, more than the {allowed} allowed: not published"
+            )
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the bundle comes from; paths of this machine are left out."""
+        recipe = self.recipe.model_dump(mode="json", exclude={"base": True, "card": True})
+        weights = Path(self.material.checkpoint) / "model.safetensors"
+        return {
+            "base": Path(self.recipe.base).name if Path(self.recipe.base).is_dir() else self.recipe.base,
+            "data": list(self.recipe.card.data_attribution),
+            "licence": self.recipe.card.licence,
+            "scored_on": "test" if self.material.test else "validation",
+            "training": recipe,
+            "training_seconds": self.material.training_seconds,
+            "checkpoint_sha256": sha256(weights) if weights.is_file() else None,
+            "versions": {name: version_of(name) for name in VERSIONS_OF} | {"python": platform.python_version()},
+            "commit": commit_of_this_code(),
+        }
+
+    def write_card(self, baseline: dict[str, float]) -> None:
+        served = ServedGraph(self.bundle, self.recipe.export.precisions[0])
+        examples = {text: served.answer(text) for text in self.recipe.card.examples}
+        card = model_card(self.recipe, self.manifest, examples, baseline)
+        (self.folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write the fast tokenizer without truncation or padding, which are the service's to decide."""
+    fast: Tokenizer = tokenizer.backend_tokenizer
+    fast.no_truncation()
+    fast.no_padding()
+    fast.save(str(folder / "tokenizer.json"))
+
+
+def write_config(model: PreTrainedModel, folder: Path) -> None:
+    config = model.config.to_dict() | {"architectures": [type(model).__name__]}
+    config.pop("_name_or_path", None)
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def positions_of(config: dict[str, Any]) -> int:
+    """Return how many tokens a window can have."""
+    return int(config["max_position_embeddings"]) - position_offset_of(config)
+
+
+def commit_of_this_code() -> str | None:
+    """Return the commit of the code that made the bundle, or None outside a repository."""
+    answer = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or None

@@ -4,13 +4,19 @@ import itertools
 import re
 from collections.abc import Sequence
 
-_APOSTROPHE = "['\u2019]"  # typewriter or typographic
-_CLOSING = re.compile(
-    rf"[.,;:!?]+|[)\]}}%…”]|''|'|{_APOSTROPHE}(?i:s|m|d|re|ve|ll)|(?i:n){_APOSTROPHE}(?i:t)"
+# Two words with a space between them that prose would not have.
+_JOINED = re.compile(
+    r"""
+    \S+\ (?: [.,;:!?]+ | [)\]}%…”] | '' | ' )               # closing punctuation
+    | (?: [(\[{$£€“#@] | `` )\ \S+                           # opening punctuation and signs
+    | \S+\ (?i: ['\u2019](?:s|m|d|re|ve|ll) | n['\u2019]t )  # contractions: it 's, do n't
+    | ['\u2019]\ (?i: s|t|m|d|re|ve|ll )                     # the same, split at the apostrophe
+    | (?i: gon\ na | wan\ na | got\ ta )
+    | [A-Z]\.\ [A-Z]\.                                       # initials: U. S.
+    """,
+    re.VERBOSE,
 )
-_OPENING = re.compile(r"[(\[{$£€“]|``")
 _JOINING = frozenset("-/\u2013")  # with the en dash
-_SPLIT_WORDS = frozenset({("gon", "na"), ("wan", "na"), ("got", "ta")})
 
 
 def natural_gaps(words: Sequence[str]) -> list[str]:
@@ -20,13 +26,11 @@ def natural_gaps(words: Sequence[str]) -> list[str]:
     for index, (left, right) in enumerate(itertools.pairwise(words)):
         quoted ^= left == '"'  # True after the opening quote
         joined = (
-            (right == '"' and quoted)
-            or (left == '"' and quoted)
-            or _CLOSING.fullmatch(right) is not None
-            or _OPENING.fullmatch(left) is not None
-            or (left.lower(), right.lower()) in _SPLIT_WORDS
+            _JOINED.fullmatch(f"{left} {right}") is not None
+            or (quoted and '"' in (left, right))
             or (right in _JOINING and _is_compound(words, index + 1))
             or (left in _JOINING and _is_compound(words, index))
+            or (left == "," and _is_thousands(words, index))
         )
         gaps.append("" if joined else " ")
     return gaps
@@ -38,3 +42,8 @@ def _is_compound(words: Sequence[str], index: int) -> bool:
         return False
     before, after = words[index - 1], words[index + 1]
     return before[-1].isalnum() and after[0].isalnum() and (words[index] == "/" or not after[0].isupper())
+
+
+def _is_thousands(words: Sequence[str], index: int) -> bool:
+    """Say whether the comma at ``index`` groups digits, as in 28,000."""
+    return index > 0 and words[index - 1].isdigit() and re.fullmatch(r"\d{3}", words[index + 1]) is not None

@@ -44,9 +44,7 @@ def ner_features(
     )
     ids = {label: index for index, label in enumerate(labels)}
     aligned = zip(examples, encoded.pop("offset_mapping"), encoded.pop("special_tokens_mask"), strict=True)
-    targets = [
-        token_labels(each.text, each.spans, offsets, special, ids) for each, offsets, special in aligned
-    ]
+    targets = [token_labels(each.text, each.spans, offsets, special, ids) for each, offsets, special in aligned]
     return _dataset(encoded | {"labels": targets})
 
 

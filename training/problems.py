@@ -46,9 +46,7 @@ class Problem(Generic[E]):
     labels: Callable[[Iterable[E]], tuple[str, ...]]
     problem_type: Callable[[Sequence[E]], str | None]
     features: Callable[[Sequence[E], Sequence[str], PreTrainedTokenizerBase, int], Dataset]
-    score: Callable[
-        [PreTrainedModel, PreTrainedTokenizerBase, Sequence[E], Sequence[str], int], dict[str, float]
-    ]
+    score: Callable[[PreTrainedModel, PreTrainedTokenizerBase, Sequence[E], Sequence[str], int], dict[str, float]]
 
 
 def _read_classification(recipe: Recipe, path: Path, split: Split) -> list[ClassificationExample]:

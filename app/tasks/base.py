@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from app.bundle import Manifest, TaskName
@@ -100,12 +101,13 @@ class Task(ABC, Generic[RequestT, StateT]):
         """Return the first window of `text`, with every row that the task would ask for."""
 
 
-def softmax(logits: Floats) -> Floats:
+def softmax(logits: NDArray[np.floating]) -> Floats:
     """Softmax over the last axis."""
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: Floats = exponents / exponents.sum(axis=-1, keepdims=True)
     return probabilities
 
 
-def sigmoid(logits: Floats) -> Floats:
-    return (1 / (1 + np.exp(-logits))).astype(np.float32)
+def sigmoid(logits: NDArray[np.floating]) -> Floats:
+    probabilities: Floats = 1 / (1 + np.exp(-logits))
+    return probabilities

@@ -130,7 +130,7 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
     def apply(self, logits: Floats, function: FunctionToApply) -> Floats:
         if function == "none":
             return logits
-        scaled = logits / np.float32(self.temperature)
+        scaled = logits / self.temperature
         return softmax(scaled) if function == "softmax" else sigmoid(scaled)
 
     @property

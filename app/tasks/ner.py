@@ -80,8 +80,8 @@ class Ner(Task[NerRequest, list[EncodedText]]):
         rows = iter(outputs)
         answers = []
         for text in state:
-            logits = np.concatenate([next(rows) for _ in text.pieces])  # (tokens, labels): the homes tile the text
-            answers.append(self.entities(text, softmax(logits / np.float32(self.temperature)), request.parameters))
+            logits: Floats = np.concatenate([next(rows) for _ in text.pieces])  # (tokens, labels): the homes tile it
+            answers.append(self.entities(text, softmax(logits / self.temperature), request.parameters))
         return answers if isinstance(request.inputs, list) else answers[0]
 
     def entities(self, text: EncodedText, scores: Floats, parameters: NerParameters) -> list[Entity]:

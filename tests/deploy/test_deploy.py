@@ -11,6 +11,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from app.metrics import Metrics
+from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"
@@ -124,6 +125,17 @@ def test_compose_images_are_pinned_and_mounts_exist():
         for volume in service["volumes"]:
             if volume.startswith("./"):
                 assert (ROOT / volume.split(":")[0]).is_dir(), volume
+
+
+def test_containers_name_only_settings_that_exist():
+    dockerfile = re.findall(r"\bROBERTA_(\w+)=", (ROOT / "Dockerfile").read_text("utf-8"))
+    compose = [name.removeprefix("ROBERTA_") for name in load(COMPOSE)["services"]["roberta"]["environment"]]
+    assert {name.lower() for name in dockerfile + compose} <= set(Settings.model_fields)
+
+
+def test_compose_waits_longer_than_the_service_drains():
+    grace = load(COMPOSE)["services"]["roberta"]["stop_grace_period"]
+    assert float(grace.removesuffix("s")) > Settings.model_fields["drain_timeout_s"].default
 
 
 def test_targets_of_compose_are_stages_of_the_dockerfile():

@@ -56,7 +56,7 @@ class FlashAttention:
         token_offset, cumulative_lengths = where  # (B, S), (B + 1,), both int32
         tokens, hidden = qkv.shape[0], qkv.shape[1] // 3
         query, key, value = torch.split(qkv, hidden, dim=-1)  # (T, hidden) each
-        context = torch.onnx.ops.symbolic(
+        return torch.onnx.ops.symbolic(
             "com.microsoft::PackedMultiHeadAttention",
             (query, key, value, None, token_offset, cumulative_lengths),
             {"num_heads": heads},
@@ -64,4 +64,3 @@ class FlashAttention:
             shape=(tokens, hidden),
             version=1,
         )
-        return context

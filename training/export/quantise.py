@@ -87,12 +87,12 @@ class Quantiser:
         self.add("Mul", [f"{output}.levels", f"{output}.scale"], output)
 
     def add_linear(self, gemm: NodeProto) -> None:
-        x, weight, bias = gemm.input
+        x, weight, *bias = gemm.input  # the exporter leaves out a bias of zeros
         scale = self.constant(f"{x}.scale", np.asarray(self.ranges[x].scale))
         zero_point = self.constant(f"{x}.zero_point", np.asarray(self.ranges[x].zero_point))
         self.add("QuantizeLinear", [x, scale, zero_point], f"{x}.uint8")
         columns, column_scale = self.columns_of(weight)
-        inputs = [f"{x}.uint8", columns, scale, column_scale, zero_point, "", bias]
+        inputs = [f"{x}.uint8", columns, scale, column_scale, zero_point, "", *bias]
         self.add("MatMulIntegerToFloat", inputs, gemm.output[0], domain="com.microsoft")
 
     def rows_of(self, weight: str) -> tuple[str, str]:

@@ -1,0 +1,57 @@
+"""Fixtures that every kind of test shares: tiny models, and the folder of bundles made from them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    from tests.support.tiny import tiny_tokenizer
+
+    return tiny_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoints(tmp_path_factory) -> dict[str, Path]:
+    """Return a random checkpoint folder for each task, by the route that will serve it."""
+    from tests.support.tiny import TAGS, save_checkpoint, tiny_model
+
+    root = tmp_path_factory.mktemp("checkpoints")
+    models = {
+        "classify": tiny_model("text-classification", ["negative", "neutral", "positive"]),
+        "ner": tiny_model("token-classification", TAGS),
+        "fill-mask": tiny_model("fill-mask"),
+    }
+    return {route: save_checkpoint(model, root / route) for route, model in models.items()}
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tiny_checkpoints, tmp_path_factory) -> Path:
+    """Return a models folder with the bundles tiny-classify, tiny-ner and tiny-fill-mask, int8 and fp32."""
+    from tests.support.tiny import publish_tiny
+
+    models = tmp_path_factory.mktemp("models")
+    for route, checkpoint in tiny_checkpoints.items():
+        publish_tiny(checkpoint, models, f"tiny-{route}")
+    return models
+
+
+@pytest.fixture(scope="session")
+def shipped_models() -> Path:
+    """Return the bundles that the repository ships."""
+    return Path(__file__).parents[1] / "models"
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Return the folder of labelled data named by ROBERTA_TEST_DATA; skip where it is unset."""
+    folder = os.environ.get("ROBERTA_TEST_DATA")
+    if not folder:
+        pytest.skip("ROBERTA_TEST_DATA is unset: it names the folder of labelled data that this test reads")
+    return Path(folder)

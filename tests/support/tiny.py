@@ -1,0 +1,105 @@
+"""Kilobyte-sized checkpoints and bundles, made here through the real export: no download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaForSequenceClassification,
+    RobertaForTokenClassification,
+)
+
+from training.config import Recipe
+from training.export.publish import Material, publish
+
+MASK = AddedToken("<mask>", lstrip=True, special=True)  # takes the space before it, as RoBERTa's does
+SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", MASK]
+CORPUS = [
+    "a good and lovely film , warm and great .",
+    "a bad and awful film , cold and dull .",
+    "Ada Byron met Bob in Paris and Rome .",
+    "the café in São Paulo isn't open ( yet ) .",
+]
+TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+MODEL_CLASSES = {
+    "text-classification": RobertaForSequenceClassification,
+    "token-classification": RobertaForTokenClassification,
+    "fill-mask": RobertaForMaskedLM,
+}
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """Return a byte-level BPE tokenizer of a few hundred tokens with RoBERTa's special tokens and framing."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False
+    )
+    bpe.train_from_iterator(CORPUS, trainer)
+    bpe.post_processor = processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        mask_token=MASK,
+        model_max_length=64,
+    )
+
+
+def tiny_config(vocab_size: int, labels: list[str] | None = None) -> RobertaConfig:
+    """Return the shape of a two-layer RoBERTa with 64 positions."""
+    names = {} if labels is None else {"id2label": dict(enumerate(labels)), "num_labels": len(labels)}
+    return RobertaConfig(
+        vocab_size=vocab_size,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=66,
+        type_vocab_size=1,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        **names,
+    )
+
+
+def tiny_model(task: str, labels: list[str] | None = None) -> PreTrainedModel:
+    """Return a random model whose weights are large enough to tell texts apart."""
+    torch.manual_seed(0)
+    model = MODEL_CLASSES[task](tiny_config(len(tiny_tokenizer()), labels)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(4)
+    return model
+
+
+def save_checkpoint(model: PreTrainedModel, folder: Path) -> Path:
+    """Write a Hugging Face folder: safetensors, config and tokenizer."""
+    model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def publish_tiny(checkpoint: Path, models: Path, name: str, precisions: tuple[str, ...] = ("int8", "fp32")) -> Path:
+    """Publish a checkpoint through the real export."""
+    export = {"precisions": list(precisions), "max_length": 64}
+    recipe = Recipe.model_validate(
+        {"name": name, "task": "text-classification", "base": "tiny-random", "export": export}
+    )
+    return publish(recipe, Material(str(checkpoint), CORPUS * 4), models)

@@ -1,0 +1,20 @@
+"""A random base for fine-tuning to start from."""
+
+import pytest
+import torch
+from transformers import RobertaConfig, RobertaForMaskedLM
+
+from tests.support.tiny import save_checkpoint
+from tests.support.tiny import tiny_config as make_config
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tokenizer) -> RobertaConfig:
+    return make_config(len(tokenizer))
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tiny_config, tmp_path_factory):
+    """Return the folder of a random masked-LM checkpoint, as fine-tuning starts from."""
+    torch.manual_seed(0)
+    return save_checkpoint(RobertaForMaskedLM(tiny_config), tmp_path_factory.mktemp("base"))

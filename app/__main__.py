@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import socket
 import sys
 from types import FrameType
 
@@ -30,7 +33,7 @@ class Command(Settings):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which on SIGTERM refuses new work, finishes what is in flight and stops."""
+    """uvicorn, which on SIGTERM refuses new work, finishes what is in flight and stops; SIGHUP reloads bundles."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         super().__init__(
@@ -44,7 +47,13 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=int(settings.drain_timeout_s),
             )
         )
-        self._predictor = app.state.predictor
+        self._predictor, self._registry = app.state.predictor, app.state.registry
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; SIGHUP loads new versions of the bundles while the old ones go on answering."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, self._registry.load))
+        await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._predictor.draining = True

@@ -10,6 +10,7 @@ class ServeError(Exception):
 
     code: ClassVar[str]
     status: ClassVar[int]
+    before_work: ClassVar[bool] = True  # the request was refused before anything was computed for it
     retry_after_s: float | None = None
 
     @property
@@ -79,12 +80,14 @@ class InferenceFailedError(ServeError):
     """The forward pass failed for this request. The cause is in the log, not in the answer."""
 
     code, status = "inference_failed", 500
+    before_work = False
 
 
 class InternalError(ServeError):
     """A defect of the service. The cause is in the log, not in the answer."""
 
     code, status = "internal_error", 500
+    before_work = False
 
 
 class NotReadyError(ServeError):
@@ -95,12 +98,20 @@ class NotReadyError(ServeError):
 
 
 class DeadlineExceededError(ServeError):
-    """The answer would come, or came, after the request's deadline."""
+    """The deadline passed before the answer was ready."""
 
     code, status = "deadline_exceeded", 504
+    before_work = False
+
+
+class DeadlineUnmeetableError(ServeError):
+    """The queue is too long for the request's deadline, as predicted from what batches take."""
+
+    code, status = "deadline_unmeetable", 504
 
 
 class ClientGoneError(ServeError):
     """The client closed the connection; nobody reads this. 499 is nginx's code for it."""
 
     code, status = "client_gone", 499
+    before_work = False

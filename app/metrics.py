@@ -14,6 +14,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from app import __version__
+from app.errors import ServeError
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
@@ -95,6 +96,9 @@ class Metrics:
         self.queue_requests = gauge("roberta_queue_requests", "Requests waiting for a runner.")
         self.queue_capacity_tokens = gauge("roberta_queue_capacity_tokens", "Tokens that may wait.")
         self.rejected = counter("roberta_rejected_total", "Requests refused before any work.", ("reason",))
+        for error in ServeError.__subclasses__():
+            if error.before_work:
+                self.rejected.labels(error.code)
         self.cancelled = counter("roberta_cancelled_total", "Requests whose client went away.")
         self.deadline_missed = counter("roberta_deadline_missed_total", "Admitted requests whose deadline passed.")
         self.runner_busy_ratio = gauge(

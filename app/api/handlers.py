@@ -16,9 +16,6 @@ from app.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-BEFORE_ANY_WORK = frozenset({400, 401, 404, 413, 415, 422, 429, 503})
-
-
 class ErrorHandlers:
     """Answers with `{"error", "error_type", "request_id"}`, counts it and logs it, without what was sent."""
 
@@ -53,7 +50,7 @@ class ErrorHandlers:
         started = getattr(state, "started", None)
         if started is not None:  # a prediction, not a page that is not there
             self._metrics.requests.labels(task, model, str(error.status)).inc()
-            if error.status in BEFORE_ANY_WORK:
+            if error.before_work:
                 self._metrics.rejected.labels(error.code).inc()
             if model:
                 self._metrics.request_duration.labels(task, model).observe(time.monotonic() - started)

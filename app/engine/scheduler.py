@@ -12,7 +12,7 @@ from itertools import count
 from sortedcontainers import SortedList
 
 from app.engine.work import Batch, Item, Lane, Ticket
-from app.errors import DeadlineExceededError, QueueFullError, RequestTooLargeError
+from app.errors import DeadlineExceededError, DeadlineUnmeetableError, QueueFullError, RequestTooLargeError
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Scheduler:
         """Queue every window of a request, or none.
 
         Raises `RequestTooLargeError` when it could never fit, `QueueFullError` when it does not fit now, and
-        `DeadlineExceededError` when it fits but cannot be answered in time.
+        `DeadlineUnmeetableError` when it fits but cannot be answered in time.
         """
         tokens, limit = ticket.tokens, self.limits.max_queue_tokens
         if tokens > limit:
@@ -60,7 +60,7 @@ class Scheduler:
         costs = [ticket.lane.cost.share(length) for length in lengths]
         expected = self.drain_time_s() + sum(costs) / min(self.limits.runners, len(costs))
         if now + expected > ticket.deadline:
-            raise DeadlineExceededError(
+            raise DeadlineUnmeetableError(
                 f"the answer would take about {expected:.2f} s, longer than this request's deadline allows"
             )
         for index, (length, cost) in enumerate(zip(lengths, costs, strict=True)):

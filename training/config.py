@@ -111,6 +111,7 @@ class CardConfig(_Section):
     """What the model card says beyond what the run measures."""
 
     title: str = Field("", description="Heading of the card; empty uses the name.")
+    language: str = Field("", description="ISO 639-1 code of the texts' language, such as en.")
     summary: str = Field("", description="One paragraph that says what the model does.")
     data_attribution: tuple[str, ...] = Field((), description="One line per data source: name, authors, licence.")
     licence: str = Field("", description="SPDX identifier of the licence of the bundle.")

@@ -56,7 +56,6 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         pad_token="<pad>",
         mask_token=MASK,
-        model_max_length=64,
     )
 
 

@@ -19,13 +19,14 @@ def model_card(recipe: Recipe, manifest: Manifest, examples: Mapping[str, Any], 
 
     `examples` maps texts to the graph's real answers, `baseline` is the fp32 graph's score.
     """
-    front = {
+    front: dict[str, Any] = {
         "license": recipe.card.licence.lower() or "other",
-        "language": "en",
         "pipeline_tag": manifest.task,
         "library_name": "onnx",
         "tags": ["roberta", "onnx"],
     }
+    if recipe.card.language:
+        front["language"] = recipe.card.language
     training = manifest.provenance.get("training") or {}
     sections = [
         "---\n" + yaml.safe_dump(front, sort_keys=False) + "---",
@@ -34,7 +35,7 @@ def model_card(recipe: Recipe, manifest: Manifest, examples: Mapping[str, Any], 
         f"Served by `POST /{ROUTES[manifest.task]}`, or `POST /models/{manifest.name}`.",
         "## Quality\n\n" + metrics_table(manifest, baseline),
         "## Examples\n\nReal answers of the graph in this folder.\n\n" + examples_list(examples) if examples else "",
-        "## Made from\n\n" + bullets([f"Base: {manifest.provenance['base']}", *recipe.card.data_attribution]),
+        "## Made from\n\n" + bullets(recipe.card.data_attribution or [f"Base: {manifest.provenance['base']}"]),
         f"## Licence\n\n{recipe.card.licence}" if recipe.card.licence else "",
         "## Limits\n\n" + bullets(recipe.card.limits) if recipe.card.limits else "",
         "## How it was trained\n\n```json\n" + json.dumps(training, indent=2) + "\n```" if training else "",

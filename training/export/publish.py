@@ -207,8 +207,9 @@ class Publication:
         """Where the bundle comes from; paths of this machine are left out."""
         recipe = self.recipe.model_dump(mode="json", exclude={"base": True, "card": True})
         weights = Path(self.material.checkpoint) / "model.safetensors"
+        base = Path(self.recipe.base)
         return {
-            "base": Path(self.recipe.base).name if Path(self.recipe.base).is_dir() else self.recipe.base,
+            "base": base.name if base.is_dir() else self.recipe.base,
             "data": list(self.recipe.card.data_attribution),
             "licence": self.recipe.card.licence,
             "scored_on": "test" if self.material.test else "validation",

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from app.bundle import ProblemType, TaskName
 from training.calibrate import expected_calibration_error, fit_temperature
+from training.data import NerExample, Sentence, render
 from training.evaluate import evaluate_classification, evaluate_fill_mask, evaluate_ner, label_matrix
 from training.export.serving import ServedGraph
 
@@ -26,8 +27,16 @@ def score(
     if task == "text-classification":
         return evaluate_classification(examples, labels, graph.classify)
     if task == "token-classification":
-        return evaluate_ner(examples, labels, graph.tag_tokens)
+        spaced = [as_spaced(example) for example in examples]
+        f1_spaced = evaluate_ner(spaced, labels, graph.tag_tokens)["f1"]
+        return evaluate_ner(examples, labels, graph.tag_tokens) | {"f1_spaced": f1_spaced}
     return evaluate_fill_mask(examples, tokenizer, graph.fill_masks)
+
+
+def as_spaced(example: NerExample) -> NerExample:
+    """Return the sentence as its CoNLL file has it: words, punctuation too, with a space between all of them."""
+    words = tuple(example.text[start:end] for start, end in example.word_offsets)
+    return render(Sentence(words, example.tags), "spaced")
 
 
 def calibrate_graph(

@@ -1,0 +1,177 @@
+"""The real service for live tests: in a thread of this process, or as the command `python -m app`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.engine.work import Lane
+from app.main import create_app
+from app.runtime.packing import Floats, Window
+from app.settings import Settings
+
+TIMEOUT_S = 60.0
+REPOSITORY = Path(__file__).parents[2]
+
+AnswerT = TypeVar("AnswerT")
+
+
+def until(condition: Callable[[], AnswerT], within_s: float = TIMEOUT_S) -> AnswerT:
+    """Ask until the answer is true, and return it: for what another thread or process is about to do."""
+    deadline = time.monotonic() + within_s
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"still not so after {within_s:.0f} s"
+        time.sleep(0.01)
+    return answer
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service and a client of it."""
+
+    url: str
+    client: httpx.Client
+
+    def is_ready(self) -> bool:
+        return self.client.get("/health/ready").status_code == 200
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of a sample over the label sets that include `labels`; zero where there is none."""
+        families = text_string_to_metric_families(self.client.get("/metrics").text)
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+
+# --- In a thread ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ThreadService(Service):
+    """A service whose app can be reached into."""
+
+    app: FastAPI
+
+    def model(self, name: str) -> Any:
+        return next(entry.model for entry in self.app.state.registry.entries if entry.name == name)
+
+    def lane(self, name: str) -> Lane:
+        return self.model(name).lane
+
+
+@contextmanager
+def serve(
+    models: Path, *, wait: bool = True, prepare: Callable[[FastAPI], None] = lambda _: None, **settings: Any
+) -> Iterator[ThreadService]:
+    """Serve `models` on a free loopback port; `prepare` sees the app before it starts.
+
+    Waits until every bundle is loaded or refused, unless told not to.
+    """
+    app = create_app(Settings(models=models, **settings))
+    prepare(app)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", server_header=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        with httpx.Client(base_url=url, timeout=TIMEOUT_S) as client:
+            if wait:
+                until(lambda: app.state.registry.entries)
+            yield ThreadService(url, client, app)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class Gate:
+    """A forward pass that holds every batch until it is opened."""
+
+    def __init__(self, run: Callable[[Sequence[Window]], list[Floats]]) -> None:
+        self.run = run
+        self.entered, self.opened = threading.Event(), threading.Event()
+
+    def __call__(self, windows: Sequence[Window]) -> list[Floats]:
+        self.entered.set()
+        assert self.opened.wait(TIMEOUT_S)
+        return self.run(windows)
+
+
+@contextmanager
+def held(service: ThreadService, name: str) -> Iterator[Gate]:
+    """Hold the batches of a model until the gate is opened, or the block is left."""
+    lane = service.lane(name)
+    with replaced(lane, "run", Gate(lane.run)) as gate:
+        try:
+            yield gate
+        finally:
+            gate.opened.set()
+
+
+@contextmanager
+def replaced(target: object, name: str, value: AnswerT) -> Iterator[AnswerT]:
+    """Set an attribute for the length of a block."""
+    before = getattr(target, name)
+    setattr(target, name, value)
+    try:
+        yield value
+    finally:
+        setattr(target, name, before)
+
+
+# --- As a process -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ProcessService(Service):
+    """A service that was started by its command."""
+
+    process: subprocess.Popen[bytes]
+    log_file: Path
+
+    def log(self) -> str:
+        return self.log_file.read_text(encoding="utf-8")
+
+
+@contextmanager
+def command(models: Path, log_file: Path, *flags: str) -> Iterator[ProcessService]:
+    """Run `python -m app` on a free loopback port, its standard error in `log_file`."""
+    line = [sys.executable, "-m", "app", "--models", str(models), "--host", "127.0.0.1", "--port", "0", *flags]
+    with log_file.open("wb") as log, subprocess.Popen(line, stderr=log, cwd=REPOSITORY, env=environment()) as process:
+        try:
+            url = until(lambda: announced_url(process, log_file))
+            with httpx.Client(base_url=url, timeout=TIMEOUT_S) as client:
+                service = ProcessService(url, client, process, log_file)
+                until(service.is_ready)
+                yield service
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment without settings of the service."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ROBERTA_")}
+
+
+def announced_url(process: subprocess.Popen[bytes], log_file: Path) -> str | None:
+    """Return the address that the log says it listens on, once it does."""
+    log = log_file.read_text(encoding="utf-8")
+    assert process.poll() is None, f"the command ended with {process.returncode}: {log}"
+    found = re.search(r"http://127\.0\.0\.1:\d+", log)
+    return found and found[0]

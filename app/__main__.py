@@ -58,6 +58,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._predictor.draining = True
         super().handle_exit(sig, frame)
+        self._captured_signals.clear()  # uvicorn would raise them again in the end: a clean stop exits with 0
 
 
 def main() -> None:

@@ -122,13 +122,16 @@ def read_bundle(path: Path, *, name: str, version: int) -> Bundle:
     try:
         manifest = Manifest.model_validate_json((path / MANIFEST).read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "document"
-        raise BundleError(f"{MANIFEST} is not valid at {where}: {first['msg']}") from error
+        raise BundleError(f"{MANIFEST} is not valid at {first_problem(error)}") from error
     if (manifest.name, manifest.version) != (name, version):
         raise BundleError(f"{MANIFEST} says {manifest.name}:{manifest.version} but the folder says {name}:{version}")
     check_files(path, manifest)
     return Bundle(path, manifest, read_json(path / "config.json"))
+
+
+def first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'document'}: {first['msg']}"
 
 
 def check_files(path: Path, manifest: Manifest) -> None:
@@ -195,9 +198,8 @@ def read_hub_folder(path: Path, *, name: str, version: int) -> Bundle:
     if not graphs:
         raise BundleError("there is no manifest.json, model.onnx or onnx/model*.onnx")
     task = task_of(config)
-    return Bundle(
-        path,
-        Manifest(
+    try:
+        manifest = Manifest(
             name=name,
             version=version,
             task=task,
@@ -206,10 +208,10 @@ def read_hub_folder(path: Path, *, name: str, version: int) -> Bundle:
             labels=[] if task == "fill-mask" else labels_of(config),
             max_length=max_length_of(path, config),
             graphs=graphs,
-        ),
-        config,
-        verified=False,
-    )
+        )
+    except ValidationError as error:
+        raise BundleError(f"the folder cannot be served: {first_problem(error)}") from error
+    return Bundle(path, manifest, config, verified=False)
 
 
 def task_of(config: dict[str, Any]) -> TaskName:
@@ -225,14 +227,26 @@ def task_of(config: dict[str, Any]) -> TaskName:
 def labels_of(config: dict[str, Any]) -> list[str]:
     """Return labels in column order from `id2label`."""
     id2label = config.get("id2label")
-    if not isinstance(id2label, dict) or sorted(id2label, key=int) != [str(i) for i in range(len(id2label))]:
+    if not isinstance(id2label, dict) or set(id2label) != {str(i) for i in range(len(id2label))}:
         raise BundleError("config.json needs an id2label that names the columns 0, 1, 2, ...")
     return [str(id2label[str(i)]) for i in range(len(id2label))]
 
 
 def problem_type_of(config: dict[str, Any]) -> ProblemType:
+    """Return the kind of classification. Raises `BundleError` when it is not one of transformers'."""
     problem_type = config.get("problem_type") or "single_label_classification"
-    return TypeAdapter(ProblemType).validate_python(problem_type)
+    try:
+        return TypeAdapter(ProblemType).validate_python(problem_type)
+    except ValidationError as error:
+        raise BundleError(f"config.json's problem_type {problem_type!r} is not known") from error
+
+
+def whole_number(config: dict[str, Any], key: str, default: int | None = None) -> int:
+    """Return a whole number of the config, or raise `BundleError` naming it."""
+    value = config.get(key, default)
+    if not isinstance(value, int):
+        raise BundleError(f"config.json needs a whole number as {key}, not {value!r}")
+    return value
 
 
 def position_offset_of(config: dict[str, Any]) -> int:
@@ -240,15 +254,15 @@ def position_offset_of(config: dict[str, Any]) -> int:
 
     RoBERTa and its kin count positions from pad_token_id + 1 (fairseq's make_positions); BERT from zero.
     """
-    return 0 if config.get("model_type") == "bert" else int(config.get("pad_token_id", 1)) + 1
+    return 0 if config.get("model_type") == "bert" else whole_number(config, "pad_token_id", 1) + 1
 
 
 def max_length_of(path: Path, config: dict[str, Any]) -> int:
     """Return the longest window in tokens: the tokenizer's limit, bounded by the position embeddings."""
-    positions = int(config["max_position_embeddings"]) - position_offset_of(config)
+    positions = whole_number(config, "max_position_embeddings") - position_offset_of(config)
     tokenizer_config = path / "tokenizer_config.json"
     limit = read_json(tokenizer_config).get("model_max_length") if tokenizer_config.is_file() else None
-    return min(positions, int(limit)) if limit else positions
+    return min(positions, int(limit)) if isinstance(limit, int | float) else positions
 
 
 # --- Writing --------------------------------------------------------------------------------------------

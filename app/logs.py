@@ -43,4 +43,15 @@ def configure_logs(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
+    logging.getLogger("uvicorn.error").addFilter(drop_exception_message)
     logging.getLogger("uvicorn.access").disabled = True  # requests are counted in /metrics, failures logged here
+
+
+def drop_exception_message(record: logging.LogRecord) -> bool:
+    """Leave of an exception that uvicorn logs only its type: its message may quote the input.
+
+    The stack of a defect is logged by `app.api.handlers.ErrorHandlers.on_defect`.
+    """
+    if record.exc_info and (kind := record.exc_info[0]):
+        record.msg, record.exc_info = f"{record.msg.strip()}: {kind.__name__}", None
+    return True

@@ -101,6 +101,7 @@ def load_model(bundle: Bundle, device: Device, settings: Settings, engine: Engin
         raise BundleError(str(error)) from error
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(f"tokenizer.json cannot be used: {error}") from error
+    check_width(bundle, session)
     check_probes(bundle, session, task)
     cost = measure_cost(session, manifest.max_length)
     lane = Lane(
@@ -112,6 +113,17 @@ def load_model(bundle: Bundle, device: Device, settings: Settings, engine: Engin
         series=metrics.of_model(task.route, manifest.name),
     )
     return Model(bundle, session, task, lane, engine, settings.max_inputs)
+
+
+def check_width(bundle: Bundle, session: Session) -> None:
+    """Run one window, whose output must have a column for each label."""
+    try:
+        (logits,) = session.run(synthetic_windows(1, 8))  # (1, width)
+    except Exception as error:  # onnxruntime raises its own types, one for each status code
+        raise BundleError(f"the graph does not run: {error}") from error
+    width, labels = logits.shape[-1], bundle.manifest.labels
+    if labels and width != len(labels):
+        raise BundleError(f"the graph answers {width} columns where there are {len(labels)} labels")
 
 
 def check_probes(bundle: Bundle, session: Session, task: Task[Any, Any]) -> None:

@@ -102,10 +102,11 @@ class Registry:
                 bundle = read_bundle(path, name=name, version=version)
                 entry.model = load_model(bundle, self._device, self._settings, self._engine, self._metrics)
                 break
-            except BundleError as error:
-                entry.refused[version] = str(error)
+            except Exception as error:  # whatever is wrong with one bundle, the others are served
+                reason = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
+                entry.refused[version] = reason
                 self._metrics.model_load_failures.labels(name).inc()
-                log.error("bundle_refused", model=name, version=version, reason=str(error))
+                log.error("bundle_refused", model=name, version=version, reason=reason)
         return entry
 
     def _report(self) -> None:

@@ -37,7 +37,7 @@ def timeout_s_of(request: Request, default_s: float) -> float:
     given = request.headers.get("x-request-timeout-ms")
     if given is None:
         return default_s
-    if not given.isdecimal() or int(given) == 0:
+    if not re.fullmatch(r"[0-9]{1,12}", given) or int(given) == 0:
         raise InvalidRequestError("X-Request-Timeout-Ms must be a positive whole number of milliseconds")
     return min(int(given) / 1000, default_s)
 

@@ -35,7 +35,9 @@ class ErrorHandlers:
         """The router's own: no such path, or not with that method."""
         assert isinstance(error, HTTPException)
         if error.status_code == 405:
-            return self.answer(request, MethodNotAllowedError(f"{request.method} is not possible here; see /docs"))
+            response = self.answer(request, MethodNotAllowedError(f"{request.method} is not possible here; see /docs"))
+            response.headers.update(error.headers or {})  # Allow, which RFC 9110 asks of a 405
+            return response
         return self.answer(request, RouteNotFoundError("there is nothing at this path; see /docs"))
 
     async def on_defect(self, request: Request, error: Exception) -> Response:

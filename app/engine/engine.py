@@ -39,6 +39,7 @@ class Engine:
             self._stopping = True
             for ticket in self._scheduler.drain():
                 ticket.finish(NotReadyError("the service is shutting down"))
+            self._report_queue()
             self._changed.notify_all()
         for runner in self.runners:
             runner.join()
@@ -77,6 +78,8 @@ class Engine:
             timer.cancel()
             if not ticket.done:
                 self._abandon(ticket, None)
+        if isinstance(ticket.error, DeadlineExceededError):
+            self._metrics.deadline_missed.inc()
         if ticket.error is not None:
             raise ticket.error
         return ticket
@@ -96,7 +99,8 @@ class Engine:
                 return
             self._scheduler.withdraw(ticket)
             self._report_queue()
-            (self._metrics.cancelled if error is None else self._metrics.deadline_missed).inc()
+            if error is None:
+                self._metrics.cancelled.inc()
             ticket.finish(error)
 
     # --- What the runners call, each on its own thread -------------------------------------------------
@@ -106,10 +110,10 @@ class Engine:
             while not self._stopping:
                 now = time.monotonic()
                 batch = self._scheduler.next_batch(now)
+                self._report_queue()
                 if batch is not None:
                     for item in batch.items:
                         item.ticket.started = item.ticket.started or now
-                    self._report_queue()
                     return batch
                 self._changed.wait(self._scheduler.ready_in_s(now))
             return None
@@ -130,6 +134,7 @@ class Engine:
         log.error("forward_failed", model=lane.name, tokens=item.length, cause=type(cause).__name__)
         with self._changed:
             self._scheduler.withdraw(item.ticket)
+            self._report_queue()
             item.ticket.finish(InferenceFailedError("the model failed on this input; the cause is in the log"))
 
     def _report_queue(self) -> None:

@@ -60,7 +60,8 @@ class Session:
             )
             self.layout = layout_of(bundle, [graph_input.name for graph_input in self.session.get_inputs()])
         except Exception as error:  # onnxruntime raises its own types, one for each status code
-            raise SessionError(f"onnxruntime cannot open {bundle.graph_file(precision).name}: {error}") from error
+            reason = str(error).replace(f"{bundle.path}{os.sep}", "")  # `GET /models` shows it: no path of this machine
+            raise SessionError(f"onnxruntime cannot open {bundle.graph_file(precision).name}: {reason}") from error
         if PROVIDERS[device] not in self.session.get_providers():
             raise SessionError(
                 f"{device} was asked for but onnxruntime fell back to {self.session.get_providers()[0]}; "

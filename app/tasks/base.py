@@ -109,5 +109,5 @@ def softmax(logits: NDArray[np.floating]) -> Floats:
 
 
 def sigmoid(logits: NDArray[np.floating]) -> Floats:
-    probabilities: Floats = 1 / (1 + np.exp(-logits))
+    probabilities: Floats = np.exp(-np.logaddexp(0, -logits))  # 1 / (1 + exp(-x)), which would overflow
     return probabilities

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Discriminator, Field, Tag
+from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.runtime.packing import Floats, Window
 from app.tasks.base import (

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.bundle import Manifest
 from app.errors import InvalidRequestError
 from app.runtime.packing import Floats, Window
-from app.tasks.base import Encoded, Strict, Task, TaskRequest, Texts
+from app.tasks.base import Encoded, Strict, Task, TaskRequest, Text, Texts
 from app.tasks.text import EncodedText, TextEncoder
 
 GENERIC_MASK = "[MASK]"
+WORD_START = "▁"  # begins SentencePiece's words; its decoder leaves out the space of a lone token
 
 
 class FillMaskParameters(Strict):
     top_k: int = Field(5, ge=1, le=1000, description="Candidates for each mask.")
-    targets: Annotated[list[str], Field(min_length=1)] | None = Field(
+    targets: Annotated[list[Text], Field(min_length=1)] | None = Field(
         None, description="Choose among these words only; each must be one token of the vocabulary."
     )
 
@@ -71,6 +73,8 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         self.mask_token, self.mask_id = mask_token_of(encoder)
         added = encoder.tokenizer.get_added_tokens_decoder().get(self.mask_id)
         self.swallows_space = added is not None and added.lstrip  # RoBERTa's `<mask>` takes the space before it
+        self.special_ids = {i for i, token in encoder.tokenizer.get_added_tokens_decoder().items() if token.special}
+        self.continuation: str | None = getattr(encoder.tokenizer.model, "continuing_subword_prefix", None)
 
     def count_inputs(self, request: FillMaskRequest) -> int:
         return len(request.texts())
@@ -115,7 +119,7 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         """Return the token of a target word. Raises `InvalidRequestError` when it is not exactly one."""
         for form in [f" {target}", target] if after_space else [target, f" {target}"]:
             ids = self.encoder.tokenizer.encode(form, add_special_tokens=False).ids
-            if len(ids) == 1:
+            if len(ids) == 1 and ids[0] not in self.special_ids:  # an unknown word is `[UNK]`
                 return ids[0]
         raise InvalidRequestError(f"parameters.targets: {target!r} is not one token of this model's vocabulary")
 
@@ -142,11 +146,11 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
     def candidate(self, mask: Mask, token: int, score: float) -> Candidate:
         written = self.encoder.tokenizer.decode([token], skip_special_tokens=False)
         before, after = mask.text[: mask.start], mask.text[mask.end :]
-        piece = self.encoder.tokenizer.id_to_token(token) or ""
-        if piece.startswith("##"):  # WordPiece: goes on with the word before
-            before, filling = before.rstrip(), piece[2:]
-        else:
-            filling = written
+        piece, filling = self.encoder.tokenizer.id_to_token(token) or "", written
+        if self.continuation and piece.startswith(self.continuation):  # WordPiece: goes on with the word before
+            before, filling = before.rstrip(), piece.removeprefix(self.continuation)
+        elif before and self.swallows_space and piece.startswith(WORD_START):
+            filling = f" {written}"
         return Candidate(score=score, token=token, token_str=written, sequence=f"{before}{filling}{after}")
 
     def probe(self, text: str) -> Window:

@@ -1,0 +1,177 @@
+"""What the tests of `app` are made of: windows, lanes, tickets, manifests, small tokenizers and toy bundles."""
+
+from __future__ import annotations
+
+import json
+import string
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from prometheus_client import CollectorRegistry
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from app.bundle import Graph, Manifest, Probe, labels_of, new_version, task_of, write_manifest
+from app.engine.cost import CostModel
+from app.engine.work import Lane, Ticket
+from app.metrics import Metrics
+from app.runtime.packing import Window
+from app.tasks import TASKS
+from app.tasks.text import TextEncoder
+
+# --- The engine's work ----------------------------------------------------------------------------------
+
+
+def window(length, token=5):
+    """A window of one token repeated, answered on its first row."""
+    return Window(np.full(length, token, np.int64), np.zeros(1, np.int64))
+
+
+def echo(windows):
+    """A forward pass that answers each window with its own token ids, (tokens, 1)."""
+    return [w.input_ids[:, None].astype(np.float32) for w in windows]
+
+
+def make_lane(run=echo, *, budget=64, cost=None, name="toy", metrics=None):
+    metrics = metrics or Metrics(CollectorRegistry())
+    return Lane(
+        name=name,
+        run=run,
+        computed_tokens=lambda windows: sum(map(len, windows)),
+        cost=cost or CostModel(),
+        max_batch_tokens=budget,
+        series=metrics.of_model("classify", name),
+    )
+
+
+def make_ticket(lane, *lengths, arrival=0.0, deadline=1000.0, priority=0):
+    return Ticket(lane, [window(length) for length in lengths], arrival, deadline, priority)
+
+
+# --- Tokenizers -----------------------------------------------------------------------------------------
+
+
+def make_manifest(task="text-classification", labels=("a", "b", "c"), **fields):
+    graphs = {"fp32": Graph(file="model.fp32.onnx", tolerance=1e-3)}
+    known = {"name": "toy", "version": 1, "layout": "packed", "max_length": 64, "position_offset": 2}
+    return Manifest(**{**known, "task": task, "labels": list(labels), "graphs": graphs, **fields})
+
+
+def make_encoder(tokenizer, folder, max_length=64):
+    """Write a tokenizer and read it as the service does."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return TextEncoder(folder / "tokenizer.json", max_length)
+
+
+def wordpiece_tokenizer(words=("paris", "is", "good", "a", "play", "in")):
+    """BERT's: lower case, no accents, [CLS] a [SEP] b [SEP] with token types, every letter a piece."""
+    letters = string.ascii_lowercase + ".,!?"
+    pieces = dict.fromkeys(
+        ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters, *(f"##{letter}" for letter in letters)]
+    )
+    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return tokenizer
+
+
+def sentencepiece_tokenizer(words=("Paris", "is", "good", "a")):
+    """XLM-R's: a Unigram model whose pieces begin words with a low line."""
+    letters = string.ascii_letters + ".,!?"
+    pieces = [*(f"▁{word}" for word in words), "▁", *letters]
+    scores = [(piece, -1.0 - (len(piece) == 1) * 9) for piece in dict.fromkeys(pieces)]
+    specials = ["<s>", "<pad>", "</s>", "<unk>"]
+    tokenizer = Tokenizer(models.Unigram([*((special, 0.0) for special in specials), *scores], unk_id=3))
+    tokenizer.add_special_tokens([*specials, AddedToken("<mask>", lstrip=True, special=True)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return tokenizer
+
+
+def serve_checkpoint(folder):
+    """Return a function from a request's body to its answer: our tasks around PyTorch's own logits."""
+    from training.export.loading import load_checkpoint
+    from training.export.verify import reference_logits
+
+    config = json.loads((folder / "config.json").read_text())
+    name = task_of(config)
+    labels = [] if name == "fill-mask" else labels_of(config)
+    task = TASKS[name](make_manifest(task=name, labels=labels), TextEncoder(folder / "tokenizer.json", 64), 1.0)
+    model = load_checkpoint(str(folder))
+
+    def answer(body):
+        request = task.request_type.model_validate(body)
+        encoded = task.encode(request)
+        return task.decode(request, encoded.state, [reference_logits(model, name, w) for w in encoded.windows])
+
+    return answer
+
+
+# --- Toy bundles: logits are a row of a table, chosen by token id -----------------------------------------
+
+VOCABULARY, LABELS = 1000, ("a", "b", "c")
+TABLE = np.random.default_rng(0).normal(size=(VOCABULARY, len(LABELS))).astype(np.float32)
+
+
+def toy_graph(table=TABLE, *, padded=False):
+    """Packed: table[input_ids][head_rows]. Padded: the row of each text's first token."""
+    tensor = helper.make_tensor_value_info
+    rows = tensor("head_rows", TensorProto.INT64, ["N"])
+    mask = tensor("attention_mask", TensorProto.INT64, ["B", "S"])
+    ids = tensor("input_ids", TensorProto.INT64, ["B", "S"] if padded else ["T"])
+    nodes = [helper.make_node("Gather", ["table", "input_ids"], ["tokens"])]
+    if padded:
+        nodes.append(helper.make_node("Gather", ["tokens", "zero"], ["logits"], axis=1))
+    else:
+        nodes.append(helper.make_node("Gather", ["tokens", "head_rows"], ["logits"]))
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [ids, mask] if padded else [ids, rows],
+        [tensor("logits", TensorProto.FLOAT, [None, None])],
+        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array(0), "zero")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def write_bundle(models_folder, tokenizer, name="toy", *, graph=None, probes=(), **fields):
+    """Publish the next version of a toy classifier, by the code that publishes every bundle."""
+    with new_version(models_folder, name) as (folder, version):
+        tokenizer.save(str(folder / "tokenizer.json"))
+        (folder / "config.json").write_text('{"model_type": "roberta", "pad_token_id": 1}')
+        onnx.save(graph or toy_graph(), folder / "model.fp32.onnx")
+        write_manifest(folder, make_manifest(name=name, version=version, probes=list(probes), **fields))
+    return models_folder / name / str(version)
+
+
+def toy_probe(encoder, text, shift=0.0):
+    """What the toy answers for a text, moved by `shift`."""
+    row = TABLE[[encoder.special.prefix[0]]] + shift
+    return Probe(text=text, logits=row.tolist())
+
+
+def write_hub_folder(folder: Path, tokenizer, config=(), graphs=("model.onnx",)):
+    """Write what Optimum writes for a classifier: no manifest, a padded graph."""
+    known = {
+        "architectures": ["RobertaForSequenceClassification"],
+        "model_type": "roberta",
+        "pad_token_id": 1,
+        "max_position_embeddings": 66,
+        "id2label": dict(enumerate(LABELS)),
+    }
+    folder.mkdir(parents=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text(json.dumps({**known, **dict(config)}))
+    for graph in graphs:
+        (folder / graph).parent.mkdir(exist_ok=True)
+        onnx.save(toy_graph(padded=True), folder / graph)
+    return folder

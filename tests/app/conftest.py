@@ -1,0 +1,26 @@
+"""Tokenizers as the service reads them."""
+
+import pytest
+
+from tests.app.builders import make_encoder, sentencepiece_tokenizer, wordpiece_tokenizer
+
+
+@pytest.fixture(scope="session")
+def byte_level(tokenizer):
+    """The tiny RoBERTa's tokenizer, as `tokenizers` knows it."""
+    return tokenizer.backend_tokenizer
+
+
+@pytest.fixture(scope="session")
+def encoder(byte_level, tmp_path_factory):
+    return make_encoder(byte_level, tmp_path_factory.mktemp("byte-level"))
+
+
+@pytest.fixture(scope="session")
+def bert_encoder(tmp_path_factory):
+    return make_encoder(wordpiece_tokenizer(), tmp_path_factory.mktemp("wordpiece"))
+
+
+@pytest.fixture(scope="session")
+def xlmr_encoder(tmp_path_factory):
+    return make_encoder(sentencepiece_tokenizer(), tmp_path_factory.mktemp("sentencepiece"))

@@ -1,0 +1,121 @@
+"""Every series that there is, at zero from the start, on a registry of its own."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from app.errors import ServeError
+from app.metrics import Metrics
+
+FROM_THE_START = {
+    "cancelled_total",
+    "deadline_missed_total",
+    "queue_capacity_tokens",
+    "queue_requests",
+    "queue_tokens",
+    "rejected_total",
+}
+OF_A_MODEL = {
+    "batch_fill_ratio",
+    "batch_sequences",
+    "batch_tokens",
+    "forward_duration_seconds",
+    "forward_failures_total",
+    "queue_duration_seconds",
+    "request_duration_seconds",
+    "requests_total",
+    "tokenize_duration_seconds",
+    "tokens_total",
+    "windows_per_request",
+}
+WHEN_KNOWN = {  # labels that come with a bundle, a runner or a GPU
+    "gpu_memory_total_bytes",
+    "gpu_memory_used_bytes",
+    "gpu_utilization_ratio",
+    "model_info",
+    "model_load_failures_total",
+    "model_loaded",
+    "runner_busy_ratio",
+}
+
+
+def make_metrics():
+    return Metrics(CollectorRegistry())
+
+
+def samples_of(metrics):
+    """Return {name without the prefix: samples} of what is exposed."""
+    found = {}
+    for family in metrics.registry.collect():
+        suffix = "_total" if family.type == "counter" else ""
+        if family.name.startswith("roberta_"):
+            found[family.name.removeprefix("roberta_") + suffix] = family.samples
+    return found
+
+
+def test_the_list_is_complete():
+    assert set(samples_of(make_metrics())) == FROM_THE_START | OF_A_MODEL | WHEN_KNOWN | {"build_info"}
+
+
+def test_every_series_exists_at_zero_from_the_start():
+    metrics = make_metrics()
+    before = samples_of(metrics)
+    metrics.of_model("classify", "toy")
+    after = samples_of(metrics)
+    for name in FROM_THE_START:
+        assert [sample.value for sample in before[name]] == [0] * max(1, len(before[name]))
+    for name in OF_A_MODEL:
+        assert after[name]
+        assert {sample.value for sample in after[name]} == {0}
+
+
+def test_every_reason_of_a_rejection_exists_from_the_start():
+    reasons = {sample.labels["reason"] for sample in samples_of(make_metrics())["rejected_total"]}
+    assert reasons == {error.code for error in ServeError.__subclasses__() if error.before_work}
+    assert {"queue_full", "request_too_large", "invalid_request", "deadline_unmeetable"} <= reasons
+    assert not {"inference_failed", "internal_error", "deadline_exceeded", "client_gone"} & reasons
+
+
+def test_error_codes_are_distinct():
+    codes = [error.code for error in ServeError.__subclasses__()]
+    assert len(codes) == len(set(codes))
+
+
+def test_two_metrics_do_not_collide():
+    one, other = make_metrics(), make_metrics()
+    one.cancelled.inc()
+    one.of_model("classify", "toy").ok.inc()
+    other.of_model("classify", "toy")
+    assert one.registry.get_sample_value("roberta_cancelled_total") == 1
+    assert other.registry.get_sample_value("roberta_cancelled_total") == 0
+    labels = {"task": "classify", "model": "toy", "code": "200"}
+    assert other.registry.get_sample_value("roberta_requests_total", labels) == 0
+
+
+def test_a_batch_and_a_request_are_counted_in_base_units():
+    metrics = make_metrics()
+    series = metrics.of_model("classify", "toy")
+    series.observe_batch(sequences=4, tokens=60, computed=80, seconds=0.25)
+    series.observe_request(tokenize_s=0.001, queue_s=0.002, windows=3)
+    sums = {
+        "forward_duration_seconds": 0.25,
+        "batch_sequences": 4,
+        "batch_tokens": 60,
+        "batch_fill_ratio": 0.75,
+        "tokenize_duration_seconds": 0.001,
+        "queue_duration_seconds": 0.002,
+        "windows_per_request": 3,
+    }
+    found = samples_of(metrics)
+    for name, value in sums.items():
+        by_name = {sample.name.removeprefix(f"roberta_{name}"): sample.value for sample in found[name]}
+        assert (by_name["_sum"], by_name["_count"]) == (pytest.approx(value), 1)
+    assert found["tokens_total"][0].value == 60
+
+
+def test_no_series_beside_a_series_for_its_birth():
+    assert not [s.name for samples in samples_of(make_metrics()).values() for s in samples if "_created" in s.name]
+
+
+def test_the_process_is_reported_too():
+    names = {family.name for family in make_metrics().registry.collect()}
+    assert {"process_cpu_seconds", "process_resident_memory_bytes", "python_info", "python_gc_collections"} <= names

@@ -1,0 +1,305 @@
+"""The queue: admission, the choice of a batch, urgency, age and deadlines. The clock is an argument."""
+
+import contextlib
+import random
+from collections import Counter
+
+import pytest
+
+from app.engine.cost import CostModel
+from app.engine.scheduler import Limits, Scheduler
+from app.errors import DeadlineExceededError, DeadlineUnmeetableError, QueueFullError, RequestTooLargeError
+from tests.app.builders import make_lane, make_ticket
+
+SLOW = CostModel(per_token=0.01)  # a hundred tokens a second
+
+
+def make_scheduler(tokens=1000, age=0.5, delay=0.0, runners=1):
+    return Scheduler(Limits(tokens, age, delay, runners))
+
+
+def admit(scheduler, lane, *lengths, now=0.0, **fields):
+    ticket = make_ticket(lane, *lengths, arrival=now, **fields)
+    scheduler.admit(ticket, now)
+    return ticket
+
+
+def lengths_of(batch):
+    return [item.length for item in batch.items]
+
+
+def state_of(scheduler):
+    return scheduler.queued_tokens, scheduler.queued_requests, len(scheduler)
+
+
+# --- Admission ------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_admitted_whole_or_not_at_all():
+    scheduler, lane = make_scheduler(tokens=100), make_lane()
+    admit(scheduler, lane, 60)
+    with pytest.raises(QueueFullError):
+        admit(scheduler, lane, 30, 11)
+    assert state_of(scheduler) == (60, 1, 1)
+    admit(scheduler, lane, 30, 10)
+    assert state_of(scheduler) == (100, 2, 3)
+
+
+def test_a_full_queue_says_when_it_will_have_run():
+    scheduler, lane = make_scheduler(tokens=100, runners=2), make_lane(cost=SLOW)
+    admit(scheduler, lane, 80)
+    with pytest.raises(QueueFullError) as refused:
+        admit(scheduler, lane, 30)
+    assert refused.value.retry_after_s == pytest.approx(80 * 0.01 / 2)
+
+
+@pytest.mark.parametrize("queued", [0, 50])
+def test_a_request_larger_than_the_queue_is_not_told_to_try_again(queued):
+    scheduler, lane = make_scheduler(tokens=100), make_lane()
+    if queued:
+        admit(scheduler, lane, queued)
+    with pytest.raises(RequestTooLargeError, match="101 tokens; at most 100"):
+        admit(scheduler, lane, 51, 50)
+    assert scheduler.queued_tokens == queued
+
+
+@pytest.mark.parametrize(
+    ("lengths", "runners", "expected"),
+    [((10,), 1, 0.6 + 0.1), ((10, 10), 1, 0.6 + 0.2), ((10,), 2, 0.3 + 0.1), ((10, 10), 2, 0.3 + 0.1)],
+)
+def test_a_deadline_that_cannot_be_met_is_refused_before_any_work(lengths, runners, expected):
+    """60 tokens, 0.6 s, wait on all runners; the request's own windows run side by side."""
+    scheduler, lane = make_scheduler(runners=runners), make_lane(cost=SLOW)
+    admit(scheduler, lane, 60)
+    with pytest.raises(DeadlineUnmeetableError):
+        admit(scheduler, lane, *lengths, deadline=expected - 0.01)
+    assert state_of(scheduler) == (60, 1, 1)
+    admit(scheduler, lane, *lengths, deadline=expected + 0.01)
+
+
+# --- The choice of a batch ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("queued", "budget", "expected"),
+    [
+        ([50, 10, 52, 48, 200, 49], 200, [48, 49, 50, 52]),  # nearest first, on both sides
+        ([50, 10, 52, 48, 200, 49], 100, [49, 50]),
+        ([10, 10, 10, 10], 30, [10, 10, 10]),
+        ([40, 60, 10], 55, [10, 40]),  # the next longer does not fit, the next shorter does
+        ([10, 90, 100], 64, [10]),
+        ([30, 5, 60], 95, [5, 30, 60]),
+    ],
+    ids=str,
+)
+def test_a_batch_is_filled_with_the_nearest_lengths_up_to_the_budget(queued, budget, expected):
+    scheduler, lane = make_scheduler(), make_lane(budget=budget)
+    for length in queued:
+        admit(scheduler, lane, length)
+    batch = scheduler.next_batch(0.0)
+    assert sorted(lengths_of(batch)) == expected
+    assert scheduler.queued_tokens == sum(queued) - sum(expected)
+
+
+def test_of_equal_lengths_the_oldest_join_first():
+    scheduler, lane = make_scheduler(), make_lane(budget=30)
+    tickets = [admit(scheduler, lane, 10) for _ in range(5)]
+    assert [item.ticket for item in scheduler.next_batch(0.0).items] == tickets[:3]
+    assert [item.ticket for item in scheduler.next_batch(0.0).items] == tickets[3:]
+
+
+def test_a_window_longer_than_the_budget_runs_alone():
+    scheduler, lane = make_scheduler(), make_lane(budget=64)
+    for length in (100, 100, 1):
+        admit(scheduler, lane, length)
+    assert [lengths_of(scheduler.next_batch(0.0)) for _ in range(3)] == [[100], [100], [1]]
+
+
+def test_windows_of_two_lanes_never_share_a_batch():
+    scheduler, lanes = make_scheduler(), [make_lane(name="a"), make_lane(name="b")]
+    for number in range(8):
+        admit(scheduler, lanes[number % 2], 5)
+    batches = [scheduler.next_batch(0.0), scheduler.next_batch(0.0)]
+    assert [batch.lane for batch in batches] == lanes
+    assert [{item.ticket.lane for item in batch.items} for batch in batches] == [{lanes[0]}, {lanes[1]}]
+    assert state_of(scheduler) == (0, 0, 0)
+
+
+def test_windows_of_one_request_may_run_apart():
+    scheduler, lane = make_scheduler(), make_lane(budget=20)
+    ticket = admit(scheduler, lane, 20, 19, 20)
+    batches = [scheduler.next_batch(0.0) for _ in range(3)]
+    assert sorted(item.index for batch in batches for item in batch.items) == [0, 1, 2]
+    assert all(item.ticket is ticket for batch in batches for item in batch.items)
+
+
+# --- Urgency --------------------------------------------------------------------------------------------
+
+
+def test_priority_then_deadline_then_age():
+    scheduler, lane = make_scheduler(), make_lane(budget=10)
+    ranks = [(0, 50.0), (0, 40.0), (5, 90.0), (-3, 10.0), (5, 80.0), (0, 40.0)]
+    tickets = [admit(scheduler, lane, 10, priority=p, deadline=d) for p, d in ranks]
+    order = [tickets.index(scheduler.next_batch(0.0).items[0].ticket) for _ in ranks]
+    assert order == [4, 2, 1, 5, 0, 3]
+
+
+def test_one_that_waited_too_long_goes_before_all():
+    scheduler, lane = make_scheduler(age=0.5), make_lane(budget=10)
+    old = admit(scheduler, lane, 10, priority=-10, now=0.0)
+    urgent = [admit(scheduler, lane, 10, priority=10, now=0.4) for _ in range(2)]
+    assert scheduler.next_batch(0.5).items[0].ticket is urgent[0]
+    assert scheduler.next_batch(0.51).items[0].ticket is old
+
+
+def longest_wait(age):
+    """Run 600 arrivals of every priority, length and model at nine tenths of the capacity of one runner."""
+    generator = random.Random(11)
+    scheduler = make_scheduler(tokens=10**6, age=age)
+    lanes = [make_lane(name="a", budget=64), make_lane(name="b", budget=64)]
+    arrivals, now, waits = [], 0.0, []
+    for _ in range(600):
+        now += generator.expovariate(1.0) * 30 / 64 / 0.9  # 64 tokens run in one second
+        arrivals.append((now, generator.choice(lanes), generator.randint(1, 60), generator.randint(-10, 10)))
+    now = 0.0
+    while arrivals or len(scheduler):
+        while arrivals and arrivals[0][0] <= now:
+            arrival, lane, length, priority = arrivals.pop(0)
+            admit(scheduler, lane, length, now=arrival, priority=priority, deadline=1e9)
+        batch = scheduler.next_batch(now)
+        if batch is None:
+            now = arrivals[0][0]
+            continue
+        waits += [now - item.ticket.arrival for item in batch.items]
+        now += sum(lengths_of(batch)) / 64
+    assert len(waits) == 600
+    return max(waits)
+
+
+def test_nothing_starves():
+    assert longest_wait(age=5.0) < 0.5 * longest_wait(age=1e9)
+    assert longest_wait(age=5.0) < 20
+
+
+# --- Deadlines, withdrawal, drain -----------------------------------------------------------------------
+
+
+def test_expired_work_is_never_started_and_its_request_fails():
+    scheduler, lane = make_scheduler(), make_lane()
+    expired, alive = admit(scheduler, lane, 10, 10, deadline=1.0), admit(scheduler, lane, 10, deadline=3.0)
+    batch = scheduler.next_batch(1.0)
+    assert [item.ticket for item in batch.items] == [alive]
+    assert expired.done
+    assert isinstance(expired.error, DeadlineExceededError)
+    assert state_of(scheduler) == (0, 0, 0)
+
+
+def test_an_expired_window_is_no_company_either():
+    scheduler, lane = make_scheduler(age=10.0), make_lane()
+    expired = admit(scheduler, lane, 10, deadline=1.0)
+    admit(scheduler, lane, 10, deadline=3.0, priority=1)
+    assert len(scheduler.next_batch(2.0).items) == 1
+    assert not expired.done
+    assert scheduler.next_batch(2.0) is None
+    assert isinstance(expired.error, DeadlineExceededError)
+
+
+def test_withdrawing_frees_the_places():
+    scheduler, lane = make_scheduler(tokens=100), make_lane()
+    gone, kept = admit(scheduler, lane, 50, 40), admit(scheduler, lane, 10)
+    scheduler.withdraw(gone)
+    scheduler.withdraw(gone)  # once more does nothing
+    assert state_of(scheduler) == (10, 1, 1)
+    admit(scheduler, lane, 90)
+    assert kept in {item.ticket for item in scheduler.next_batch(0.0).items}
+    assert not gone.done
+
+
+def test_withdrawing_what_is_half_done_frees_the_rest():
+    scheduler, lane = make_scheduler(), make_lane(budget=10)
+    ticket = admit(scheduler, lane, 10, 10, 10)
+    scheduler.next_batch(0.0)
+    scheduler.withdraw(ticket)
+    assert state_of(scheduler) == (0, 0, 0)
+
+
+def test_drain_empties_the_queue_and_names_its_requests():
+    scheduler, lane = make_scheduler(), make_lane()
+    tickets = [admit(scheduler, lane, 5, 5), admit(scheduler, make_lane(name="b"), 7)]
+    assert scheduler.drain() == tickets
+    assert state_of(scheduler) == (0, 0, 0)
+    assert scheduler.next_batch(0.0) is None
+    assert scheduler.drain_time_s() == 0
+
+
+# --- Waiting for company --------------------------------------------------------------------------------
+
+
+def test_without_a_delay_a_lone_request_runs_at_once():
+    scheduler = make_scheduler()
+    assert scheduler.ready_in_s(0.0) is None
+    admit(scheduler, make_lane(), 5)
+    assert scheduler.ready_in_s(0.0) == 0
+    assert len(scheduler.next_batch(0.0).items) == 1
+
+
+def test_the_delay_counts_from_the_oldest_arrival():
+    scheduler, lane = make_scheduler(delay=1.0), make_lane()
+    admit(scheduler, lane, 5, now=0.0)
+    admit(scheduler, lane, 5, now=0.9)  # does not prolong the wait
+    assert scheduler.next_batch(0.99) is None
+    assert scheduler.ready_in_s(0.9) == pytest.approx(0.1)
+    assert len(scheduler) == 2
+    assert len(scheduler.next_batch(1.0).items) == 2
+
+
+def test_a_full_batch_does_not_wait():
+    scheduler, lane = make_scheduler(delay=1.0), make_lane(budget=10)
+    admit(scheduler, lane, 5)
+    assert scheduler.next_batch(0.0) is None
+    admit(scheduler, lane, 5)
+    assert len(scheduler.next_batch(0.0).items) == 2
+
+
+def test_a_request_that_expires_while_it_waits_for_company_fails():
+    scheduler = make_scheduler(delay=1.0)
+    ticket = admit(scheduler, make_lane(), 5, deadline=0.5)
+    assert scheduler.next_batch(0.6) is None
+    assert isinstance(ticket.error, DeadlineExceededError)
+
+
+# --- Whatever happens -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_operations_lose_nothing_and_leave_nothing(seed):
+    """Every admitted window is taken, withdrawn or expired, exactly once, and the counters end at zero."""
+    generator = random.Random(seed)
+    scheduler = make_scheduler(tokens=400, age=2.0, delay=generator.choice([0.0, 0.5]), runners=2)
+    lanes = [make_lane(name=str(n), budget=64, cost=CostModel(per_token=0.001)) for n in range(3)]
+    now, admitted, taken, withdrawn = 0.0, [], Counter(), set()
+    for _ in range(400):
+        now += generator.random() * 0.2
+        action = generator.random()
+        if action < 0.55:
+            lengths = [generator.randint(1, 90) for _ in range(generator.randint(1, 4))]
+            fields = {"priority": generator.randint(-2, 2), "deadline": now + generator.random() * 4}
+            with contextlib.suppress(QueueFullError, DeadlineUnmeetableError):
+                admitted.append(admit(scheduler, generator.choice(lanes), *lengths, now=now, **fields))
+        elif action < 0.65 and admitted:
+            ticket = generator.choice(admitted)
+            scheduler.withdraw(ticket)
+            withdrawn.add(ticket)
+        elif (batch := scheduler.next_batch(now)) is not None:
+            assert {item.ticket.lane for item in batch.items} == {batch.lane}
+            assert sum(lengths_of(batch)) <= batch.lane.max_batch_tokens or len(batch.items) == 1
+            assert all(item.ticket.deadline > now and not item.ticket.done for item in batch.items)
+            taken.update((item.ticket, item.index) for item in batch.items)
+        assert 0 <= scheduler.queued_tokens <= 400
+    drained = set(scheduler.drain())
+    assert state_of(scheduler) == (0, 0, 0)
+    assert scheduler.queued_cost_s == 0
+    assert set(taken.values()) == {1}
+    for ticket in admitted:
+        whole = all((ticket, index) in taken for index in range(len(ticket.windows)))
+        assert whole or ticket in withdrawn or ticket in drained or isinstance(ticket.error, DeadlineExceededError)

@@ -1,0 +1,125 @@
+"""Settings: from the environment, bounded, each with a sentence; and the cores that a container really has."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings, available_cores
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("ROBERTA_"):
+            monkeypatch.delenv(name)
+
+
+def test_the_environment_is_read_by_prefix(monkeypatch):
+    monkeypatch.setenv("ROBERTA_MAX_QUEUE_TOKENS", "1000")
+    monkeypatch.setenv("ROBERTA_DEFAULT_MODELS", '{"classify": "sentiment:2"}')
+    monkeypatch.setenv("ROBERTA_API_KEYS", '["one", "two"]')
+    monkeypatch.setenv("PORT", "1")
+    settings = Settings()
+    assert settings.max_queue_tokens == 1000
+    assert settings.default_models == {"classify": "sentiment:2"}
+    assert [key.get_secret_value() for key in settings.api_keys] == ["one", "two"]
+    assert settings.port == 8000
+
+
+def test_arguments_come_before_the_environment(monkeypatch):
+    monkeypatch.setenv("ROBERTA_PORT", "1")
+    assert Settings(port=2).port == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", -1),
+        ("port", 65536),
+        ("device", "tpu"),
+        ("default_route", "translate"),
+        ("runners", 0),
+        ("runners", 257),
+        ("intra_op_threads", 0),
+        ("max_batch_tokens", 15),
+        ("max_queue_delay_ms", -1),
+        ("max_queue_tokens", 511),
+        ("max_queue_age_ms", 0),
+        ("request_timeout_s", 0),
+        ("request_timeout_s", 3601),
+        ("max_body_bytes", 1023),
+        ("max_inputs", 0),
+        ("stall_timeout_s", 0),
+        ("drain_timeout_s", -1),
+        ("log_level", "loud"),
+        ("log_format", "xml"),
+        ("no_such_setting", 1),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused_by_name(name, value):
+    with pytest.raises(ValidationError, match=name):
+        Settings(**{name: value})
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_has_a_sentence(name):
+    description = Settings.model_fields[name].description
+    assert description
+    assert description.endswith((".", "429.", "red."))
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValidationError):
+        Settings().port = 1
+
+
+def test_keys_are_not_shown():
+    settings = Settings(api_keys=["hunter2"])
+    assert "hunter2" not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+# --- Cores ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Return a function that sets this process's CPU set and the container's quota."""
+
+    def set_up(cores, quota):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+
+        def read_text(path, *args, **kwargs):
+            assert path == Path("/sys/fs/cgroup/cpu.max")
+            if quota is None:
+                raise FileNotFoundError(path)
+            return quota
+
+        monkeypatch.setattr(Path, "read_text", read_text)
+
+    return set_up
+
+
+@pytest.mark.parametrize(
+    ("cores", "quota", "expected"),
+    [
+        (8, None, 8),  # no cgroups
+        (8, "max 100000\n", 8),
+        (8, "200000 100000\n", 2),
+        (8, "50000 100000\n", 1),  # half a core still is one runner
+        (8, "1600000 100000\n", 8),
+        (8, "nonsense", 8),
+    ],
+)
+def test_available_cores_are_bounded_by_a_containers_quota(cores, quota, expected, machine):
+    machine(cores, quota)
+    assert available_cores() == expected
+
+
+@pytest.mark.parametrize(
+    ("runners", "device", "expected"), [(None, "cpu", 4), (None, "cuda", 1), (3, "cpu", 3), (2, "cuda", 2)]
+)
+def test_as_many_runners_as_cores_but_one_for_a_gpu(runners, device, expected, machine):
+    machine(4, None)
+    assert Settings(runners=runners).runners_on(device) == expected

@@ -12,7 +12,6 @@ import hashlib
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -280,19 +279,30 @@ def versions(models: Path, name: str) -> list[int]:
 def new_version(models: Path, name: str) -> Iterator[tuple[Path, int]]:
     """Yield a temporary folder and the version number it will have; rename it into place on success.
 
-    On any exception the folder is removed and nothing becomes visible.
+    The folder's name reserves the number, so that two writers never want the same one. On any exception the
+    folder is removed and nothing becomes visible.
     """
     parent = models / name
     parent.mkdir(parents=True, exist_ok=True)
     version = max(versions(models, name), default=0) + 1
-    partial = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=parent))
+    while (partial := reserve(parent, version)) is None:
+        version += 1
     try:
         yield partial, version
-        partial.chmod(0o755)
         partial.rename(parent / str(version))
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def reserve(parent: Path, version: int) -> Path | None:
+    """Make the temporary folder of a version, or return None when another writer has it."""
+    partial = parent / f"{TEMPORARY_PREFIX}{version}"
+    try:
+        partial.mkdir()
+    except FileExistsError:
+        return None
+    return partial
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

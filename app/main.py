@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         loading = asyncio.create_task(asyncio.to_thread(registry.load))
         loading.add_done_callback(report_failure)
         yield
-        await asyncio.to_thread(engine.stop)
+        await asyncio.to_thread(engine.stop, settings.drain_timeout_s)
         log.info("stopped")
 
     app = FastAPI(

@@ -16,6 +16,7 @@ from app.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
+
 class ErrorHandlers:
     """Answers with `{"error", "error_type", "request_id"}`, counts it and logs it, without what was sent."""
 

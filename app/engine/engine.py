@@ -33,8 +33,9 @@ class Engine:
         for runner in self.runners:
             runner.start()
 
-    def stop(self) -> None:
-        """Refuse what is queued, let the batches in hand end, and wait for the runners."""
+    def stop(self, limit_s: float | None = None) -> None:
+        """Refuse what is queued and let the batches in hand end; one that is stuck is left behind after `limit_s`."""
+        deadline = None if limit_s is None else time.monotonic() + limit_s
         with self._changed:
             self._stopping = True
             for ticket in self._scheduler.drain():
@@ -42,7 +43,7 @@ class Engine:
             self._report_queue()
             self._changed.notify_all()
         for runner in self.runners:
-            runner.join()
+            runner.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def is_stalled(self, limit_s: float) -> bool:
         return any(runner.is_stalled(limit_s) for runner in self.runners)

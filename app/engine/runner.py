@@ -36,8 +36,8 @@ class Runner:
     def start(self) -> None:
         self._thread.start()
 
-    def join(self) -> None:
-        self._thread.join()
+    def join(self, limit_s: float | None = None) -> None:
+        self._thread.join(limit_s)
 
     def is_stalled(self, limit_s: float) -> bool:
         """Whether the thread died, or one batch has been running for longer than `limit_s`."""

@@ -135,18 +135,13 @@ def test_a_version_becomes_visible_only_when_it_is_whole(tmp_path):
     assert [path.name for path in (tmp_path / "toy").iterdir()] == ["1"]
 
 
-def test_of_two_writers_of_one_number_the_first_to_end_wins(tmp_path):
-    def write():
-        with new_version(tmp_path, "toy") as (slow, number):
-            (slow / "who").write_text("slow")
-            with new_version(tmp_path, "toy") as (fast, same):
-                (fast / "who").write_text("fast")
-            assert number == same == 1
-
-    with pytest.raises(OSError, match=r"toy/1'"):  # it is not renamed over what is there
-        write()
-    assert [path.name for path in (tmp_path / "toy").iterdir()] == ["1"]
-    assert (tmp_path / "toy" / "1" / "who").read_text() == "fast"
+def test_two_writers_at_once_get_two_numbers(tmp_path):
+    with new_version(tmp_path, "toy") as (slow, first):
+        (slow / "who").write_text("slow")
+        with new_version(tmp_path, "toy") as (fast, second):
+            (fast / "who").write_text("fast")
+    assert (first, second) == (1, 2)
+    assert [(tmp_path / "toy" / number / "who").read_text() for number in ("1", "2")] == ["slow", "fast"]
 
 
 def test_versions_are_the_numbered_folders_highest_first(tmp_path):

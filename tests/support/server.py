@@ -73,6 +73,9 @@ class ThreadService(Service):
     def lane(self, name: str) -> Lane:
         return self.model(name).lane
 
+    def runners(self) -> int:
+        return self.client.get("/metrics").text.count("roberta_runner_busy_ratio{")
+
 
 @contextmanager
 def serve(
@@ -104,12 +107,16 @@ class Gate:
 
     def __init__(self, run: Callable[[Sequence[Window]], list[Floats]]) -> None:
         self.run = run
-        self.entered, self.opened = threading.Event(), threading.Event()
+        self.entered, self.opened = threading.Semaphore(0), threading.Event()
 
     def __call__(self, windows: Sequence[Window]) -> list[Floats]:
-        self.entered.set()
+        self.entered.release()
         assert self.opened.wait(TIMEOUT_S)
         return self.run(windows)
+
+    def wait_for_batch(self) -> None:
+        """Return when one more batch is held."""
+        assert self.entered.acquire(timeout=TIMEOUT_S)
 
 
 @contextmanager
@@ -149,9 +156,11 @@ class ProcessService(Service):
 
 
 @contextmanager
-def command(models: Path, log_file: Path, *flags: str) -> Iterator[ProcessService]:
-    """Run `python -m app` on a free loopback port, its standard error in `log_file`."""
-    line = [sys.executable, "-m", "app", "--models", str(models), "--host", "127.0.0.1", "--port", "0", *flags]
+def command(
+    models: Path, log_file: Path, *flags: str, program: Sequence[str] = (sys.executable, "-m", "app")
+) -> Iterator[ProcessService]:
+    """Run the command on a free loopback port until it is ready, its standard error in `log_file`."""
+    line = [*program, "--models", str(models), "--host", "127.0.0.1", "--port", "0", *flags]
     with log_file.open("wb") as log, subprocess.Popen(line, stderr=log, cwd=REPOSITORY, env=environment()) as process:
         try:
             url = until(lambda: announced_url(process, log_file))

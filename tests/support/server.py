@@ -27,6 +27,7 @@ from app.runtime.packing import Floats, Window
 from app.settings import Settings
 
 TIMEOUT_S = 60.0
+ANSWER_S = 600.0  # a long text on a machine that is busy with something else
 REPOSITORY = Path(__file__).parents[2]
 
 AnswerT = TypeVar("AnswerT")
@@ -85,7 +86,7 @@ def serve(
 
     Waits until every bundle is loaded or refused, unless told not to.
     """
-    app = create_app(Settings(models=models, **settings))
+    app = create_app(Settings(models=models, **{"request_timeout_s": ANSWER_S, **settings}))
     prepare(app)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", server_header=False))
@@ -93,7 +94,7 @@ def serve(
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        with httpx.Client(base_url=url, timeout=TIMEOUT_S) as client:
+        with httpx.Client(base_url=url, timeout=ANSWER_S) as client:
             if wait:
                 until(lambda: app.state.registry.entries)
             yield ThreadService(url, client, app)
@@ -164,7 +165,7 @@ def command(
     with log_file.open("wb") as log, subprocess.Popen(line, stderr=log, cwd=REPOSITORY, env=environment()) as process:
         try:
             url = until(lambda: announced_url(process, log_file))
-            with httpx.Client(base_url=url, timeout=TIMEOUT_S) as client:
+            with httpx.Client(base_url=url, timeout=ANSWER_S) as client:
                 service = ProcessService(url, client, process, log_file)
                 until(service.is_ready)
                 yield service

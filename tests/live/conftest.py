@@ -1,0 +1,38 @@
+"""The two services that most live tests share: one with tiny random bundles, one with those that ship."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.server import ThreadService, serve
+
+SHIPPED = ["fill-mask", "ner", "sentiment"]
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_models) -> Iterator[ThreadService]:
+    """Serve tiny-classify, tiny-ner and tiny-fill-mask, int8."""
+    with serve(tiny_models) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def shipped(shipped_models) -> Iterator[ThreadService]:
+    """Serve the bundles of the repository; without all of them the tests fail."""
+    assert any(shipped_models.iterdir()), "models/ is empty"
+    with serve(shipped_models) as service:
+        about = {model["name"]: model for model in service.client.get("/models").json()["models"]}
+        for name in SHIPPED:
+            assert name in about, f"models/ lacks {name}"
+            assert about[name]["state"] == "ready", f"{name} is refused: {about[name]['refused']}"
+        yield service
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Send requests side by side."""
+    with ThreadPoolExecutor(64, thread_name_prefix="client") as threads:
+        yield threads

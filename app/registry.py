@@ -10,7 +10,7 @@ from typing import Literal
 
 import structlog
 
-from app.bundle import BundleError, read_bundle, versions
+from app.bundle import TEMPORARY_PREFIX, BundleError, read_bundle, versions
 from app.engine.engine import Engine
 from app.errors import ModelNotFoundError, NotReadyError
 from app.metrics import Metrics
@@ -130,5 +130,8 @@ class Registry:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a folder under `models/` is meant to be a bundle: hidden and temporary ones are not."""
-    return path.is_dir() and not path.name.startswith((".", "_"))
+    """Whether a folder under `models/` is meant to be served: not when it is hidden, nor while only being written."""
+    if not path.is_dir() or path.name.startswith((".", "_")):
+        return False
+    entries = [entry.name for entry in path.iterdir()]
+    return not entries or not all(name.startswith(TEMPORARY_PREFIX) for name in entries)

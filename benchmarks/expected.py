@@ -1,0 +1,64 @@
+"""What a right answer is: the PyTorch checkpoint's for fp32, the quantised graph's own for int8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoTokenizer
+
+from app.bundle import Bundle
+from app.tasks.base import softmax
+from training.export.loading import load_checkpoint
+from training.export.serving import ServedGraph
+
+Scores = dict[str, float]
+
+SCORE_TOLERANCE = 1e-3  # between a server and what it should answer; two kernels' rounding is 1e-5
+LEAST_AGREEMENT = 0.97  # of int8's labels with the checkpoint's, or the quantised graph is not worth measuring
+
+
+class WrongAnswerError(Exception):
+    """A server answered wrongly: the run is void."""
+
+
+def torch_scores(checkpoint: str, texts: Sequence[str]) -> list[Scores]:
+    """Answer each text alone with the PyTorch checkpoint."""
+    model, tokenizer = load_checkpoint(checkpoint), AutoTokenizer.from_pretrained(checkpoint)
+    with torch.inference_mode():
+        logits = [model(**tokenizer(text, return_tensors="pt")).logits[0].numpy() for text in texts]
+    return [named(row, list(model.config.id2label.values())) for row in logits]
+
+
+def int8_scores(bundle: Bundle, texts: Sequence[str]) -> list[Scores]:
+    """Answer all texts with the int8 graph, without a server."""
+    graph = ServedGraph(bundle, "int8")
+    return [named(row, bundle.manifest.labels) for row in graph.classify(texts)]
+
+
+def named(logits: NDArray[np.float32], labels: Sequence[str]) -> Scores:
+    return dict(zip(labels, map(float, softmax(logits)), strict=True))
+
+
+def check_scores(answered: Scores, expected: Scores) -> None:
+    """Raise `WrongAnswerError` unless every label has its score."""
+    if answered.keys() != expected.keys() or any(
+        abs(answered[label] - expected[label]) > SCORE_TOLERANCE for label in expected
+    ):
+        raise WrongAnswerError(f"answered {answered} where {expected} is right")
+
+
+def compare_int8(int8: Sequence[Scores], reference: Sequence[Scores]) -> str:
+    """Say how far int8 is from the checkpoint. Raises `WrongAnswerError` when too far."""
+    same = np.mean(
+        [max(a, key=a.__getitem__) == max(b, key=b.__getitem__) for a, b in zip(int8, reference, strict=True)]
+    )
+    apart = [max(abs(a[label] - b[label]) for label in b) for a, b in zip(int8, reference, strict=True)]
+    if same < LEAST_AGREEMENT:
+        raise WrongAnswerError(f"int8 gives only {same:.1%} of the texts the checkpoint's label")
+    return (
+        f"int8 gives {same:.1%} of the texts the checkpoint's label; "
+        f"its scores are off by {np.mean(apart):.3f} on average, {max(apart):.3f} at most"
+    )

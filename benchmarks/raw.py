@@ -1,0 +1,107 @@
+"""The ceiling: `session.run` on the same texts without a server, their arrays made beforehand."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from app.bundle import Bundle, Precision
+from app.runtime.packing import Feed, Floats
+from app.runtime.session import Session
+from app.tasks.classify import FIRST_TOKEN
+from app.tasks.text import TextEncoder
+from benchmarks.expected import Scores, check_scores, named
+from benchmarks.texts import TextSet
+
+BUDGETS = (256, 512, 1024)  # tokens in a batch: the best differs between machines and precisions
+
+
+class Rate(NamedTuple):
+    """What was reached; `median_ms` is of one `session.run`, `cpu_ms` of one text on all cores together."""
+
+    texts_per_s: float
+    tokens_per_s: float
+    median_ms: float
+    cpu_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """A way to run a set of texts. A `budget` of 0 is one text at a time, in their order."""
+
+    precision: Precision
+    budget: int
+    callers: int  # threads that call `session.run` on the one session
+    threads: int  # threads within one run
+
+    def __str__(self) -> str:
+        size = f"packed, sorted, {self.budget} tokens a batch" if self.budget else "one text at a time"
+        return f"{self.precision}, {size}, {self.callers} x {self.threads} threads"
+
+
+def arrangements(precision: Precision, cores: int) -> list[Arrangement]:
+    """One text on one core and on all of them, and batches with a core each."""
+    alone = [Arrangement(precision, 0, 1, threads) for threads in sorted({1, cores})]
+    return [*alone, *(Arrangement(precision, budget, cores, 1) for budget in BUDGETS)]
+
+
+class Ceiling:
+    """One arrangement of one bundle, its session open."""
+
+    def __init__(self, bundle: Bundle, arrangement: Arrangement) -> None:
+        self.arrangement, self.labels = arrangement, bundle.manifest.labels
+        self.session = Session(bundle, arrangement.precision, "cpu", arrangement.threads)
+        self.encoder = TextEncoder(bundle.tokenizer_file, bundle.manifest.max_length)
+
+    def measure(self, text_set: TextSet, expected: Sequence[Scores], seconds: float) -> Rate:
+        """Run the whole set once to check it, then as often as fits into `seconds`.
+
+        Raises `WrongAnswerError` when an answer is not the expected one.
+        """
+        batches = self.batches(text_set.tokens)
+        windows = [self.encoder.window(t.ids, t.pieces[0], FIRST_TOKEN) for t in self.encoder.encode(text_set.texts)]
+        feeds = [self.session.layout.feed([windows[i] for i in batch]) for batch in batches]
+        with ThreadPoolExecutor(self.arrangement.callers) as callers:
+            started = time.perf_counter()
+            for batch, logits in zip(batches, callers.map(self.run, feeds), strict=True):
+                for i, row in zip(batch, logits, strict=True):
+                    check_scores(named(row, self.labels), expected[i])
+            passes = math.ceil(seconds / (time.perf_counter() - started))
+            started, cpu_started = time.perf_counter(), time.process_time()
+            durations = list(callers.map(self.time_run, feeds * passes))
+            elapsed, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
+        texts = len(text_set.texts) * passes
+        return Rate(
+            texts_per_s=texts / elapsed,
+            tokens_per_s=sum(text_set.tokens) * passes / elapsed,
+            median_ms=1000 * statistics.median(durations),
+            cpu_ms=1000 * cpu_s / texts,
+        )
+
+    def batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Return the numbers of the texts in each batch, the longest first so that no caller ends late."""
+        if not self.arrangement.budget:
+            return [[i] for i in range(len(lengths))]
+        result: list[list[int]] = []
+        room = 0
+        for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+            if not result or lengths[i] > room:
+                result.append([])
+                room = self.arrangement.budget
+            result[-1].append(i)
+            room -= lengths[i]
+        return result
+
+    def run(self, feed: Feed) -> Floats:
+        logits: Floats = self.session.session.run(self.session.output_names, feed)[0]
+        return logits
+
+    def time_run(self, feed: Feed) -> float:
+        started = time.perf_counter()
+        self.run(feed)
+        return time.perf_counter() - started

@@ -65,10 +65,6 @@ def point_outside(folder: Path) -> None:
     edit(folder, files=files | {"../../../secret": "0" * 64})
 
 
-def leave_only_partial(folder: Path) -> None:
-    folder.rename(folder.with_name(".partial-x7"))
-
-
 BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "altered-graph": (truncate_graph, "model.int8.onnx was altered or half-copied"),
     "altered-tokenizer": (alter_tokenizer, "tokenizer.json was altered or half-copied"),
@@ -76,7 +72,6 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "broken-tokenizer": (alter_tokenizer_and_hash, "tokenizer.json cannot be used"),
     "drifted": (swap_graph, "probe 1 drifted by"),
     "half-copied": (lambda folder: (folder / "model.fp32.onnx").unlink(), "model.fp32.onnx is missing"),
-    "half-written": (leave_only_partial, "config.json is missing"),
     "manifest-cut": (lambda folder: truncate(folder / "manifest.json"), "manifest.json is not valid at document"),
     "no-config": (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
     "no-manifest": (lambda folder: (folder / "manifest.json").unlink(), "no manifest.json, model.onnx"),
@@ -95,6 +90,7 @@ def service(tiny_models, tmp_path_factory) -> Iterator[ThreadService]:
     shutil.copytree(tiny_models, models, dirs_exist_ok=True)
     for name, (breaks, _) in BROKEN.items():
         breaks(copy_bundle(tiny_models / "tiny-classify" / "1", models / name / "1"))
+    shutil.copytree(tiny_models / "tiny-classify" / "1", models / "being-written" / ".partial-1")
     with serve(models) as service:
         yield service
 
@@ -118,6 +114,11 @@ def test_a_broken_bundle_is_refused_with_the_reason(service, name):
     assert_error(
         service.client.post(f"/models/{name}", json={"inputs": "a"}), 404, "model_not_found", f"no model '{name}'"
     )
+
+
+def test_a_first_version_that_is_being_written_is_no_bundle_yet(service):
+    assert "being-written" not in [about["name"] for about in service.client.get("/models").json()["models"]]
+    assert service.metric("roberta_model_load_failures_total", model="being-written") == 0
 
 
 @pytest.mark.parametrize("task", ["classify", "ner", "fill-mask"])

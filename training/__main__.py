@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from training.config import Recipe, RecipeError, load_recipe
 from training.data import DataError, read_documents
 from training.export.heads import UnsupportedModelError
@@ -77,14 +79,17 @@ def run_finetune(options: argparse.Namespace) -> Path:
 
 def run_export(options: argparse.Namespace) -> Path:
     """Publish a checkpoint that was trained elsewhere; there is nothing to score it on."""
-    recipe = Recipe.model_validate(
-        {
-            "name": options.name,
-            "task": "text-classification",
-            "base": options.checkpoint,
-            "export": {"precisions": options.precision or ["int8"], "max_length": options.max_length},
-        }
-    )
+    fields = {
+        "name": options.name,
+        "task": "text-classification",  # publishing takes the task from the checkpoint itself
+        "base": options.checkpoint,
+        "export": {"precisions": options.precision or ["int8"], "max_length": options.max_length},
+    }
+    try:
+        recipe = Recipe.model_validate(fields)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise RecipeError(f"--{str(problem['loc'][-1]).replace('_', '-')}: {problem['msg']}") from None
     texts = read_documents(options.texts, recipe.export.calibration_texts) if options.texts else GENERIC_TEXTS
     return publish(recipe, Material(options.checkpoint, texts), options.models)
 

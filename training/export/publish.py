@@ -91,12 +91,13 @@ class Publication:
         folder: Path,
         version: int,
     ) -> None:
-        self.recipe, self.material = recipe, material
+        self.material = material
         self.model, self.tokenizer = model, tokenizer
         self.folder = folder
         write_tokenizer(tokenizer, folder)
         write_config(model, folder)
         config = read_json(folder / "config.json")
+        self.recipe = recipe.model_copy(update={"task": task_of(config)})  # an export takes what the checkpoint is
         self.manifest = Manifest(
             name=recipe.name,
             version=version,

@@ -1,0 +1,33 @@
+"""`roberta-train export` from end to end, and the sentences it ends with when it cannot."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.bundle import read_bundle
+from training.__main__ import main
+
+
+def test_export_publishes_a_checkpoint_under_its_own_task(tiny_checkpoints, tmp_path, capsys):
+    main(["export", str(tiny_checkpoints["ner"]), "--name", "people", "--models", str(tmp_path), "--max-length", "64"])
+
+    assert capsys.readouterr().out.strip() == str(tmp_path / "people" / "1")
+    manifest = read_bundle(tmp_path / "people" / "1", name="people", version=1).manifest
+    assert manifest.task == manifest.provenance["training"]["task"] == "token-classification"
+    assert list(manifest.graphs) == ["int8"]
+    assert len(manifest.probes) == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--name", "Bad Name"], "--name: String should match pattern"),
+        (["--name", "x", "--max-length", "5"], "--max-length: Input should be greater than or equal to 8"),
+        (["--name", "x"], "cannot be loaded"),
+        (["--name", "x", "--texts", "missing.txt"], "missing.txt: cannot be opened"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_sentence_and_nothing_is_published(arguments, sentence, tmp_path):
+    with pytest.raises(SystemExit, match=sentence):
+        main(["export", str(tmp_path / "no-checkpoint"), "--models", str(tmp_path / "models"), *arguments])
+    assert not (tmp_path / "models").exists()

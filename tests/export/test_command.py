@@ -18,6 +18,17 @@ def test_export_publishes_a_checkpoint_under_its_own_task(tiny_checkpoints, tmp_
     assert len(manifest.probes) == 8
 
 
+def test_fp16_alone_can_be_exported_where_nothing_runs_it(tiny_checkpoints, tmp_path):
+    checkpoint = str(tiny_checkpoints["classify"])
+    main(
+        ["export", checkpoint, "--name", "gpu", "--precision", "fp16", "--models", str(tmp_path), "--max-length", "64"]
+    )
+
+    manifest = read_bundle(tmp_path / "gpu" / "1", name="gpu", version=1).manifest
+    assert sorted(manifest.files) == ["README.md", "config.json", "model.fp16.onnx", "tokenizer.json"]
+    assert manifest.graphs["fp16"].tolerance == 0.1
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -123,12 +123,14 @@ class Publication:
         self.manifest = self.manifest.model_copy(update={"probes": probes})
         graphs = {p: self.prove(p) for p in self.precisions}
         self.check_drop()
+        self.manifest = self.manifest.model_copy(update={"graphs": graphs})
+        examples = self.answer_examples()
         for precision in set(self.precisions) - set(self.recipe.export.precisions):
             (self.folder / graphs[precision].file).unlink()
         kept = {p: graphs[p] for p in self.recipe.export.precisions}
         provenance = self.provenance()
         self.manifest = self.manifest.model_copy(update={"graphs": kept, "provenance": provenance})
-        self.write_card(graphs["fp32"].metrics)
+        self.write_card(examples, graphs["fp32"].metrics)
         write_manifest(self.folder, self.manifest)
 
     @property
@@ -221,9 +223,13 @@ class Publication:
             "commit": commit_of_this_code(),
         }
 
-    def write_card(self, baseline: dict[str, float]) -> None:
-        served = ServedGraph(self.bundle, self.recipe.export.precisions[0])
-        examples = {text: served.answer(text) for text in self.recipe.card.examples}
+    def answer_examples(self) -> dict[str, Any]:
+        """Answer the card's examples with the first graph that is shipped and that a CPU can run, else with fp32."""
+        shown: Precision = next((p for p in self.recipe.export.precisions if p != "fp16"), "fp32")
+        served = ServedGraph(self.bundle, shown)
+        return {text: served.answer(text) for text in self.recipe.card.examples}
+
+    def write_card(self, examples: dict[str, Any], baseline: dict[str, float]) -> None:
         card = model_card(self.recipe, self.manifest, examples, baseline)
         (self.folder / "README.md").write_text(card, encoding="utf-8")
 

@@ -48,7 +48,13 @@ class Graph(Frozen):
     file: str = Field(description="File name inside the bundle.")
     tolerance: float = Field(gt=0, description="Largest drift of a probe's logits from the checkpoint's.")
     temperature: float = Field(1.0, gt=0, description="Logits are divided by this before the softmax.")
+    thresholds: dict[str, float] | None = Field(
+        None, description="Multi-label: the score from which on each label applies, fitted on validation."
+    )
     metrics: dict[str, float] = Field(default_factory=dict, description="Measured on the test split.")
+    quantisation: dict[str, Any] | None = Field(
+        None, description="int8: operators left in fp32, and the validation metric lost before and after."
+    )
 
 
 class Probe(Frozen):
@@ -87,7 +93,6 @@ class Manifest(Frozen):
     max_length: int = Field(ge=8, description="Tokens in a window, special tokens included.")
     position_offset: int = Field(0, ge=0, description="First position id; RoBERTa counts from pad_token_id + 1.")
     pooling: Pooling = Field("mean", description="How the windows of a long text become one classification.")
-    thresholds: dict[str, float] | None = Field(None, description="Per-label decision thresholds (multi-label).")
     graphs: dict[Precision, Graph] = Field(min_length=1)
     probes: list[Probe] = Field(default_factory=list)
     files: dict[str, str] = Field(default_factory=dict, description="sha256 of each file but the manifest.")

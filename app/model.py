@@ -96,7 +96,7 @@ def load_model(bundle: Bundle, device: Device, settings: Settings, engine: Engin
         precision = choose_precision(bundle, device)
         session = Session(bundle, precision, device, settings.intra_op_threads)
         encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length)
-        task = TASKS[manifest.task](manifest, encoder, manifest.graphs[precision].temperature)
+        task = TASKS[manifest.task](manifest, encoder, manifest.graphs[precision])
     except SessionError as error:
         raise BundleError(str(error)) from error
     except Exception as error:  # tokenizers raises bare Exception

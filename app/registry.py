@@ -11,6 +11,7 @@ from typing import Literal
 import structlog
 
 from app.bundle import TEMPORARY_PREFIX, BundleError, read_bundle, versions
+from app.defaults import DefaultsError, read_defaults
 from app.engine.engine import Engine
 from app.errors import ModelNotFoundError, NotReadyError
 from app.metrics import Metrics
@@ -41,6 +42,7 @@ class Registry:
         self._settings, self._device, self._engine, self._metrics = settings, device, engine, metrics
         self._loading = threading.Lock()
         self._entries: dict[str, Entry] | None = None  # None until the first load has ended
+        self._defaults: dict[str, str] = {}
 
     @property
     def entries(self) -> list[Entry]:
@@ -60,6 +62,7 @@ class Registry:
             names = sorted(p.name for p in folder.iterdir() if is_bundle(p)) if folder.is_dir() else []
             with ThreadPoolExecutor(max_workers=available_cores(), thread_name_prefix="load") as pool:
                 entries = dict(zip(names, pool.map(self._load_name, names), strict=True))
+            self._defaults = self._read_defaults()
             self._entries = entries
             self._report()
 
@@ -69,7 +72,7 @@ class Registry:
         Raises `NotReadyError` before any model is served, `ModelNotFoundError` when none fits.
         """
         self.check_ready()
-        spec = spec or self._settings.default_models.get(route or "")
+        spec = spec or self._defaults.get(route or "")
         if spec is None:
             return self._first(route)
         name, _, version = spec.partition(":")
@@ -82,6 +85,15 @@ class Registry:
         if route and model.task.route != route:
             raise ModelNotFoundError(f"{name!r} answers /{model.task.route}, not /{route}")
         return model
+
+    def _read_defaults(self) -> dict[str, str]:
+        """Return the default of each route: the setting's, else that of the models folder."""
+        try:
+            published = read_defaults(self._settings.models)
+        except DefaultsError as error:
+            log.error("defaults_refused", reason=str(error))
+            published = {}
+        return published | self._settings.default_models
 
     def _first(self, route: str | None) -> Model:
         for entry in self.entries:

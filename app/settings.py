@@ -23,7 +23,8 @@ class Settings(BaseSettings):
     )
     default_models: dict[str, str] = Field(
         default_factory=dict,
-        description='Model that answers each route, e.g. {"classify": "sentiment"}. Else the first by name.',
+        description='Model that answers each route, e.g. {"classify": "sentiment"}. Else what defaults.json in '
+        "models says, or the first by name.",
     )
     default_route: Literal["classify", "ner", "fill-mask"] = Field("classify", description="Route that answers POST /.")
     api_keys: list[SecretStr] = Field(

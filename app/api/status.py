@@ -104,6 +104,9 @@ def describe(entry: Entry) -> dict[str, Any]:
             "max_length": manifest.max_length,
             "max_batch_tokens": entry.model.lane.max_batch_tokens,
             "verified": entry.model.bundle.verified,
+            "temperature": graph.temperature,
+            "thresholds": graph.thresholds,
+            "quantisation": graph.quantisation,
             "metrics": graph.metrics,
             "provenance": manifest.provenance,
         }

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from app.bundle import Manifest, TaskName
+from app.bundle import Graph, Manifest, TaskName
 from app.runtime.packing import Floats, Window
 from app.tasks.text import TextEncoder
 
@@ -70,15 +70,16 @@ class Encoded(Generic[StateT]):
 
 
 class Task(ABC, Generic[RequestT, StateT]):
-    """One kind of question, bound to a bundle's labels and tokenizer."""
+    """One kind of question, bound to a bundle's labels and tokenizer, and to what was fitted for one of its graphs."""
 
     name: ClassVar[TaskName]
     route: ClassVar[str]
     request_type: ClassVar[type[TaskRequest]]
     answer_type: ClassVar[Any]
 
-    def __init__(self, manifest: Manifest, encoder: TextEncoder, temperature: float) -> None:
-        self.manifest, self.encoder, self.temperature = manifest, encoder, temperature
+    def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
+        self.manifest, self.encoder = manifest, encoder
+        self.temperature, self.thresholds = graph.temperature, graph.thresholds
 
     @abstractmethod
     def count_inputs(self, request: RequestT) -> int:

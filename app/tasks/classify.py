@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -44,6 +45,13 @@ Input = Annotated[
 
 class ClassifyParameters(Strict):
     top_k: int | None = Field(None, ge=1, description="Keep the best labels only. Null: all of them.")
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Keep labels with at least this score; 0 keeps all. Null: a multi-label bundle keeps those that "
+        "reach their own threshold, fitted in training, unless top_k or function_to_apply is given.",
+    )
     function_to_apply: FunctionToApply | None = Field(
         None,
         description="From logits to scores. Null: softmax, sigmoid for multi-label, none for regression.",
@@ -126,7 +134,17 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
     def rank(self, logits: Floats, parameters: ClassifyParameters) -> list[LabelScore]:
         scores = self.apply(logits, parameters.function_to_apply or self.default_function)
         order = np.argsort(-scores, kind="stable")[: parameters.top_k]
-        return [LabelScore(label=self.manifest.labels[i], score=float(scores[i])) for i in order]
+        least, labels = self.least_scores(parameters), self.manifest.labels
+        return [LabelScore(label=labels[i], score=float(scores[i])) for i in order if scores[i] >= least[i]]
+
+    def least_scores(self, parameters: ClassifyParameters) -> Sequence[float]:
+        """Return the score from which on each label is part of the answer."""
+        labels = self.manifest.labels
+        if parameters.threshold is not None:
+            return [parameters.threshold] * len(labels)
+        if self.thresholds is None or parameters.top_k is not None or parameters.function_to_apply is not None:
+            return [-math.inf] * len(labels)
+        return [self.thresholds[label] for label in labels]
 
     def apply(self, logits: Floats, function: FunctionToApply) -> Floats:
         if function == "none":

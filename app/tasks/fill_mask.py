@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
-from app.bundle import Manifest
+from app.bundle import Graph, Manifest
 from app.errors import InvalidRequestError
 from app.runtime.packing import Floats, Window
 from app.tasks.base import Encoded, Strict, Task, TaskRequest, Text, Texts
@@ -68,8 +68,8 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
     request_type = FillMaskRequest
     answer_type = list[Candidate] | list[list[Candidate]] | list[list[list[Candidate]]]
 
-    def __init__(self, manifest: Manifest, encoder: TextEncoder, temperature: float) -> None:
-        super().__init__(manifest, encoder, temperature)
+    def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
+        super().__init__(manifest, encoder, graph)
         self.mask_token, self.mask_id = mask_token_of(encoder)
         added = encoder.tokenizer.get_added_tokens_decoder().get(self.mask_id)
         self.swallows_space = added is not None and added.lstrip  # RoBERTa's `<mask>` takes the space before it

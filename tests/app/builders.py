@@ -52,8 +52,12 @@ def make_ticket(lane, *lengths, arrival=0.0, deadline=1000.0, priority=0):
 # --- Tokenizers -----------------------------------------------------------------------------------------
 
 
+def make_graph(**fields):
+    return Graph(file="model.fp32.onnx", tolerance=1e-3, **fields)
+
+
 def make_manifest(task="text-classification", labels=("a", "b", "c"), **fields):
-    graphs = {"fp32": Graph(file="model.fp32.onnx", tolerance=1e-3)}
+    graphs = {"fp32": make_graph()}
     known = {"name": "toy", "version": 1, "layout": "packed", "max_length": 64, "position_offset": 2}
     return Manifest(**{**known, "task": task, "labels": list(labels), "graphs": graphs, **fields})
 
@@ -105,7 +109,9 @@ def serve_checkpoint(folder):
     config = json.loads((folder / "config.json").read_text())
     name = task_of(config)
     labels = [] if name == "fill-mask" else labels_of(config)
-    task = TASKS[name](make_manifest(task=name, labels=labels), TextEncoder(folder / "tokenizer.json", 64), 1.0)
+    task = TASKS[name](
+        make_manifest(task=name, labels=labels), TextEncoder(folder / "tokenizer.json", 64), make_graph()
+    )
     model = load_checkpoint(str(folder))
 
     def answer(body):

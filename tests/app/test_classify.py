@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.tasks.classify import Classify, ClassifyRequest
-from tests.app.builders import make_encoder, make_manifest, serve_checkpoint, wordpiece_tokenizer
+from tests.app.builders import make_encoder, make_graph, make_manifest, serve_checkpoint, wordpiece_tokenizer
 
 LOGITS = np.array([[1.0, 3.0, 2.0]], np.float32)
 SOFTMAX = {"a": 0.09003057, "b": 0.66524096, "c": 0.24472847}
@@ -17,8 +17,8 @@ def make_request(inputs, truncate=False, **parameters):
     return ClassifyRequest.model_validate({"inputs": inputs, "parameters": parameters, "truncate": truncate})
 
 
-def make_task(encoder, temperature=1.0, **fields):
-    return Classify(make_manifest(**fields), encoder, temperature)
+def make_task(encoder, temperature=1.0, thresholds=None, **fields):
+    return Classify(make_manifest(**fields), encoder, make_graph(temperature=temperature, thresholds=thresholds))
 
 
 def answer(task, request, logits=LOGITS):
@@ -52,6 +52,28 @@ def test_the_function_is_the_problems_or_the_callers(problem_type, function, exp
     (entries,) = answer(task, make_request("a film", function_to_apply=function))
     assert [entry["label"] for entry in entries] == ["b", "c", "a"]
     assert scores(entries) == pytest.approx(expected, abs=1e-6)
+
+
+THRESHOLDS = {"a": 0.9, "b": 0.9, "c": 0.1}  # SIGMOID: a fails, b and c pass
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, ["b", "c"]),
+        ({"threshold": 0.0}, ["b", "c", "a"]),
+        ({"threshold": 0.9}, ["b"]),
+        ({"threshold": 1.0}, []),
+        ({"top_k": 3}, ["b", "c", "a"]),
+        ({"top_k": 3, "threshold": 0.9}, ["b"]),
+        ({"function_to_apply": "none"}, ["b", "c", "a"]),
+    ],
+    ids=str,
+)
+def test_a_multi_label_answer_holds_the_labels_that_reach_their_threshold(parameters, expected, encoder):
+    task = make_task(encoder, problem_type="multi_label_classification", thresholds=THRESHOLDS)
+    (entries,) = answer(task, make_request("a film", **parameters))
+    assert [entry["label"] for entry in entries] == expected
 
 
 def test_one_label_without_a_problem_type_is_a_sigmoid(encoder):

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from app.errors import InvalidRequestError
 from app.tasks.fill_mask import FillMask, FillMaskRequest
-from tests.app.builders import make_encoder, make_manifest, serve_checkpoint, wordpiece_tokenizer
+from tests.app.builders import make_encoder, make_graph, make_manifest, serve_checkpoint, wordpiece_tokenizer
 
 
 def make_request(inputs, truncate=False, **parameters):
@@ -14,7 +14,7 @@ def make_request(inputs, truncate=False, **parameters):
 
 
 def make_task(encoder, temperature=1.0):
-    return FillMask(make_manifest(task="fill-mask", labels=()), encoder, temperature)
+    return FillMask(make_manifest(task="fill-mask", labels=()), encoder, make_graph(temperature=temperature))
 
 
 def answer(task, request, run):

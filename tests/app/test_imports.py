@@ -15,6 +15,7 @@ LAYERS = {
     "settings": set(),
     "errors": set(),
     "bundle": set(),
+    "defaults": set(),
     "logs": {"settings"},
     "metrics": {"errors"},
     "gpu": {"metrics"},
@@ -22,13 +23,13 @@ LAYERS = {
     "tasks": {"tasks", "runtime.packing", "bundle", "errors"},
     "engine": {"engine", "runtime.packing", "errors", "metrics"},
     "model": {"tasks", "engine", "runtime", "bundle", "errors", "metrics", "settings"},
-    "registry": {"model", "engine", "runtime", "bundle", "errors", "metrics", "settings"},
+    "registry": {"model", "defaults", "engine", "runtime", "bundle", "errors", "metrics", "settings"},
     "api": {"api", "registry", "model", "tasks", "engine", "runtime.session", "errors", "metrics", "gpu", "settings"},
     "main": {"api", "registry", "engine", "runtime.session", "errors", "metrics", "settings"},
     "__main__": {"main", "logs", "runtime.session", "settings"},
     "": set(),
 }
-TRAINING_MAY_USE = ("app.bundle", "app.settings", "app.runtime", "app.tasks")
+TRAINING_MAY_USE = ("app.bundle", "app.defaults", "app.settings", "app.runtime", "app.tasks")
 
 # Of other packages, what only some may touch.
 ONLY = {

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from app.errors import InvalidRequestError
 from app.tasks.ner import Ner, NerRequest
-from tests.app.builders import make_encoder, make_manifest, serve_checkpoint, wordpiece_tokenizer
+from tests.app.builders import make_encoder, make_graph, make_manifest, serve_checkpoint, wordpiece_tokenizer
 from tests.support.tiny import TAGS, save_checkpoint
 
 STRATEGIES = ["none", "simple", "first", "average", "max"]
@@ -18,7 +18,7 @@ def make_request(inputs, strategy="simple", truncate=False, **parameters):
 
 
 def make_task(encoder, labels=TAGS, temperature=1.0):
-    return Ner(make_manifest(task="token-classification", labels=labels), encoder, temperature)
+    return Ner(make_manifest(task="token-classification", labels=labels), encoder, make_graph(temperature=temperature))
 
 
 def answer(task, request, run):

@@ -13,6 +13,7 @@ from onnx import TensorProto
 from prometheus_client import CollectorRegistry
 
 from app.bundle import read_bundle
+from app.defaults import set_default
 from app.engine.engine import Engine
 from app.engine.scheduler import Limits
 from app.errors import ModelNotFoundError, NotReadyError
@@ -275,6 +276,22 @@ def test_finding_no_model(route, spec, message, three):
     registry = load(three)
     with pytest.raises(ModelNotFoundError, match=message):
         registry.find(route, spec)
+
+
+def test_a_published_default_answers_until_the_setting_says_otherwise(three):
+    registry = load(three)
+    assert registry.find("classify", None).name == "alpha"
+    set_default(three, "classify", "beta")
+    registry.load()
+    assert registry.find("classify", None).name == "beta"
+    set_default(three, "classify", "alpha")
+    assert load(three, default_models={"classify": "beta"}).find("classify", None).name == "beta"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"classify": 1}', "\x00"], ids=repr)
+def test_defaults_that_are_not_understood_leave_the_models_served(text, three):
+    (three / "defaults.json").write_text(text)
+    assert load(three).find("classify", None).name == "alpha"
 
 
 # --- Loading again --------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from app.tasks.classify import Classify
 from app.tasks.ner import Ner
 from app.tasks.text import TextEncoder
 from training.data import ModelInput
-from training.evaluate import FloatArray, Offsets
+from training.evaluation import FloatArray, Offsets
 
 BATCH_TOKENS = 1024
 
@@ -28,8 +28,8 @@ class ServedGraph:
     def __init__(self, bundle: Bundle, precision: Precision) -> None:
         self.session = Session(bundle, precision, "cpu", available_cores())
         self.encoder = TextEncoder(bundle.tokenizer_file, bundle.manifest.max_length)
-        temperature = bundle.manifest.graphs[precision].temperature
-        self.task: Any = TASKS[bundle.manifest.task](bundle.manifest, self.encoder, temperature)
+        graph = bundle.manifest.graphs[precision]
+        self.task: Any = TASKS[bundle.manifest.task](bundle.manifest, self.encoder, graph)
 
     def run(self, windows: Sequence[Window]) -> list[Floats]:
         """Run any number of windows, similar lengths together; return (rows, width) each, in order."""

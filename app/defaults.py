@@ -1,0 +1,37 @@
+"""Which model answers each route when a request names none: `models/defaults.json`, written by training."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+FILE = "defaults.json"
+
+
+class DefaultsError(Exception):
+    """The file cannot be used; the message is one sentence for a person."""
+
+
+def read_defaults(models: Path) -> dict[str, str]:
+    """Return a model's name for each route that has one. Raises `DefaultsError` when the file is not understood."""
+    try:
+        defaults = json.loads((models / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DefaultsError(f"{FILE} cannot be read as JSON: {error}") from error
+    if not isinstance(defaults, dict) or not all(isinstance(name, str) for name in defaults.values()):
+        raise DefaultsError(f'{FILE} must be a table such as {{"classify": "sentiment"}}')
+    return defaults
+
+
+def set_default(models: Path, route: str, name: str) -> None:
+    """Make a model the answer to a route; the file is replaced in one step."""
+    defaults = read_defaults(models) | {route: name}
+    unfinished = models / f".{FILE}.unfinished"
+    with unfinished.open("w", encoding="utf-8") as stream:
+        stream.write(json.dumps(defaults, indent=2, sort_keys=True) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    unfinished.replace(models / FILE)

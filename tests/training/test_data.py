@@ -39,7 +39,7 @@ def test_columns_pairs_limits_and_lists_of_labels(tmp_path):
     path = write(tmp_path / "a.jsonl", '{"s": "x", "t": "y", "l": ["b", "a"]}\n{"s": "z", "t": "w", "l": []}\n')
     data = DataConfig(text_column="s", text_pair_column="t", label_column="l")
     first, second = read_classification(path, data)
-    assert first == ClassificationExample("x", ("b", "a"), "y", multi_label=True)
+    assert first == ClassificationExample("x", ("b", "a"), "y")
     assert first.model_input == ("x", "y")
     assert second.labels == ()
     assert read_classification(path, data, limit=1) == [first]
@@ -50,14 +50,22 @@ def test_columns_pairs_limits_and_lists_of_labels(tmp_path):
     [
         ("a.jsonl", '{"text": "x", "label": "a"}\n{"text"\n', r"a\.jsonl:2: not valid JSON"),
         ("a.jsonl", "[1]\n", r"a\.jsonl:1: expected a JSON object, found list"),
-        ("a.jsonl", '{"text": "x"}\n', r"a\.jsonl:1: no column 'label'; found 'text'"),
+        (
+            "a.jsonl",
+            '{"text": "x"}\n',
+            r"a\.jsonl:1: no column 'label' or 'labels'; found 'text'; set data\.label_column\.",
+        ),
         ("a.jsonl", '{"text": " ", "label": "a"}\n', r"a\.jsonl:1: 'text' must be a text that is not empty"),
         ("a.jsonl", '{"text": 3, "label": "a"}\n', r"a\.jsonl:1: 'text' must be a text"),
-        ("a.jsonl", '{"text": "x", "label": ""}\n', r"a\.jsonl:1: a label in 'label' is empty"),
+        ("a.jsonl", '{"text": "x", "label": ""}\n', r"a\.jsonl:1: 'label' is empty; give the row a label"),
         ("a.jsonl", "", r"a\.jsonl: holds no examples"),
-        ("a.csv", "text;label\nx;a\n", r"a\.csv:2: no column 'label'; found 'text;label'"),
+        (
+            "a.csv",
+            "text;label\nx;a\n",
+            r"a\.csv:2: no column 'text'; found 'text;label': .* parted by ';'",
+        ),
         ("a.csv", 'text,label\nx,a\n"x" y,a\n', r"a\.csv:3: not valid CSV"),
-        ("a.conll", "x O\n", r"a\.conll: classification reads jsonl or csv, not conll"),
+        ("a.conll", "x O\n", r"a\.conll: a table is needed, jsonl, csv, tsv, parquet, not conll"),
     ],
 )
 def test_unusable_rows_are_named(tmp_path, name, content, message):
@@ -69,7 +77,7 @@ def test_unreadable_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"a\.jsonl: cannot be opened: No such file"):
         read_classification(tmp_path / "a.jsonl", DataConfig())
     (tmp_path / "b.jsonl").write_bytes(b'{"text": "\xff"}\n')
-    with pytest.raises(DataError, match=r"b\.jsonl: cannot be read: .*utf-8"):
+    with pytest.raises(DataError, match=r"b\.jsonl:1: cannot be read: byte 11 of the line, 0xff, is not utf-8"):
         read_classification(tmp_path / "b.jsonl", DataConfig())
     (tmp_path / "c.txt.gz").write_bytes(b"plain")
     with pytest.raises(DataError, match=r"c\.txt\.gz: cannot be read"):
@@ -94,8 +102,8 @@ def test_conll_becomes_iob2(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("Ada B-PER\nByron\n", r":2: expected a token and an IOB tag, found 'Byron'"),
-        ("Ada PER\n", r":1: expected a token and an IOB tag, found 'Ada PER'"),
+        ("Ada B-PER\nByron\n", r":2: expected a token and a tag, found 'Byron'"),
+        ("Ada PER\nin O\nRome B-LOC\n", r":1: 'PER' is no tag of the scheme IOB2"),
         ("Ada O\n#\n", r":2: expected"),
         ("\n\n", r"holds no examples"),
     ],

@@ -1,0 +1,64 @@
+"""From files to examples: raw text, with labels for all of it or for character spans of it."""
+
+from training.data.classification import LabelledText, label_names, labelled_texts, read_classification, to_example
+from training.data.conll import TaggedWords, read_sentences, tagged_words, to_sentence
+from training.data.documents import documents, read_documents
+from training.data.errors import (
+    DataError,
+    EmptyTextError,
+    EncodingError,
+    IllegalTagError,
+    MissingColumnError,
+    MissingLabelError,
+)
+from training.data.examples import ClassificationExample, Examples, ModelInput, NerExample, Sentence, Span, Style
+from training.data.labels import choose_problem_type, find_problem_type, label_values
+from training.data.ner import read_ner, render, render_all, tag_names
+from training.data.set_aside import normal
+from training.data.sources import HubSplit, Source, source_of
+from training.data.splits import Splits, read_splits
+from training.data.tags import find_scheme, legal_iob2, split_tag, to_iob2
+
+__all__ = [
+    "ClassificationExample",
+    "DataError",
+    "EmptyTextError",
+    "EncodingError",
+    "Examples",
+    "HubSplit",
+    "IllegalTagError",
+    "LabelledText",
+    "MissingColumnError",
+    "MissingLabelError",
+    "ModelInput",
+    "NerExample",
+    "Sentence",
+    "Source",
+    "Span",
+    "Splits",
+    "Style",
+    "TaggedWords",
+    "choose_problem_type",
+    "documents",
+    "find_problem_type",
+    "find_scheme",
+    "label_names",
+    "label_values",
+    "labelled_texts",
+    "legal_iob2",
+    "normal",
+    "read_classification",
+    "read_documents",
+    "read_ner",
+    "read_sentences",
+    "read_splits",
+    "render",
+    "render_all",
+    "source_of",
+    "split_tag",
+    "tag_names",
+    "tagged_words",
+    "to_example",
+    "to_iob2",
+    "to_sentence",
+]

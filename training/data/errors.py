@@ -1,0 +1,44 @@
+"""What can be wrong with data; each message is one sentence that names the file and, where there is one, the line."""
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message says where and what to do."""
+
+
+class EncodingError(DataError):
+    """Bytes that are not UTF-8."""
+
+
+class MissingColumnError(DataError):
+    """A row without a column that the recipe names."""
+
+
+class MissingLabelError(DataError):
+    """A row whose label is empty."""
+
+
+class EmptyTextError(DataError):
+    """A row whose text is empty, or is no text."""
+
+
+class IllegalTagError(DataError):
+    """A tag, or an order of tags, that the scheme does not have."""
+
+
+Refuse = Callable[[DataError], None]  # takes what is wrong with a row; reading goes on when it returns
+
+
+def stop(error: DataError) -> NoReturn:
+    """Refuse by raising: the first row that cannot be used ends the reading."""
+    raise error
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the name most like another; empty when none resembles it."""
+    lower = {each.lower(): each for each in names}
+    matches = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return lower[matches[0]] if matches else ""

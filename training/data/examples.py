@@ -1,0 +1,51 @@
+"""Examples: raw text, with labels for all of it or for character spans of it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Style = Literal["spaced", "natural"]
+ModelInput = str | tuple[str, str]  # a text, or a pair of texts
+Span = tuple[int, int, str]  # start, end (code points, end exclusive), entity type
+
+
+@dataclass(frozen=True)
+class ClassificationExample:
+    """A text, or a pair of texts, with its labels (one, or any number for multi-label data) or its number.
+
+    ``target``: the number of a regression example, whose ``labels`` are empty; None otherwise.
+    """
+
+    text: str
+    labels: tuple[str, ...]
+    text_pair: str | None = None
+    target: float | None = None
+
+    @property
+    def model_input(self) -> ModelInput:
+        """Return what a tokenizer takes: the text, or the pair of texts."""
+        return self.text if self.text_pair is None else (self.text, self.text_pair)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Words of one sentence with their IOB2 tags."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NerExample:
+    """Raw text with its entities; the words and tags that it was rendered from serve evaluation.
+
+    ``spans``: (start, end, type) per entity, in code points, end exclusive.
+    ``word_offsets``: (start, end) per word. ``tags``: the IOB2 tag per word.
+    """
+
+    text: str
+    spans: tuple[Span, ...]
+    word_offsets: tuple[tuple[int, int], ...]
+    tags: tuple[str, ...]
+
+
+Examples = list[ClassificationExample] | list[NerExample] | list[str]

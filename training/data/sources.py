@@ -1,0 +1,37 @@
+"""Where a split lies: in a file, or in a dataset of the Hub."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.config import DataConfig, RecipeError
+
+
+@dataclass(frozen=True)
+class HubSplit:
+    """One split of a dataset of the Hugging Face Hub, or of a local folder that `datasets` reads."""
+
+    dataset: str
+    subset: str | None
+    split: str
+
+    def __str__(self) -> str:
+        """Name it in messages."""
+        return "/".join(filter(None, (self.dataset, self.subset, self.split)))
+
+
+Source = Path | HubSplit
+
+
+def source_of(data: DataConfig, data_dir: Path, split: str) -> Source | None:
+    """Return where a split lies, None where the recipe names none.
+
+    A Hub dataset's training split is called train unless the recipe says otherwise. Raises ``RecipeError`` when
+    no training split is named.
+    """
+    name: str | None = getattr(data, split)
+    if data.dataset is not None:
+        name = name or ("train" if split == "train" else None)
+        return HubSplit(data.dataset, data.subset, name) if name else None
+    if name is None and split == "train":
+        raise RecipeError("data.train names no file; give one with --train FILE or in the recipe.")
+    return None if name is None else data_dir / name

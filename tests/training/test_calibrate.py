@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import sklearn.metrics
+from scipy.special import expit
 
-from training.calibrate import expected_calibration_error, fit_temperature
+from training.calibrate import expected_calibration_error, fit_temperature, fit_thresholds, reliability
 
 RNG = np.random.default_rng(0)
 
@@ -54,3 +56,40 @@ def test_shapes_must_match():
         fit_temperature(np.zeros((2, 2)), np.zeros(3, dtype=int))
     with pytest.raises(ValueError, match="expected logits"):
         expected_calibration_error(np.zeros((0, 2)), np.zeros(0, dtype=int))
+
+
+@pytest.mark.parametrize("true_temperature", [0.4, 3.0])
+def test_temperature_of_many_labels_is_recovered(true_temperature):
+    calibrated = RNG.normal(scale=2.0, size=(5_000, 4))
+    truth = (RNG.uniform(size=calibrated.shape) < expit(calibrated)).astype(int)
+    logits = calibrated * true_temperature
+    temperature = fit_temperature(logits, truth)
+    assert temperature == pytest.approx(true_temperature, rel=0.05)
+    assert expected_calibration_error(logits, truth, temperature) < 0.01
+    assert expected_calibration_error(logits, truth) > 0.05
+
+
+def test_thresholds_are_as_good_as_any():
+    logits = RNG.normal(size=(60, 3)).round(1)  # with ties
+    truth = (logits + RNG.normal(size=logits.shape) > [0, 1, 2]).astype(int)
+    for label, threshold in enumerate(fit_thresholds(logits, truth)):
+        scores = expit(logits[:, label])
+        f1 = [sklearn.metrics.f1_score(truth[:, label], scores >= each) for each in np.unique(scores)]
+        assert sklearn.metrics.f1_score(truth[:, label], scores >= threshold) == pytest.approx(max(f1))
+
+
+def test_threshold_lies_between_scores_and_near_a_half():
+    logits = np.log([[0.9], [0.7], [0.2]]) - np.log([[0.1], [0.3], [0.8]])
+    assert fit_thresholds(logits, np.array([[1], [1], [0]])) == [pytest.approx(0.45)]
+    assert fit_thresholds(logits, np.zeros((3, 1), int)) == [0.5]
+    saturated = np.full((3, 1), -1e9)  # scores of zero
+    assert fit_thresholds(saturated, np.ones((3, 1), int)) == [0.5]
+
+
+def test_reliability_says_what_each_bin_is_worth():
+    logits = np.array([[0.0, 0.0], [0.0, 0.0], [50.0, 0.0], [50.0, 0.0]])
+    bins = reliability(logits, np.array([0, 1, 0, 0]))
+    np.testing.assert_allclose(bins.confidence, [0.5, 1.0])
+    np.testing.assert_allclose(bins.accuracy, [0.5, 1.0])
+    np.testing.assert_allclose(bins.share, [0.5, 0.5])
+    assert bins.error == pytest.approx(0)

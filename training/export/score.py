@@ -1,57 +1,142 @@
-"""The task's metrics of a served graph, by the same code that scores a checkpoint, and its temperature."""
+"""The task's metrics of a served graph, by the same code that scores a checkpoint, and its calibration."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from app.bundle import ProblemType, TaskName
-from training.calibrate import expected_calibration_error, fit_temperature
+from app.bundle import ProblemType
+from training.calibrate import expected_calibration_error, fit_temperature, fit_thresholds
+from training.config import EvaluationConfig
 from training.data import NerExample, Sentence, render
-from training.evaluate import evaluate_classification, evaluate_fill_mask, evaluate_ner, label_matrix
+from training.evaluation import (
+    Classify,
+    Evaluation,
+    FloatArray,
+    IntArray,
+    evaluate,
+    evaluate_classification,
+    evaluate_fill_mask,
+    evaluate_ner,
+    label_matrix,
+)
 from training.export.serving import ServedGraph
 
 Examples = Sequence[Any]  # of the task's own example type
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What was fitted for one graph or checkpoint on validation, and the calibration error before and after.
+
+    ``temperature`` divides the logits. ``thresholds``: the score from which on each label of a multi-label
+    classifier applies; None for everything else.
+    """
+
+    temperature: float = 1.0
+    thresholds: dict[str, float] | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def thresholds_of(self, labels: Sequence[str]) -> list[float] | None:
+        """Return the thresholds in the order of ``labels``."""
+        return None if self.thresholds is None else [self.thresholds[label] for label in labels]
+
+
+def calibrate(
+    predict: Classify, examples: Examples, labels: Sequence[str], problem_type: ProblemType | None
+) -> Calibration:
+    """Fit a classifier's temperature, and a multi-label one's thresholds, on validation examples.
+
+    Nothing is fitted for the other tasks, for regression, or without examples.
+    """
+    if problem_type in (None, "regression") or not examples or len(labels) < 2:
+        return Calibration()
+    logits = np.stack(predict([example.model_input for example in examples]))  # (N, labels)
+    return calibrate_logits(logits, label_matrix(examples, labels), labels, problem_type)
+
+
+def calibrate_logits(
+    logits: FloatArray, truth: IntArray, labels: Sequence[str], problem_type: ProblemType | None
+) -> Calibration:
+    """Fit temperature and thresholds on validation logits (N, C) and ``truth`` (N, C) of 0 and 1."""
+    multi_label = problem_type == "multi_label_classification"
+    targets = truth if multi_label else truth.argmax(axis=1)
+    temperature = fit_temperature(logits, targets)
+    thresholds = fit_thresholds(logits / temperature, truth) if multi_label else None
+    return Calibration(
+        temperature,
+        None if thresholds is None else dict(zip(labels, thresholds, strict=True)),
+        {
+            "ece_before_temperature": expected_calibration_error(logits, targets),
+            "ece": expected_calibration_error(logits, targets, temperature),
+        },
+    )
+
+
 def score(
-    graph: ServedGraph, examples: Examples, labels: Sequence[str], tokenizer: PreTrainedTokenizerBase
+    graph: ServedGraph,
+    examples: Examples,
+    labels: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    calibration: Calibration | None = None,
 ) -> dict[str, float]:
-    """Return the metrics of `graph` on `examples`, 0..1; nothing for no examples."""
+    """Return the metrics of `graph` on `examples`; nothing for no examples.
+
+    Without a `calibration`, the graph's own in its manifest is used.
+    """
     if not examples:
         return {}
-    task: TaskName = graph.task.name
-    if task == "text-classification":
-        return evaluate_classification(examples, labels, graph.classify)
-    if task == "token-classification":
+    if graph.task.name == "token-classification":
         spaced = [as_spaced(example) for example in examples]
         f1_spaced = evaluate_ner(spaced, labels, graph.tag_tokens)["f1"]
         return evaluate_ner(examples, labels, graph.tag_tokens) | {"f1_spaced": f1_spaced}
-    return evaluate_fill_mask(examples, tokenizer, graph.fill_masks)
+    if graph.task.name == "fill-mask":
+        return evaluate_fill_mask(examples, tokenizer, graph.fill_masks)
+    fitted = calibration or calibration_of(graph)
+    kind: ProblemType = graph.task.manifest.problem_type or "single_label_classification"
+    thresholds = fitted.thresholds_of(labels)
+    return evaluate_classification(examples, labels, graph.classify, kind, thresholds, fitted.temperature)
+
+
+def evaluate_graph(
+    graph: ServedGraph,
+    examples: Examples,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    variant: str,
+    split: str,
+    calibration: Calibration | None = None,
+    config: EvaluationConfig | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Return the whole evaluation of a graph, for the report; `calibration` as in `score`."""
+    fitted, manifest = calibration or calibration_of(graph), graph.task.manifest
+    return evaluate(
+        manifest.task,
+        examples,
+        manifest.labels,
+        graph.predict,
+        variant=variant,
+        split=split,
+        problem_type=manifest.problem_type,
+        temperature=fitted.temperature,
+        thresholds=fitted.thresholds_of(manifest.labels),
+        tokenizer=tokenizer,
+        config=config,
+        seed=seed,
+    )
+
+
+def calibration_of(graph: ServedGraph) -> Calibration:
+    """Return what the manifest says was fitted for the graph."""
+    return Calibration(graph.task.temperature, graph.task.thresholds)
 
 
 def as_spaced(example: NerExample) -> NerExample:
     """Return the sentence as its CoNLL file has it: words, punctuation too, with a space between all of them."""
     words = tuple(example.text[start:end] for start, end in example.word_offsets)
     return render(Sentence(words, example.tags), "spaced")
-
-
-def calibrate_graph(
-    graph: ServedGraph, examples: Examples, labels: Sequence[str], problem_type: ProblemType | None
-) -> tuple[float, dict[str, float]]:
-    """Fit one temperature on validation examples of a single-label classifier; 1 for everything else.
-
-    Returns it with the expected calibration error before and after.
-    """
-    if problem_type != "single_label_classification" or not examples or len(labels) < 2:
-        return 1.0, {}
-    logits = np.stack(graph.classify([example.model_input for example in examples]))  # (N, labels)
-    truth = label_matrix(examples, labels).argmax(axis=1)  # (N,)
-    temperature = fit_temperature(logits, truth)
-    return temperature, {
-        "ece_before_temperature": expected_calibration_error(logits, truth),
-        "ece": expected_calibration_error(logits, truth, temperature),
-    }

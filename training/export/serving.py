@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,11 +54,21 @@ class ServedGraph:
         rows = iter(self.run(encoded.windows))
         return [(t.offsets(), np.concatenate([next(rows) for _ in t.pieces])) for t in encoded.state]
 
-    def fill_masks(self, windows: Sequence[list[int]]) -> list[FloatArray]:
-        """Return logits (masks, vocabulary) per window of token ids."""
-        mask_id = self.task.mask_id
+    def fill_masks(
+        self, windows: Sequence[list[int]], positions: Sequence[Sequence[int]] | None = None
+    ) -> list[FloatArray]:
+        """Return logits (positions, vocabulary) per window of token ids; without positions, those of its masks."""
         arrays = [np.array(ids, np.int64) for ids in windows]
-        return self.run([Window(ids, np.flatnonzero(ids == mask_id)) for ids in arrays])
+        rows = [np.flatnonzero(ids == self.task.mask_id) for ids in arrays]
+        if positions is not None:
+            rows = [np.array(each, np.int64) for each in positions]
+        return self.run([Window(*each) for each in zip(arrays, rows, strict=True)])
+
+    @property
+    def predict(self) -> Callable[..., Any]:
+        """The function that predicts for the bundle's task: one of the three above."""
+        by_task: dict[str, Callable[..., Any]] = {"token-classification": self.tag_tokens, "fill-mask": self.fill_masks}
+        return by_task.get(self.task.name, self.classify)
 
     def answer(self, text: str) -> Any:
         """Answer one text as the service would, default parameters and all."""

@@ -1,0 +1,107 @@
+"""`roberta-train evaluate`: from a published bundle or a checkpoint, and labelled data, to a report."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from training.commands.arguments import Verbs, overrides_of
+from training.config import Recipe, RecipeError, load_recipe
+from training.data import DataError, source_of
+from training.evaluation import Evaluation
+from training.evaluation.examples import read_examples
+from training.evaluation.metrics import metric_name
+from training.evaluation.page import number
+from training.evaluation.report import write_report
+from training.export.subjects import Subject, bundle_subject, checkpoint_subject, is_bundle
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = verbs.add_parser("evaluate", help="from a bundle or a checkpoint, and labelled data, to a report")
+    parser.add_argument(
+        "model", help="folder of a bundle, such as models/sentiment/1, or a checkpoint, folder or Hub id"
+    )
+    parser.add_argument("--test", metavar="FILE", help="labelled examples to score")
+    parser.add_argument("--data", type=Path, default=Path(), help="folder that the file lies in")
+    parser.add_argument(
+        "--precision", action="append", choices=["fp32", "int8", "fp16"], help="of a bundle; repeatable (all)"
+    )
+    parser.add_argument("--out", type=Path, help="where the report goes (reports/NAME)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set a recipe field; repeatable"
+    )
+    parser.set_defaults(verb=run)
+
+
+def run(options: argparse.Namespace) -> str:
+    """Score every variant of the model on the file, show the metrics, and return the path of the report."""
+    recipe = _recipe(options)
+    source = source_of(recipe.data, options.data, "test")
+    if source is None:
+        raise DataError("there is nothing to score on; give labelled examples with --test FILE.")
+    folder = Path(options.model)
+    bundled = is_bundle(folder)
+    if options.precision and not bundled:
+        raise RecipeError(f"--precision: {options.model} is a checkpoint, which has none; leave it out.")
+    subject = bundle_subject(folder, options.precision) if bundled else checkpoint_subject(options.model)
+    limit = recipe.training.max_samples
+    examples = read_examples(source, recipe.data, subject.task, subject.labels, subject.problem_type, limit)
+    evaluations = subject.evaluate(examples, "test", recipe.evaluation, recipe.seed)
+    Console().print(metrics_table(evaluations))
+    out: Path = options.out or Path("reports") / subject.title.replace(":", "-")
+    report = write_report(
+        out,
+        evaluations,
+        title=subject.title,
+        history=subject.history,
+        data=_about(subject, source, examples),
+        recipe=subject.recipe,
+        command=_command(options),
+    )
+    return str(report)
+
+
+def metrics_table(evaluations: Sequence[Evaluation]) -> Table:
+    """Return a table with a row per metric and a column per variant, 95 % intervals in brackets."""
+    table = Table("metric", *(each.variant for each in evaluations))
+    for name in dict.fromkeys(name for each in evaluations for name in each.metrics):
+        table.add_row(metric_name(name)[0], *(_cell(each, name) for each in evaluations))
+    return table
+
+
+def _cell(evaluation: Evaluation, name: str) -> str:
+    if name not in evaluation.metrics:
+        return ""
+    value = number(evaluation.metrics[name])
+    if name not in evaluation.intervals:
+        return value
+    low, high = evaluation.intervals[name]
+    return f"{value} ({number(low)} to {number(high)})"
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    """Return a recipe for its sections on data and evaluation; what it trains does not matter here."""
+    fields: dict[str, object] = {"name": "evaluation", "task": "classification"} | overrides_of(options)
+    if options.test is not None:
+        fields["data.test"] = options.test
+    return load_recipe(Recipe, None, fields)
+
+
+def _about(subject: Subject, source: object, examples: Sequence[Any]) -> dict[str, object]:
+    return {"scored on": source, "examples": f"{len(examples):,}"} | subject.about
+
+
+def _command(options: argparse.Namespace) -> str:
+    words = ["roberta-train", "evaluate", options.model]
+    for option in ("test", "data"):
+        if (value := getattr(options, option)) not in (None, Path()):
+            words += [f"--{option}", str(value)]
+    for option in ("precision", "set"):
+        words += [word for value in getattr(options, option) or () for word in (f"--{option}", value)]
+    return shlex.join(words)

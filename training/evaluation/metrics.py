@@ -1,0 +1,50 @@
+"""Which metric decides for a task, and which way is better."""
+
+from training.config import ProblemType, Task
+
+LOWER_IS_BETTER = ("rmse", "mae", "masked_loss", "perplexity", "ece", "ece_before_temperature", "loss")
+
+# What a metric is called, and what it says.
+METRICS = {
+    "accuracy": ("Accuracy", "share of texts with the right label"),
+    "subset_accuracy": ("Subset accuracy", "share of texts with every label right"),
+    "macro_f1": ("Macro F1", "mean of the labels' F1, rare ones counting as much as frequent ones"),
+    "micro_f1": ("Micro F1", "F1 over all decisions together"),
+    "mcc": ("Matthews correlation", "1: always right, 0: no better than chance"),
+    "roc_auc": ("ROC AUC", "chance that a positive text scores above a negative one"),
+    "average_precision": ("Average precision", "area under the precision-recall curve"),
+    "pearson": ("Pearson correlation", "of the numbers"),
+    "spearman": ("Spearman correlation", "of their ranks"),
+    "rmse": ("RMSE", "root of the mean squared error"),
+    "mae": ("MAE", "mean absolute error"),
+    "f1": ("Entity F1", "as served: span and type must match"),
+    "precision": ("Entity precision", "share of the predicted entities that are right"),
+    "recall": ("Entity recall", "share of the true entities that are found"),
+    "strict_f1": ("Entity F1, strict IOB2", "an I- that continues nothing is no entity, where the service reads B-"),
+    "masked_accuracy": ("Masked accuracy", "share of masked tokens whose best guess is right"),
+    "masked_accuracy_80_10_10": ("Masked accuracy, 80/10/10", "masked, replaced or kept as in pretraining"),
+    "masked_loss": ("Masked loss", "mean cross-entropy of a masked token, nats"),
+    "perplexity": ("Perplexity", "exponential of the masked loss"),
+    "ece_before_temperature": ("Calibration error before temperature", "mean gap of score and truth"),
+    "ece": ("Calibration error", "mean gap between a score and how often it is right"),
+}
+
+
+def main_metric(task: Task, problem_type: ProblemType | None = None) -> str:
+    """Return the metric that chooses the best epoch, gates int8 and heads the report."""
+    if task == "token-classification":
+        return "f1"
+    if task == "fill-mask":
+        return "masked_accuracy"
+    of_problem = {"multi_label_classification": "macro_f1", "regression": "pearson"}
+    return of_problem.get(problem_type or "", "accuracy")
+
+
+def greater_is_better(metric: str) -> bool:
+    """Return False for errors and losses."""
+    return metric not in LOWER_IS_BETTER
+
+
+def metric_name(metric: str) -> tuple[str, str]:
+    """Return what a metric is called and what it says."""
+    return METRICS.get(metric) or (f"F1 of {metric[3:]}" if metric.startswith("f1_") else metric, "")

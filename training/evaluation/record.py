@@ -1,0 +1,67 @@
+"""Everything that is known of one variant of a model on one split."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.config import ProblemType, Task
+from training.evaluation.bootstrap import Interval
+
+Row = dict[str, object]  # what is known of one example, ready for JSON
+
+
+@dataclass(frozen=True)
+class Table:
+    """Names of columns and the rows below them: texts, whole numbers, and shares in 0..1 as floats."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str | int | float, ...]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of a plot, in order."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One variant of a model (such as ``int8``) on one split (such as ``test``).
+
+    ``metrics`` and their 95 % ``intervals`` go by name. ``tables``: ``per_label``, ``errors``.
+    ``confusion``: (C, C) counts, a row per true label, for one label of several. ``curves``: ``roc``,
+    ``precision_recall``, ``reliability``, ``reliability_before_temperature``, ``regression``.
+    ``predictions``: an object per example, in order. ``mistakes``: the worst of them, the worst first.
+    """
+
+    variant: str
+    split: str
+    task: Task
+    problem_type: ProblemType | None
+    labels: tuple[str, ...]
+    count: int
+    metrics: dict[str, float]
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    tables: dict[str, Table] = field(default_factory=dict)
+    confusion: NDArray[np.int64] | None = None
+    curves: dict[str, Curve] = field(default_factory=dict)
+    predictions: Sequence[Row] = ()
+    mistakes: Sequence[Row] = ()
+
+
+def worst(rows: Sequence[Row], count: int) -> list[Row]:
+    """Return the ``count`` wrong predictions of the highest loss, the highest first."""
+    return sorted((row for row in rows if not row["correct"]), key=_loss, reverse=True)[:count]
+
+
+def rounded(values: Mapping[str, float]) -> dict[str, float]:
+    """Return the values with five decimals: enough for any score."""
+    return {name: round(float(value), 5) for name, value in values.items()}
+
+
+def _loss(row: Row) -> float:
+    return float(str(row["loss"]))

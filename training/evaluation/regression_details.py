@@ -1,0 +1,56 @@
+"""The whole evaluation of a regression."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from training.config import EvaluationConfig, Task
+from training.data import ClassificationExample
+from training.evaluation.bootstrap import bootstrap_intervals, score_once
+from training.evaluation.classification import predict_logits
+from training.evaluation.protocols import Classify
+from training.evaluation.record import Curve, Evaluation, Row, worst
+from training.evaluation.regression import Floats, regression_scorer, targets_of
+
+
+def regression_details(
+    examples: Sequence[ClassificationExample],
+    labels: Sequence[str],
+    predict: Classify,
+    *,
+    variant: str,
+    split: str,
+    task: Task,
+    config: EvaluationConfig,
+    seed: int,
+) -> Evaluation:
+    """Score predicted numbers; the worst mistakes are those that are furthest off."""
+    truth = targets_of(examples)
+    guess = predict_logits(examples, predict)[:, 0].astype(np.float64)
+    scorer = regression_scorer(truth, guess)
+    predictions = _predictions(examples, truth, guess)
+    return Evaluation(
+        variant,
+        split,
+        task,
+        "regression",
+        tuple(labels),
+        len(examples),
+        metrics=score_once(scorer, len(examples)),
+        intervals=bootstrap_intervals(scorer, len(examples), config.bootstrap_samples, seed),
+        curves={"regression": Curve(truth, guess)},
+        predictions=predictions,
+        mistakes=worst(predictions, config.mistakes),
+    )
+
+
+def _predictions(examples: Sequence[ClassificationExample], truth: Floats, guess: Floats) -> list[Row]:
+    """Return an object per example; ``loss`` is the squared error."""
+    rows: list[Row] = []
+    for example, true, guessed in zip(examples, truth.tolist(), guess.tolist(), strict=True):
+        row: Row = {"text": example.text}
+        if example.text_pair is not None:
+            row["text_pair"] = example.text_pair
+        loss = round((guessed - true) ** 2, 5)
+        rows.append(row | {"truth": true, "prediction": round(guessed, 5), "correct": loss == 0, "loss": loss})
+    return rows

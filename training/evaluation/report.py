@@ -1,0 +1,75 @@
+"""The report that a person can look at, and the files that a program can read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from training.evaluation.metrics import main_metric
+from training.evaluation.page import page_of, without_paths
+from training.evaluation.record import Evaluation
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+
+
+def write_report(
+    folder: Path,
+    evaluations: Sequence[Evaluation],
+    *,
+    title: str,
+    history: Mapping[str, Any] | None = None,
+    data: Mapping[str, object] | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> Path:
+    """Write ``report.html``, ``metrics.json`` and ``predictions.jsonl`` into ``folder``; return the page's path.
+
+    ``evaluations``: a variant each; the first, which should be the one that is served, is shown in detail.
+    ``history``: what history.json of a run holds, for the learning curves. ``data``: what there is to say of the
+    data, by name. ``recipe``: the run's, dumped. ``command``: what to run for the same again. Of a path in these,
+    only the last part is written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = json.dumps(metrics_of(title, evaluations), indent=2, ensure_ascii=False)
+    (folder / "metrics.json").write_text(metrics + "\n", encoding="utf-8")
+    with (folder / "predictions.jsonl").open("w", encoding="utf-8") as file:
+        for evaluation in evaluations:
+            for row in evaluation.predictions:
+                file.write(json.dumps({"variant": evaluation.variant} | row, ensure_ascii=False) + "\n")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    page = page_of(evaluations, title, history or {}, data or {}, recipe or {}, command)
+    path = folder / "report.html"
+    path.write_text(template.render(page), encoding="utf-8")
+    return path
+
+
+def metrics_of(title: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """Return the content of metrics.json."""
+    first = evaluations[0]
+    return {
+        "title": without_paths(title),
+        "task": first.task,
+        "problem_type": first.problem_type,
+        "main_metric": main_metric(first.task, first.problem_type),
+        "variants": {each.variant: _variant(each) for each in evaluations},
+    }
+
+
+def _variant(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "split": evaluation.split,
+        "examples": evaluation.count,
+        "metrics": {
+            name: {"value": value, "interval_95": evaluation.intervals.get(name)}
+            for name, value in evaluation.metrics.items()
+        },
+        "tables": {
+            name: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+            for name, table in evaluation.tables.items()
+        },
+    }

@@ -1,0 +1,202 @@
+"""Pretrains a masked language model: from a checkpoint, a transplant or nothing, to a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.modeling_outputs import ModelOutput
+
+from training.checkpoints import disk_space
+from training.config import PretrainingConfig, PretrainRecipe, RecipeError
+from training.data import DataError, read_documents
+from training.distributed import from_main, is_main_process, join_processes, wait_for_everyone
+from training.evaluation import evaluate_fill_mask, torch_mask_filler
+from training.features import IGNORED
+from training.hardware import attention_implementation, precision_arguments, tune_allocator
+from training.losses import exact_loss
+from training.pretraining.blocks import pack_documents
+from training.pretraining.masking import MaskingCollator
+from training.pretraining.transplant import transplant
+from training.pretraining.vocabulary import fresh_model, train_vocabulary
+from training.runs import claim, quiet_libraries, save_run
+from training.trackers import trackers
+from training.trainer import ScoredTrainer, fit
+
+log = logging.getLogger(__name__)
+
+# The part of a recipe on which the weights depend.
+WHAT_TRAINS = frozenset({"base", "transplant", "architecture", "seed", "data", "pretraining"})
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """A checkpoint folder, the documents of both files, and the wall time of the call that made it in seconds."""
+
+    checkpoint: Path
+    train_texts: list[str]
+    validation: list[str]
+    seconds: float
+
+
+def pretrain(recipe: PretrainRecipe, data_dir: Path, run_dir: Path) -> PretrainResult:
+    """Train what ``recipe`` says on files under ``data_dir`` and write the model to ``run_dir``/checkpoint.
+
+    A run that was cut off goes on from its last checkpoint when called again with the same recipe and folder;
+    one that was finished is not repeated. Under ``torchrun`` every process calls this, and the main
+    one writes. Raises ``DataError`` and ``RecipeError`` for what cannot be used, and ``TrainingError`` when the disk
+    is full.
+    """
+    join_processes()
+    documents, validation = read_corpus(recipe, data_dir)
+    checkpoint = run_dir / "checkpoint"
+    with disk_space(run_dir):
+        if is_main_process():
+            claim(run_dir, recipe, WHAT_TRAINS)
+        if not from_main(checkpoint.exists()):
+            with quiet_libraries():
+                _make(recipe, documents, validation, run_dir)
+        wait_for_everyone()
+    seconds: float = json.loads((run_dir / "history.json").read_text(encoding="utf-8"))["seconds"]
+    return PretrainResult(checkpoint, documents, validation, seconds)
+
+
+def read_corpus(recipe: PretrainRecipe, data_dir: Path) -> tuple[list[str], list[str]]:
+    """Read the documents of all training files, shuffled, and those of the validation file."""
+    limits = zip_longest(recipe.data.train, recipe.data.max_documents[: len(recipe.data.train)], fillvalue=0)
+    documents = [text for name, limit in limits for text in read_documents(data_dir / str(name), limit or None)]
+    random.Random(recipe.seed).shuffle(documents)
+    return documents, read_documents(data_dir / recipe.data.validation)
+
+
+def start(recipe: PretrainRecipe, documents: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Make or load the model that training begins with, in float32."""
+    if recipe.transplant:
+        return transplant(recipe.transplant.body, recipe.transplant.tokenizer)
+    if recipe.architecture:
+        shape = recipe.architecture
+        log.info("training a vocabulary of %d tokens on %d documents", shape.vocabulary_size, len(documents))
+        tokenizer = train_vocabulary(documents, shape.vocabulary_size, shape.positions)
+        return fresh_model(shape, tokenizer), tokenizer
+    try:
+        model = AutoModelForMaskedLM.from_pretrained(recipe.base, dtype=torch.float32)
+        return model, AutoTokenizer.from_pretrained(recipe.base)
+    except (OSError, ValueError) as exc:
+        raise RecipeError(f"base {recipe.base} cannot be loaded: {str(exc).splitlines()[0]}") from exc
+
+
+def _make(recipe: PretrainRecipe, documents: Sequence[str], validation: Sequence[str], run_dir: Path) -> None:
+    """Train and save; the checkpoint appears under its name only when it is whole, its history beside it."""
+    started = time.perf_counter()
+    tune_allocator()
+    set_seed(recipe.seed)
+    model, tokenizer = start(recipe, documents)
+    configure(model, recipe.pretraining.dropout)
+    history = _train(recipe, model, tokenizer, documents, validation, run_dir / "trainer")
+    if is_main_process():
+        save_run(run_dir, model, tokenizer, {"seconds": round(time.perf_counter() - started, 1), "log": history})
+
+
+def configure(model: PreTrainedModel, dropout: float) -> None:
+    """Set the dropout and the attention that are fastest here; the checkpoint's config says the same."""
+    model.set_attn_implementation(attention_implementation())
+    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = dropout
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
+
+
+def _train(
+    recipe: PretrainRecipe,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    documents: Sequence[str],
+    validation: Sequence[str],
+    folder: Path,
+) -> list[dict[str, float]]:
+    config = recipe.pretraining
+    try:
+        rows = pack_documents(documents, tokenizer, config.sequence_length)
+    except ValueError as exc:
+        raise DataError(f"{' and '.join(recipe.data.train)}: {exc}.") from exc
+    log.info("%d sequences of %d tokens", len(rows), config.sequence_length)
+    trainer = MaskedLanguageTrainer(
+        model=model,
+        args=training_arguments(config, recipe.seed, folder),
+        train_dataset=rows,
+        data_collator=MaskingCollator(tokenizer, config.masked_share, whole_words=config.whole_words),
+        compute_loss_func=masked_loss,
+        callbacks=trackers(config.report_to, folder.parent),
+        score=lambda: evaluate_fill_mask(validation, tokenizer, torch_mask_filler(model, tokenizer)),
+    )
+    return fit(trainer, folder)
+
+
+def training_arguments(config: PretrainingConfig, seed: int, folder: Path) -> TrainingArguments:
+    """Translate a recipe's section into the Trainer's arguments."""
+    return TrainingArguments(
+        output_dir=str(folder.resolve()),
+        optim="adamw_torch_fused",
+        max_steps=config.steps,
+        learning_rate=config.learning_rate,
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        warmup_steps=config.warmup_ratio,  # below 1: a share of all steps
+        weight_decay=config.weight_decay,
+        adam_beta1=config.adam_beta1,
+        adam_beta2=config.adam_beta2,
+        adam_epsilon=config.adam_epsilon,
+        max_grad_norm=config.max_grad_norm,
+        eval_strategy="steps",
+        eval_steps=config.evaluate_every,
+        save_strategy="steps",
+        save_steps=config.save_every,
+        logging_steps=max(1, config.steps // 50),
+        report_to="none",  # trackers are passed as callbacks
+        seed=seed,
+        **precision_arguments(config.mixed_precision),
+    )
+
+
+class MaskedLanguageTrainer(ScoredTrainer):
+    """Projects onto the vocabulary at the masked positions only: the rest of the logits would not be looked at."""
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Compute the loss as any Trainer does, with logits (M, vocabulary) of the M masked tokens."""
+        masked = inputs["labels"] != IGNORED  # (B, S)
+        head = head_of(self.accelerator.unwrap_model(model))
+        hook = head.register_forward_pre_hook(lambda module, args: (args[0][masked],))  # (B, S, hidden) -> (M, hidden)
+        try:
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        finally:
+            hook.remove()
+
+
+def masked_loss(outputs: ModelOutput, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+    """Return the mean loss of the masked tokens of all accumulated batches; ``outputs.logits``: (M, vocabulary)."""
+    return exact_loss(outputs, labels[labels != IGNORED], num_items_in_batch)
+
+
+def head_of(model: Any) -> nn.Module:
+    """Return the module that turns hidden states into logits: RoBERTa's ``lm_head`` or BERT's ``cls``."""
+    head: nn.Module | None = getattr(model, "lm_head", None) or getattr(model, "cls", None)
+    if head is None:
+        raise RecipeError(f"{type(model).__name__} has no masked-language-model head that is known here.")
+    return head

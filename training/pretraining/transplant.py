@@ -1,0 +1,163 @@
+"""A warm start for pretraining: the transformer of one encoder with the vocabulary of another."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    RobertaConfig,
+    RobertaForMaskedLM,
+)
+
+from training.config import RecipeError
+
+log = logging.getLogger(__name__)
+
+BODIES = ("bert", "roberta", "xlm-roberta", "camembert")  # one naming of layers, absolute positions
+SPECIALS = ("bos_token", "eos_token", "cls_token", "sep_token", "pad_token", "unk_token", "mask_token")
+CONFIG_TAKEN = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "layer_norm_eps",
+    "initializer_range",
+)
+UNKNOWN_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+
+
+def transplant(body: str, tokenizer: str) -> tuple[RobertaForMaskedLM, PreTrainedTokenizerBase]:
+    """Return a RoBERTa masked LM with the layers, norms and positions of ``body`` and the tokens of ``tokenizer``.
+
+    Each token's vector is the mean of the body's vectors that spell it. The head's dense layer begins as the
+    identity and its decoder is tied to the word vectors, so that what the model guesses first is what its last
+    hidden state is most like. Raises ``RecipeError`` when one of the two cannot be loaded or used.
+    Source of the idea: WECHSEL, Minixhofer et al. 2022, arXiv:2112.06598; here both vocabularies spell the same
+    language, so that spelling stands in for its bilingual dictionary.
+    """
+    donor, donor_tokenizer, target = _load(body, tokenizer)
+    model = RobertaForMaskedLM(_config(donor, target))
+    encoder, source = model.roberta, donor
+    with torch.no_grad():
+        encoder.encoder.load_state_dict(source.encoder.state_dict())
+        encoder.embeddings.LayerNorm.load_state_dict(source.embeddings.LayerNorm.state_dict())
+        encoder.embeddings.token_type_embeddings.weight[0] = source.embeddings.token_type_embeddings.weight[0]
+        _move_positions(source, encoder)
+        words = source.embeddings.word_embeddings.weight  # (old vocabulary, hidden)
+        encoder.embeddings.word_embeddings.weight.copy_(spelled_vectors(target, donor_tokenizer, words))
+        model.lm_head.dense.weight.copy_(torch.eye(donor.config.hidden_size))
+        model.lm_head.dense.bias.zero_()
+    model.tie_weights()
+    return model.eval(), target
+
+
+def spelled_vectors(target: PreTrainedTokenizerBase, donor: PreTrainedTokenizerBase, words: Tensor) -> Tensor:
+    """Return a vector for each token of ``target``: (new vocabulary, hidden).
+
+    Special tokens take the vector of the special token that does the same. A token that is no text, such as a
+    part of a character, takes the mean of all vectors.
+    """
+    vectors = words.mean(dim=0).repeat(len(target), 1)  # (new vocabulary, hidden)
+    speller = Speller(donor)
+    for token_id, text in tqdm(texts_of(target), desc="vectors", unit="token", leave=False):
+        if spellings := speller.spell(text):
+            vectors[token_id] = torch.stack([words[ids].mean(dim=0) for ids in spellings]).mean(dim=0)
+    for name in SPECIALS:
+        new, old = getattr(target, f"{name}_id"), _same_special(donor, name)
+        if new is not None and old is not None:
+            vectors[new] = words[old]
+    return vectors
+
+
+def texts_of(tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, str]]:
+    """List the tokens that are text, by id; a leading space is kept, since it says that the token begins a word."""
+    decoder = tokenizer.backend_tokenizer.decoder
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    special = set(tokenizer.all_special_ids)
+    texts = [(i, decoder.decode([token])) for i, token in enumerate(tokens) if i not in special]
+    return [(i, text) for i, text in texts if text.strip() and UNKNOWN_CHARACTER not in text]
+
+
+class Speller:
+    """Spells texts in a tokenizer's tokens, as the beginning of a word and as what follows inside one."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.backend, self.unknown = tokenizer.backend_tokenizer, tokenizer.unk_token_id
+        self.vocabulary: dict[str, int] = tokenizer.get_vocab()
+
+    def spell(self, text: str) -> list[list[int]]:
+        """Return one list of ids where ``text`` begins with a space, else one for each place in a word."""
+        encoding = self.backend.encode(text.strip(), add_special_tokens=False)
+        begins = [i for i in encoding.ids if i != self.unknown]
+        if not begins:
+            return []
+        first = None if text[0].isspace() else self.inside(encoding.tokens[0])
+        return [begins] if first is None else [begins, [first, *begins[1:]]]
+
+    def inside(self, piece: str) -> int | None:
+        """Return the id of the form that a word's first piece has inside a word, or None where there is none.
+
+        WordPiece marks pieces inside a word with ``##``; byte-level BPE and SentencePiece mark those that begin one.
+        """
+        bare = piece.lstrip("Ġ▁")
+        return self.vocabulary.get(f"##{piece}", self.vocabulary.get(bare) if bare != piece else None)
+
+
+def _same_special(donor: PreTrainedTokenizerBase, name: str) -> int | None:
+    """Return the donor's token for a role; BERT begins and ends a text with [CLS] and [SEP]."""
+    stand_in = {"bos_token": "cls_token", "eos_token": "sep_token"}.get(name, name)
+    found: int | None = getattr(donor, f"{name}_id", None)
+    return found if found is not None else getattr(donor, f"{stand_in}_id", None)
+
+
+def _move_positions(source: Any, encoder: Any) -> None:
+    """Copy the positions to where RoBERTa counts from, pad_token_id + 1."""
+    old, new = source.embeddings.position_embeddings.weight, encoder.embeddings.position_embeddings.weight
+    count = len(new) - _offset(encoder.config)
+    new[_offset(encoder.config) :] = old[_offset(source.config) : _offset(source.config) + count]
+
+
+def _config(donor: PreTrainedModel, target: PreTrainedTokenizerBase) -> RobertaConfig:
+    taken = {name: getattr(donor.config, name) for name in CONFIG_TAKEN}
+    return RobertaConfig(
+        vocab_size=len(target),
+        max_position_embeddings=donor.config.max_position_embeddings - _offset(donor.config) + target.pad_token_id + 1,
+        type_vocab_size=1,
+        pad_token_id=target.pad_token_id,
+        bos_token_id=target.cls_token_id,
+        eos_token_id=target.sep_token_id,
+        **taken,
+    )
+
+
+def _offset(config: Any) -> int:
+    return 0 if config.model_type == "bert" else int(config.pad_token_id) + 1
+
+
+def _load(body: str, tokenizer: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerBase]:
+    donor = _loaded(AutoModel, body, dtype=torch.float32)
+    if donor.config.model_type not in BODIES:
+        raise RecipeError(f"body {body} is of type {donor.config.model_type}; transplant takes {', '.join(BODIES)}.")
+    target = _loaded(AutoTokenizer, tokenizer)
+    if not target.is_fast or type(target.backend_tokenizer.decoder).__name__ != "ByteLevel":
+        raise RecipeError(f"tokenizer {tokenizer} is not a byte-level BPE with a tokenizer.json, as RoBERTa's is.")
+    if target.mask_token_id is None or target.pad_token_id is None:
+        raise RecipeError(f"tokenizer {tokenizer} has no <mask> or no <pad> token.")
+    target.model_max_length = donor.config.max_position_embeddings - _offset(donor.config)
+    return donor, _loaded(AutoTokenizer, body), target
+
+
+def _loaded(auto: Any, source: str, **settings: object) -> Any:
+    try:
+        return auto.from_pretrained(source, **settings)
+    except (OSError, ValueError) as exc:
+        raise RecipeError(f"{source} cannot be loaded: {str(exc).splitlines()[0]}") from exc

@@ -1,0 +1,47 @@
+"""Runs every check on the splits of a recipe."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from training.checking.duplicates import duplicates
+from training.checking.encoding import encoding_trouble
+from training.checking.findings import Finding, Severity
+from training.checking.labels import class_balance, rare_labels, unknown_labels
+from training.checking.lengths import token_lengths
+from training.checking.reading import Part, read_parts
+from training.checking.rows import refused_rows, texts_without_words, tolerated_tags
+from training.config import Recipe
+
+_ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
+
+
+def check(recipe: Recipe, data_dir: Path) -> list[Finding]:
+    """Return what is wrong with the splits that the recipe names, errors first, then warnings, then notes.
+
+    Reads every row, whatever is wrong with others. Raises ``RecipeError`` when no training split is named.
+    """
+    parts = read_parts(recipe, data_dir)
+    checks = (
+        refused_rows,
+        unknown_labels,
+        tolerated_tags,
+        duplicates,
+        encoding_trouble,
+        texts_without_words,
+        rare_labels,
+        class_balance,
+    )
+    findings = [finding for each in checks for finding in each(parts)] + token_lengths(parts, recipe)
+    findings.append(_sizes(parts))
+    return sorted((_relative(each, data_dir) for each in findings), key=lambda finding: _ORDER[finding.severity])
+
+
+def _sizes(parts: Sequence[Part]) -> Finding:
+    summary = ", ".join(f"{part.split} {len(part.items):,}" for part in parts)
+    return Finding("note", "size", "all", sum(len(part.items) for part in parts), f"examples: {summary}")
+
+
+def _relative(finding: Finding, data_dir: Path) -> Finding:
+    """Name files as the recipe does, without the folder that they lie in."""
+    return replace(finding, examples=tuple(each.replace(f"{data_dir}/", "") for each in finding.examples))

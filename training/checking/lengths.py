@@ -1,0 +1,37 @@
+"""How long the texts are in tokens of the base, and how many training cuts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from training.checking.findings import Finding, first
+from training.checking.reading import Part
+from training.config import Recipe
+
+CUT = 0.05  # share of cut texts from which it is a warning
+
+
+def token_lengths(parts: Sequence[Part], recipe: Recipe) -> list[Finding]:
+    """Describe lengths of each split, special tokens included; a notice where the base cannot be loaded."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(recipe.base)
+    except (OSError, ValueError):
+        summary = f"not measured: the tokenizer of base {recipe.base} cannot be loaded"
+        return [Finding("note", "length", "all", 0, summary, (), "Name another base with --base.")]
+    return [_of_part(part, tokenizer, recipe.training.max_length) for part in parts if part.items]
+
+
+def _of_part(part: Part, tokenizer: object, limit: int) -> Finding:
+    texts = [item.text for item in part.items]
+    pairs = [item.text_pair or "" for item in part.items] if part.items[0].text_pair is not None else None
+    encoded = tokenizer(texts, pairs, verbose=False, return_attention_mask=False)  # type: ignore[operator]
+    lengths = np.array([len(ids) for ids in encoded["input_ids"]])  # (N,)
+    half, most = np.percentile(lengths, [50, 95]).astype(int)
+    cut = np.flatnonzero(lengths > limit)
+    share = len(cut) / len(lengths)
+    places = first([f"{part.items[i].where}  {lengths[i]} tokens" for i in cut])
+    summary = f"tokens: median {half}, 95 % under {most}, longest {lengths.max()}; {share:.1%} over {limit}"
+    remedy = "They are cut: raise training.max_length, or split these texts." if len(cut) else ""
+    return Finding("warning" if share > CUT else "note", "length", part.split, len(cut), summary, places, remedy)

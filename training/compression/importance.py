@@ -1,0 +1,93 @@
+"""What a trained model would lose without each of its layers or feed-forward neurons, measured on labelled rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from training.export.packed import encoder_of
+
+ROWS = 512  # on which layers and neurons are judged
+BATCH_ROWS = 16
+COLUMNS = ("input_ids", "attention_mask", "token_type_ids", "labels")
+
+Batch = dict[str, Tensor]
+Collator = Callable[[list[dict[str, Any]]], Any]
+Loss = Callable[[Any, Tensor, int], Tensor]  # (outputs, labels, number of items): the summed loss over that number
+
+
+def batches_of(rows: Dataset, collator: Collator) -> list[Batch]:
+    """Return up to ROWS rows from all over a data set, padded in batches of similar length."""
+    step = max(1, len(rows) // ROWS)
+    some = [rows[index] for index in range(0, len(rows), step)][:ROWS]
+    features = [{name: row[name] for name in COLUMNS if name in row} for row in some]
+    features.sort(key=lambda row: len(row["input_ids"]))
+    return [dict(collator(features[start : start + BATCH_ROWS])) for start in range(0, len(features), BATCH_ROWS)]
+
+
+def important_layers(model: PreTrainedModel, wanted: int, batches: Sequence[Batch], loss: Loss) -> list[int]:
+    """Drop one layer after the other, each time the one without which the loss is least, until `wanted` are left.
+
+    Returns the indices of the layers that stay, ascending. Source: Song et al. 2024 (SLEB), arXiv:2402.09025.
+    """
+    kept = list(range(model.config.num_hidden_layers))
+    trials = sum(range(wanted + 1, len(kept) + 1))
+    with tqdm(total=trials, desc="layers tried for removal", unit="", leave=False) as bar:
+        while len(kept) > wanted:
+            losses = {}
+            for layer in kept:
+                losses[layer] = loss_with(model, [other for other in kept if other != layer], batches, loss)
+                bar.update()
+            kept.remove(min(losses, key=losses.__getitem__))
+    return kept
+
+
+@torch.inference_mode()
+def loss_with(model: PreTrainedModel, layers: Sequence[int], batches: Sequence[Batch], loss: Loss) -> float:
+    """Return the summed loss of the model when only `layers` are run; the model is left as it was."""
+    encoder = encoder_of(model).encoder
+    every = encoder.layer
+    encoder.layer = nn.ModuleList(every[layer] for layer in layers)
+    try:
+        return sum(float(loss_of(model.eval(), batch, loss)) for batch in batches)
+    finally:
+        encoder.layer = every
+
+
+def neuron_importance(model: PreTrainedModel, batches: Sequence[Batch], loss: Loss) -> list[Tensor]:
+    """Return, for each layer, how much the loss depends on each feed-forward neuron: (width,), not negative.
+
+    For a row this is |sum over tokens of activation * gradient|, the first-order estimate of what the loss changes
+    by when the neuron's activation becomes zero; summed over rows. Source: Molchanov et al. 2017,
+    arXiv:1611.06440, equation 7.
+    """
+    layers = encoder_of(model.eval()).encoder.layer
+    totals = [torch.zeros(model.config.intermediate_size, device=model.device) for _ in layers]
+    activations: list[Tensor] = []
+    hooks = [
+        layer.intermediate.register_forward_hook(lambda module, inputs, output: activations.append(output))
+        for layer in layers
+    ]
+    try:
+        for batch in tqdm(batches, desc="importance of neurons", unit="batch", leave=False):
+            activations.clear()
+            gradients = torch.autograd.grad(loss_of(model, batch, loss), activations)
+            for total, activation, gradient in zip(totals, activations, gradients, strict=True):
+                total += (activation * gradient).sum(dim=1).abs().sum(dim=0).detach()  # (B, S, width) -> (width,)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return totals
+
+
+def loss_of(model: PreTrainedModel, batch: Batch, loss: Loss) -> Tensor:
+    """Return the loss of a batch, summed over its items; padding has no part in it."""
+    inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+    labels = inputs.pop("labels")
+    return loss(model(**inputs), labels, 1)

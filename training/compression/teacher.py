@@ -1,0 +1,54 @@
+"""The teacher: a checkpoint that was trained for the labels of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from app.bundle import BundleError, task_of
+from training.config import RecipeError, Task
+from training.export.heads import UnsupportedModelError
+from training.export.loading import load_checkpoint
+from training.export.packed import encoder_of
+
+
+def load_teacher(source: str, task: Task, labels: Sequence[str]) -> PreTrainedModel:
+    """Load a trained checkpoint in float32, its logits in the order of `labels`.
+
+    Raises `RecipeError` when it cannot be loaded, is no encoder of ours, or was trained for another task or labels.
+    """
+    try:
+        model = load_checkpoint(source)
+        encoder_of(model)
+        trained_for = task_of({"architectures": [type(model).__name__]})
+    except (UnsupportedModelError, BundleError) as error:
+        raise RecipeError(f"the teacher {source} cannot be used: {error}.") from error
+    if trained_for != task:
+        raise RecipeError(f"the teacher {source} was trained for {trained_for}, and the recipe is for {task}.")
+    names = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
+    if len(names) == len(labels) == 1:
+        return model  # a regression's only output may have any name
+    if different := sorted(set(names) ^ set(labels)):
+        owner = "the teacher" if different[0] in names else "the data"
+        raise RecipeError(
+            f"the teacher {source} was trained for other labels than the data has: {different[0]!r} is only known to "
+            f"{owner}."
+        )
+    order_logits(model, [names.index(label) for label in labels], labels)
+    return model
+
+
+def order_logits(model: PreTrainedModel, order: Sequence[int], labels: Sequence[str]) -> None:
+    """Rearrange the last layer so that logit i is what logit `order[i]` was, and name the logits."""
+    head = cast(Any, model).classifier
+    output = [module for module in head.modules() if isinstance(module, nn.Linear)][-1]
+    with torch.no_grad():
+        output.weight.copy_(output.weight[list(order)].clone())
+        if output.bias is not None:
+            output.bias.copy_(output.bias[list(order)].clone())
+    model.config.id2label = dict(enumerate(labels))
+    model.config.label2id = {label: index for index, label in enumerate(labels)}

@@ -1,0 +1,98 @@
+"""The gate that int8 must pass: what it costs in the task's metric is bounded, whatever has to stay in fp32 for it.
+
+Post-training quantisation may break a few operators and spare the rest. Those are found one by one and left in
+fp32, the most sensitive first, as in mixed-precision search by sensitivity (Wu et al. 2020, arXiv:2004.09602,
+section 5, there called partial quantisation).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import ModelProto
+from tqdm import tqdm
+
+from training.export.quantise import calibrate, operators_of, quantise
+from training.export.ranges import Activation, Feed
+from training.export.verify import VerificationError
+
+log = logging.getLogger(__name__)
+
+SENSITIVITY_FEEDS = 8  # batches on which one operator's error is measured; there are four operators per layer
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    """What the gate did: drops are in points of 100 of the task's metric, `drop_before` with everything in int8."""
+
+    max_drop: float
+    drop_before: float
+    drop_after: float
+    kept_fp32: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"kept_fp32": list(self.kept_fp32)}
+
+
+def gate_int8(
+    fp32: ModelProto, feeds: Iterable[Feed], drop_of: Callable[[ModelProto], float], max_drop: float
+) -> tuple[ModelProto, GateDecision]:
+    """Quantise `fp32`, leaving as many operators in fp32 as it takes for the metric to drop by `max_drop` at most.
+
+    `drop_of` returns the points that a graph loses against `fp32` on the validation split. The operators whose
+    rounding alone moves the logits most are left in fp32: one, then two, four, eight... of them. Raises
+    `VerificationError` when the metric drops too far even with none of them in int8.
+    """
+    feeds = list(feeds)
+    activations = calibrate(fp32, feeds)
+    model = quantise(fp32, activations)
+    before = drop = drop_of(model)
+    if drop <= max_drop:
+        return model, GateDecision(max_drop, before, drop)
+    log.info(
+        "int8 loses %.2f points, more than the %g allowed: looking for the operators that break it", drop, max_drop
+    )
+    errors = sensitivities(fp32, activations, feeds)
+    ranked = sorted(errors, key=errors.__getitem__, reverse=True)
+    for count in doublings(len(ranked)):
+        kept = ranked[:count]
+        model = quantise(fp32, activations, frozenset(kept))
+        drop = drop_of(model)
+        log.info("int8 loses %.2f points with %s in fp32", drop, ", ".join(kept))
+        if drop <= max_drop:
+            return model, GateDecision(max_drop, before, drop, tuple(kept))
+    raise VerificationError(f"int8 loses {drop:.2f} points, more than the {max_drop:g} allowed, with nothing in int8")
+
+
+def sensitivities(fp32: ModelProto, activations: Mapping[str, Activation], feeds: Sequence[Feed]) -> dict[str, float]:
+    """Return, for each operator, the root mean square error of the logits when it alone is in int8."""
+    some = feeds[:: max(1, len(feeds) // SENSITIVITY_FEEDS)][:SENSITIVITY_FEEDS]
+    expected = logits_of(fp32, some)
+    operators = operators_of(fp32)
+    return {
+        name: root_mean_square(logits_of(quantise(fp32, activations, set(operators) - {name}), some) - expected)
+        for name in tqdm(operators, desc="operators tried in int8", unit="", leave=False)
+    }
+
+
+def logits_of(model: ModelProto, feeds: Sequence[Feed]) -> NDArray[np.float32]:
+    """Return the logits of all feeds: (rows, width)."""
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(["logits"], dict(feed))[0] for feed in feeds])
+
+
+def root_mean_square(values: NDArray[np.float32]) -> float:
+    """Return the root of the mean square; infinite where a value is not finite, as the worst there is."""
+    error = float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+    return error if np.isfinite(error) else np.inf
+
+
+def doublings(limit: int) -> list[int]:
+    """Return 1, 2, 4, 8... below `limit`, and `limit`."""
+    return [*(2**power for power in range(limit.bit_length()) if 2**power < limit), limit]

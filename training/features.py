@@ -1,12 +1,15 @@
 """Turns examples into what the Trainer takes: token ids, and a label per text or per token."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from training.config import ProblemType
 from training.data import ClassificationExample, NerExample, Span
-from training.evaluate import label_matrix
+from training.evaluation import label_matrix
 
 IGNORED = -100  # cross_entropy's and the Trainer's mark of a position without a label
 
@@ -16,14 +19,24 @@ def classification_features(
     labels: Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
+    problem_type: ProblemType | None = "single_label_classification",
 ) -> Dataset:
-    """Return a row per example: ``labels`` is a class id, or a float per class for multi-label data."""
+    """Return a row per example: ``labels`` is a class id, a float per class (multi-label) or a float (regression)."""
     texts = [example.text for example in examples]
     pairs = [example.text_pair for example in examples] if examples[0].text_pair is not None else None
     encoded = dict(tokenizer(texts, pairs, truncation=True, max_length=max_length))
+    return _dataset(encoded | {"labels": _targets(examples, labels, problem_type)})
+
+
+def _targets(
+    examples: Sequence[ClassificationExample], labels: Sequence[str], problem_type: ProblemType | None
+) -> list[object]:
+    if problem_type == "regression":
+        return [float(example.target) for example in examples if example.target is not None]
     matrix = label_matrix(examples, labels)  # (N, C)
-    targets = matrix.astype(float) if examples[0].multi_label else matrix.argmax(axis=1)
-    return _dataset(encoded | {"labels": targets.tolist()})
+    targets = matrix.astype(float) if problem_type == "multi_label_classification" else matrix.argmax(axis=1)
+    listed: list[object] = targets.tolist()
+    return listed
 
 
 def ner_features(
@@ -31,6 +44,7 @@ def ner_features(
     labels: Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
+    problem_type: ProblemType | None = None,
 ) -> Dataset:
     """Return a row per example: ``labels`` is an IOB2 label id for every token of the raw text."""
     encoded = dict(

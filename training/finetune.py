@@ -1,30 +1,36 @@
 """Fine-tunes a checkpoint on labelled text: from a recipe to a folder with the best epoch's weights."""
 
+from __future__ import annotations
+
 import json
-import shutil
+import logging
+import resource
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
-from transformers import (
-    AutoModelForMaskedLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    set_seed,
-)
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from training.config import Recipe, RecipeError
-from training.data import ClassificationExample, DataError, NerExample, read_documents
-from training.evaluate import MAIN_METRIC
-from training.problems import PROBLEMS, Split
-from training.trainer import train
+from training.bases import load_base
+from training.checkpoints import disk_space
+from training.config import ProblemType, Recipe
+from training.data import ClassificationExample, NerExample, Splits, read_splits
+from training.data.fingerprint import fingerprint
+from training.distributed import from_main, is_main_process, join_processes, wait_for_everyone
+from training.evaluation import main_metric
+from training.hardware import tune_allocator
+from training.preparing import prepare
+from training.problems import PROBLEMS
+from training.runs import claim, quiet_libraries, save_run
+from training.trainer import TrainingLog, train
+
+log = logging.getLogger(__name__)
 
 Examples = list[ClassificationExample] | list[NerExample] | list[str]
+
+# The part of a recipe on which the weights depend.
+WHAT_TRAINS = frozenset({"task", "problem_type", "base", "seed", "data", "training", "distillation"})
 
 
 @dataclass(frozen=True)
@@ -32,159 +38,98 @@ class FinetuneResult:
     """A trained checkpoint and the data that exporting it needs.
 
     ``checkpoint``: a folder with model.safetensors (fp32), config.json and the tokenizer.
-    ``labels``: names of the logits in order; empty for fill-mask.
+    ``labels``: names of the logits in order; empty for fill-mask. ``problem_type``: None for NER and fill-mask.
     ``train_texts``: raw training texts, for calibration. ``validation`` and ``test``: examples of the task
     (documents for fill-mask), empty for a split without a file; NER's are rendered with natural spacing.
-    ``seconds``: wall time of the call that made the checkpoint.
+    ``seconds``: wall time of the call that made the checkpoint. ``history``: a dict per logged step and evaluation.
+    ``data_sha256``: what is in each split.
     """
 
     checkpoint: Path
     labels: tuple[str, ...]
+    problem_type: ProblemType | None
     train_texts: list[str]
     validation: Examples
     test: Examples
     seconds: float
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The examples in a recipe's files and the labels of the training split."""
-
-    train: Examples
-    validation: Examples
-    test: Examples
-    labels: tuple[str, ...]
+    history: list[dict[str, float]]
+    data_sha256: dict[str, str]
 
 
 def finetune(recipe: Recipe, data_dir: Path, run_dir: Path) -> FinetuneResult:
     """Train what ``recipe`` says on files under ``data_dir``; write the best epoch to ``run_dir``/checkpoint.
 
-    A run that was cut off goes on from its last epoch when called again with the same recipe and folder; one
-    that was finished is not repeated. A fill-mask recipe is not trained: its base is written out as it is.
-    Raises ``DataError`` for unusable data and ``RecipeError`` for a recipe that cannot be run or that differs
-    from the one whose run ``run_dir`` holds.
+    A run that was cut off goes on from its last checkpoint when called again with the same recipe and folder; one
+    that was finished is not repeated. A fill-mask recipe is not trained: its base is written out as it is. Under
+    ``torchrun`` every process calls this, and the main one writes. Raises ``DataError`` for unusable data,
+    ``RecipeError`` for a recipe that cannot be run or that differs from the one whose run ``run_dir`` holds, and
+    ``TrainingError`` when the disk is full.
     """
+    join_processes()
     splits = read_splits(recipe, data_dir)
-    _claim(run_dir, recipe)
     checkpoint = run_dir / "checkpoint"
-    if not checkpoint.exists():
-        with _quiet():
-            _make(recipe, splits, run_dir, checkpoint)
-    seconds: float = json.loads((run_dir / "history.json").read_text(encoding="utf-8"))["seconds"]
+    with disk_space(run_dir):
+        if is_main_process():
+            claim(run_dir, recipe, WHAT_TRAINS)
+        if not from_main(checkpoint.exists()):
+            with quiet_libraries():
+                _make(recipe, splits, run_dir)
+        wait_for_everyone()
+    made = json.loads((run_dir / "history.json").read_text(encoding="utf-8"))
     texts = [each if isinstance(each, str) else each.text for each in splits.train]
-    return FinetuneResult(checkpoint, splits.labels, texts, splits.validation, splits.test, seconds)
-
-
-def read_splits(recipe: Recipe, data_dir: Path) -> Splits:
-    """Read the recipe's files; raises ``DataError`` when one is unusable or has a label that train lacks."""
-    train, validation = _read(recipe, data_dir, "train"), _read(recipe, data_dir, "validation")
-    test = _read(recipe, data_dir, "test") if recipe.data.test else []
-    if recipe.task == "fill-mask":
-        return Splits(train, validation, test, ())
-    name_labels = PROBLEMS[recipe.task].labels
-    labels = name_labels(train)
-    for file, examples in ((recipe.data.validation, validation), (recipe.data.test, test)):
-        if unseen := sorted(set(name_labels(examples)) - set(labels)):
-            raise DataError(f"{file}: label {unseen[0]!r} does not occur in {recipe.data.train}.")
-    return Splits(train, validation, test, labels)
-
-
-def load_base(recipe: Recipe, splits: Splits) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the recipe's base in fp32 with a head for its labels; raises ``RecipeError`` when it cannot be."""
-    settings: dict[str, object] = {"dtype": torch.float32}
-    auto_model = AutoModelForMaskedLM
-    if recipe.task != "fill-mask":
-        problem = PROBLEMS[recipe.task]
-        auto_model = problem.auto_model
-        settings["id2label"] = dict(enumerate(splits.labels))
-        settings["label2id"] = {label: index for index, label in enumerate(splits.labels)}
-        settings["problem_type"] = problem.problem_type(splits.train)
-        if recipe.training.attention_dropout is not None:
-            settings["attention_probs_dropout_prob"] = recipe.training.attention_dropout
-    try:
-        model = auto_model.from_pretrained(recipe.base, **settings)
-        tokenizer = AutoTokenizer.from_pretrained(recipe.base)
-    except (OSError, ValueError) as exc:
-        reason = str(exc).splitlines()[0]
-        raise RecipeError(f"base {recipe.base} cannot be loaded for {recipe.task}: {reason}") from exc
-    if not tokenizer.is_fast:
-        raise RecipeError(f"base {recipe.base} has no fast tokenizer (tokenizer.json).")
-    tokenizer.model_max_length = min(tokenizer.model_max_length, 512)  # 1e30 where the base does not say
-    return model, tokenizer
-
-
-def _make(recipe: Recipe, splits: Splits, run_dir: Path, checkpoint: Path) -> None:
-    """Train and save; the checkpoint appears under its name only when it is whole, its history beside it."""
-    started = time.perf_counter()
-    set_seed(recipe.seed)
-    model, tokenizer = load_base(recipe, splits)
-    is_trained = recipe.task != "fill-mask"
-    log = _train(recipe, splits, model, tokenizer, run_dir / "trainer") if is_trained else []
-    history = {"seconds": round(time.perf_counter() - started, 1), "log": log}
-    (run_dir / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
-    unfinished = run_dir / "checkpoint.unfinished"
-    model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    unfinished.rename(checkpoint)
-    shutil.rmtree(run_dir / "trainer", ignore_errors=True)
-
-
-def _train(
-    recipe: Recipe, splits: Splits, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
-) -> list[dict[str, float]]:
-    problem = PROBLEMS[recipe.task]
-    length = recipe.training.max_length
-    return train(
-        model,
-        rows=problem.features(splits.train, splits.labels, tokenizer, length),
-        collator=problem.collator(tokenizer),
-        score=lambda: problem.score(model, tokenizer, splits.validation, splits.labels, length),
-        metric=MAIN_METRIC[recipe.task],
-        training=recipe.training,
-        seed=recipe.seed,
-        folder=folder,
+    return FinetuneResult(
+        checkpoint=checkpoint,
+        labels=splits.labels,
+        problem_type=splits.problem_type,
+        train_texts=texts,
+        validation=splits.validation,
+        test=splits.test,
+        seconds=made["seconds"],
+        history=made["log"],
+        data_sha256={name: fingerprint(getattr(splits, name)) for name in ("train", "validation", "test")},
     )
 
 
-def _read(recipe: Recipe, data_dir: Path, split: Split) -> Examples:
-    name: str | None = getattr(recipe.data, split)
-    if name is None:
-        raise RecipeError(f"data.{split} names no file; the recipe {recipe.name} needs one.")
+def _make(recipe: Recipe, splits: Splits, run_dir: Path) -> None:
+    """Train and save; the main process writes."""
+    started = time.perf_counter()
+    tune_allocator()
+    set_seed(recipe.seed)
     if recipe.task == "fill-mask":
-        return read_documents(data_dir / name, recipe.training.max_samples)
-    examples: Examples = PROBLEMS[recipe.task].read(recipe, data_dir / name, split)
-    return examples
+        (model, tokenizer), trained = load_base(recipe, splits), TrainingLog([], 0.0)
+    else:
+        model, tokenizer, trained = _train(recipe, splits, run_dir)
+    history: dict[str, Any] = {
+        "seconds": round(time.perf_counter() - started, 1),
+        "examples_per_second": trained.examples_per_second,
+        "peak_memory_mb": peak_memory_mb(),
+        "log": trained.entries,
+    }
+    if is_main_process():
+        save_run(run_dir, model, tokenizer, history)
 
 
-def _claim(run_dir: Path, recipe: Recipe) -> None:
-    """Store the recipe in the folder, or make sure that the one stored there describes the same training."""
-    stored = run_dir / "recipe.json"
-    if stored.exists():
-        before = Recipe.model_validate_json(stored.read_text(encoding="utf-8"))
-        if _what_trains(before) != _what_trains(recipe):
-            raise RecipeError(f"{run_dir} holds a run of another recipe; name another folder or delete it.")
-    run_dir.mkdir(parents=True, exist_ok=True)
-    stored.write_text(recipe.model_dump_json(indent=1) + "\n", encoding="utf-8")
+def _train(
+    recipe: Recipe, splits: Splits, run_dir: Path
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, TrainingLog]:
+    problem, training, labels, kind = PROBLEMS[recipe.task], recipe.training, splits.labels, splits.problem_type
+    plan = prepare(recipe, splits, run_dir.parent / ".cache" / "features")
+    trained = train(
+        plan.model,
+        rows=plan.rows,
+        collator=plan.collator,
+        loss=plan.loss,
+        score=lambda: problem.score(plan.model, plan.tokenizer, splits.validation, labels, plan.max_length, kind),
+        metric=training.metric or main_metric(recipe.task, kind),
+        training=training,
+        seed=recipe.seed,
+        folder=run_dir / "trainer",
+        soft_targets=plan.soft_targets,
+    )
+    return plan.model, plan.tokenizer, trained
 
 
-def _what_trains(recipe: Recipe) -> dict[str, object]:
-    """Return the part of a recipe on which the weights depend; a folder is the same by any path."""
-    base = Path(recipe.base).resolve() if Path(recipe.base).is_dir() else recipe.base
-    return recipe.model_dump(include={"task", "seed", "data", "training"}) | {"base": base}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence remarks on new head weights, which fine-tuning is about, and bars for files read and written.
-
-    The Trainer's own bar stays.
-    """
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
+def peak_memory_mb() -> float:
+    """Return the most memory that this process has had resident, in MB of 2**20 bytes."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes on Linux
+    return round(kilobytes / 1024, 1)

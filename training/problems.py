@@ -1,9 +1,10 @@
-"""What sets one trained task apart from another: its reader, labels, features, head and score."""
+"""What sets one trained task apart from another: its features, head and score."""
 
-from collections.abc import Callable, Iterable, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from datasets import Dataset
 from transformers import (
@@ -15,70 +16,50 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from training.config import Recipe, Task
-from training.data import (
-    ClassificationExample,
-    NerExample,
-    Style,
-    label_names,
-    read_classification,
-    read_ner,
-    tag_names,
-)
-from training.evaluate import evaluate_classification, evaluate_ner, torch_classifier, torch_tagger
+from training.config import ProblemType, Task
+from training.data import ClassificationExample, NerExample
+from training.evaluation import evaluate_classification, evaluate_ner, torch_classifier, torch_tagger
 from training.features import classification_features, ner_features
 
-Split = Literal["train", "validation", "test"]
 E = TypeVar("E", ClassificationExample, NerExample)
+Labels = Sequence[str]
 
 
 @dataclass(frozen=True)
 class Problem(Generic[E]):
     """The parts of fine-tuning that depend on the task.
 
-    ``features`` takes (examples, labels, tokenizer, max_length). ``score`` takes (model, tokenizer, examples,
-    labels, max_length) and returns metrics. ``problem_type`` is for the Hugging Face config.
+    ``features`` takes (examples, labels, tokenizer, max_length, problem_type). ``score`` takes (model, tokenizer,
+    examples, labels, max_length, problem_type) and returns metrics.
     """
 
     auto_model: type
     collator: type
-    read: Callable[[Recipe, Path, Split], list[E]]
-    labels: Callable[[Iterable[E]], tuple[str, ...]]
-    problem_type: Callable[[Sequence[E]], str | None]
-    features: Callable[[Sequence[E], Sequence[str], PreTrainedTokenizerBase, int], Dataset]
-    score: Callable[[PreTrainedModel, PreTrainedTokenizerBase, Sequence[E], Sequence[str], int], dict[str, float]]
-
-
-def _read_classification(recipe: Recipe, path: Path, split: Split) -> list[ClassificationExample]:
-    return read_classification(path, recipe.data, recipe.training.max_samples)
-
-
-def _problem_type(examples: Sequence[ClassificationExample]) -> str:
-    return "multi_label_classification" if examples[0].multi_label else "single_label_classification"
+    features: Callable[[Sequence[E], Labels, PreTrainedTokenizerBase, int, ProblemType | None], Dataset]
+    score: Callable[
+        [PreTrainedModel, PreTrainedTokenizerBase, Sequence[E], Labels, int, ProblemType | None], dict[str, float]
+    ]
 
 
 def _score_classification(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[ClassificationExample],
-    labels: Sequence[str],
+    labels: Labels,
     max_length: int,
+    problem_type: ProblemType | None,
 ) -> dict[str, float]:
-    return evaluate_classification(examples, labels, torch_classifier(model, tokenizer, max_length))
-
-
-def _read_ner(recipe: Recipe, path: Path, split: Split) -> list[NerExample]:
-    """Train on both ways of spacing, so that the model takes either; judge on that of ordinary text."""
-    style: Style | None = None if split == "train" else "natural"
-    return read_ner(path, style, recipe.seed, recipe.training.max_samples)
+    predict = torch_classifier(model, tokenizer, max_length)
+    return evaluate_classification(examples, labels, predict, problem_type or "single_label_classification")
 
 
 def _score_ner(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[NerExample],
-    labels: Sequence[str],
+    labels: Labels,
     max_length: int,
+    problem_type: ProblemType | None,
 ) -> dict[str, float]:
     return evaluate_ner(examples, labels, torch_tagger(model, tokenizer, max_length))
 
@@ -88,18 +69,12 @@ PROBLEMS: dict[Task, Problem[Any]] = {
     "text-classification": Problem(
         auto_model=AutoModelForSequenceClassification,
         collator=DataCollatorWithPadding,
-        read=_read_classification,
-        labels=label_names,
-        problem_type=_problem_type,
         features=classification_features,
         score=_score_classification,
     ),
     "token-classification": Problem(
         auto_model=AutoModelForTokenClassification,
         collator=DataCollatorForTokenClassification,
-        read=_read_ner,
-        labels=tag_names,
-        problem_type=lambda examples: None,
         features=ner_features,
         score=_score_ner,
     ),

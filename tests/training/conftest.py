@@ -7,6 +7,8 @@ from transformers import RobertaConfig, RobertaForMaskedLM
 from tests.support.tiny import save_checkpoint
 from tests.support.tiny import tiny_config as make_config
 
+torch.set_num_threads(1)  # a tiny model gains nothing from more, and on a busy machine waits for them
+
 
 @pytest.fixture(scope="session")
 def tiny_config(tokenizer) -> RobertaConfig:

@@ -1,101 +1,113 @@
-"""Fine-tuning for real, on a tiny model and separable data: it learns, it resumes, its loss is exact."""
+"""Fine-tuning for real, on a tiny model and data that it can learn: every task, from recipe to checkpoint."""
 
-import itertools
 import json
-import random
 from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
-    DataCollatorWithPadding,
-    RobertaForSequenceClassification,
-    TrainerCallback,
+    GPT2Config,
+    GPT2LMHeadModel,
 )
 
+import training.caching
+import training.problems
 import training.trainer
-from training.config import Recipe, RecipeError, TrainingConfig
+from tests.support.learnable import recipe_of, write_data
+from training.config import Recipe, RecipeError
 from training.data import ClassificationExample, DataError, NerExample
-from training.evaluate import evaluate_classification, evaluate_ner, torch_classifier, torch_tagger
-from training.features import IGNORED, classification_features
-from training.finetune import finetune, read_splits
-from training.trainer import ScoredTrainer, exact_loss, training_arguments
-
-PEOPLE, PLACES = ("Ada", "Bob", "Byron"), ("Paris", "Rome", "São")
-QUICK = {"epochs": 6, "learning_rate": 5e-3, "batch_size": 8, "weight_decay": 0.0, "max_length": 32}
-
-
-class Killed(Exception):  # noqa: N818  # not an error: what kill -9 is to this test
-    """Stands for a process that dies."""
+from training.evaluation import evaluate_classification, evaluate_ner, torch_classifier, torch_tagger
+from training.finetune import finetune
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """Return a folder with separable sentiment (JSONL) and NER (CoNLL) splits."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = random.Random(0)
-    for split, size in (("train", 64), ("validation", 24), ("test", 24)):
-        (folder / f"{split}.jsonl").write_text("".join(sentiment(rng) for _ in range(size)), encoding="utf-8")
-        (folder / f"{split}.conll").write_text("".join(sentence(rng) for _ in range(size)), encoding="utf-8")
-    (folder / "news.txt").write_text("a good film\nAda met Bob\n", encoding="utf-8")
-    return folder
-
-
-def sentiment(rng):
-    label, words = rng.choice([("p", "good lovely warm great"), ("n", "bad awful cold dull")])
-    text = " ".join(rng.choices(words.split(), k=rng.randint(1, 9)))
-    return json.dumps({"text": text, "label": label}) + "\n"
-
-
-def sentence(rng):
-    name, place = rng.choice(PEOPLE), rng.choice(PLACES)
-    return f"{name} B-PER\nmet O\nBob B-PER\nByron I-PER\n( O\nin O\n{place} B-LOC\n) O\n. O\n\n"
-
-
-@pytest.fixture
-def classify(tiny_base):
-    data = {split: f"{split}.jsonl" for split in ("train", "validation", "test")}
-    return Recipe(name="tiny", task="text-classification", base=str(tiny_base), data=data, training=QUICK)
-
-
-@pytest.fixture
-def tag(tiny_base):
-    data = {split: f"{split}.conll" for split in ("train", "validation", "test")}
-    return Recipe(name="tiny", task="token-classification", base=str(tiny_base), data=data, training=QUICK)
+    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def with_training(recipe, **changes):
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=changes)})
 
 
-def test_classification_learns_and_saves_a_usable_folder(classify, data_dir, tmp_path):
-    result = finetune(classify, data_dir, tmp_path / "run")
+def scores_of(result):
+    """Return the test scores of the saved checkpoint and its config."""
+    model = AutoModelForSequenceClassification.from_pretrained(result.checkpoint)
+    tokenizer = AutoTokenizer.from_pretrained(result.checkpoint)
+    predict = torch_classifier(model, tokenizer, 32)
+    return evaluate_classification(result.test, result.labels, predict, result.problem_type), model.config
+
+
+def test_single_label_classification_learns_and_saves_a_usable_folder(tiny_base, data_dir, tmp_path):
+    result = finetune(recipe_of("single", tiny_base), data_dir, tmp_path / "run")
     assert result.labels == ("n", "p")
+    assert result.problem_type == "single_label_classification"
     assert len(result.train_texts) == 64
     assert all(isinstance(example, ClassificationExample) for example in result.validation)
     assert len(result.test) == 24
-    model = AutoModelForSequenceClassification.from_pretrained(result.checkpoint)
-    tokenizer = AutoTokenizer.from_pretrained(result.checkpoint)
-    assert model.dtype == torch.float32
-    assert model.config.id2label == {0: "n", 1: "p"}
-    assert model.config.problem_type == "single_label_classification"
-    assert tokenizer.model_max_length == 512
-    assert (result.checkpoint / "model.safetensors").is_file()
-    scores = evaluate_classification(result.test, result.labels, torch_classifier(model, tokenizer, 32))
+    scores, config = scores_of(result)
     assert scores["accuracy"] >= 0.95
+    assert config.id2label == {0: "n", 1: "p"}
+    assert config.problem_type == "single_label_classification"
+    assert load_file(result.checkpoint / "model.safetensors")["classifier.dense.weight"].dtype == torch.float32
+    assert AutoTokenizer.from_pretrained(result.checkpoint).model_max_length == 512
     assert not (tmp_path / "run" / "trainer").exists()
     history = json.loads((tmp_path / "run" / "history.json").read_text())
-    assert any("eval_accuracy" in entry for entry in history["log"])
     assert history["seconds"] == result.seconds > 0
+    assert history["examples_per_second"] > 0
+    assert history["peak_memory_mb"] > 100
+    assert history["log"] == result.history
+    assert any("eval_accuracy" in entry for entry in result.history)
 
 
-def test_ner_learns_on_raw_text(tag, data_dir, tmp_path):
-    result = finetune(tag, data_dir, tmp_path / "run")
+def test_multi_label_classification_learns(tiny_base, data_dir, tmp_path):
+    settings = {"epochs": 20, "learning_rate": 3e-3, "early_stopping_patience": None}
+    result = finetune(recipe_of("multi", tiny_base, **settings), data_dir, tmp_path / "run")
+    assert result.problem_type == "multi_label_classification"
+    scores, config = scores_of(result)
+    assert scores["macro_f1"] >= 0.95
+    assert config.problem_type == "multi_label_classification"
+    assert config.id2label == {0: "blame", 1: "praise"}
+
+
+def test_regression_learns(tiny_base, data_dir, tmp_path):
+    recipe = recipe_of("number", tiny_base, epochs=12, metric="rmse", early_stopping_patience=None)
+    result = finetune(recipe, data_dir, tmp_path / "run")
+    assert result.problem_type == "regression"
+    scores, config = scores_of(result)
+    assert scores["pearson"] >= 0.9
+    assert scores["rmse"] < 0.4  # the targets' own standard deviation is about 0.7
+    assert (config.num_labels, config.problem_type) == (1, "regression")
+
+
+def test_regression_chooses_the_least_error_where_the_recipe_names_one(tiny_base, data_dir, tmp_path, monkeypatch):
+    scores = iter([{"rmse": value} for value in (9.0, 0.7, 0.3, 0.9, 0.8)])
+    monkeypatch.setattr(training.problems, "evaluate_classification", lambda *args: next(scores))
+    recipe = recipe_of("number", tiny_base, epochs=4, metric="rmse", early_stopping_patience=2)
+    finetune(recipe, data_dir, tmp_path)
+    history = json.loads((tmp_path / "history.json").read_text())["log"]
+    assert [entry["eval_rmse"] for entry in history if "eval_rmse" in entry] == [0.7, 0.3, 0.9, 0.8]
+
+
+def test_pairs_of_texts_reach_the_model(tiny_base, data_dir, tmp_path):
+    columns = {"text_pair_column": "other"}
+    result = finetune(recipe_of("pair", tiny_base, columns, epochs=1), data_dir, tmp_path / "run")
+    assert result.labels == ("different", "same")
+    assert isinstance(result.test[0].model_input, tuple)
+    model = AutoModelForSequenceClassification.from_pretrained(result.checkpoint)
+    predict = torch_classifier(model, AutoTokenizer.from_pretrained(result.checkpoint), 32)
+    alone, together = predict(["the good film", ("the good film", "a bad film")])
+    assert not np.allclose(alone, together)
+
+
+def test_ner_learns_on_raw_text(tiny_base, data_dir, tmp_path):
+    result = finetune(recipe_of("ner", tiny_base), data_dir, tmp_path / "run")
     assert result.labels == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+    assert result.problem_type is None
     assert all(isinstance(example, NerExample) and "(in " in example.text for example in result.test)
     assert len({"(in " in text for text in result.train_texts}) == 2  # both ways of spacing
     model = AutoModelForTokenClassification.from_pretrained(result.checkpoint)
@@ -105,60 +117,76 @@ def test_ner_learns_on_raw_text(tag, data_dir, tmp_path):
 
 
 def test_fill_mask_is_written_out_untrained(tiny_base, data_dir, tmp_path):
-    data = {"train": "news.txt", "validation": "news.txt"}
-    recipe = Recipe(name="tiny", task="fill-mask", base=str(tiny_base), data=data)
+    data = {"train": "news.txt", "validation": "news.txt", "test_share": 0.0}
+    recipe = Recipe.model_validate({"name": "tiny", "task": "fill-mask", "base": str(tiny_base), "data": data})
     result = finetune(recipe, data_dir, tmp_path / "run")
-    assert result.labels == ()
+    assert (result.labels, result.problem_type, result.history) == ((), None, [])
     assert result.train_texts == result.validation == ["a good film", "Ada met Bob"]
-    assert result.test == []
-    assert weights_of(result.checkpoint).keys() == weights_of(tiny_base).keys()
-    assert same_weights(result.checkpoint, tiny_base)
+    written, base = (load_file(folder / "model.safetensors") for folder in (result.checkpoint, tiny_base))
+    assert written.keys() == base.keys()
+    assert all(torch.equal(tensor, base[name]) for name, tensor in written.items())
 
 
-def weights_of(folder):
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model.safetensors")
-
-
-def same_weights(left, right):
-    mine, other = weights_of(left), weights_of(right)
-    return all(torch.equal(tensor, other[name]) for name, tensor in mine.items())
-
-
-def test_a_killed_run_resumes_to_the_same_result(classify, data_dir, tmp_path, monkeypatch):
-    recipe = with_training(classify, epochs=3)
-    whole = finetune(recipe, data_dir, tmp_path / "whole").checkpoint
-
-    step = ScoredTrainer.training_step
-    steps = itertools.count()
-
-    def dying_step(*args, **kwargs):
-        if next(steps) == 12:  # 8 steps an epoch: in the middle of the second
-            raise Killed
-        return step(*args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ScoredTrainer, "training_step", dying_step)
-        with pytest.raises(Killed):
-            finetune(recipe, data_dir, tmp_path / "cut")
-    assert not (tmp_path / "cut" / "checkpoint").exists()
-    [kept] = (tmp_path / "cut" / "trainer").glob("checkpoint-*")
-    assert kept.name == "checkpoint-8"
-    resumed = finetune(recipe, data_dir, tmp_path / "cut").checkpoint
-    assert same_weights(whole, resumed)
+@pytest.mark.parametrize("kind", ["single", "ner"])
+def test_a_student_is_taught_by_its_teacher(kind, tiny_base, data_dir, tmp_path):
+    taught = finetune(recipe_of(kind, tiny_base), data_dir, tmp_path / "teacher")
+    distillation = {"teacher": str(taught.checkpoint), "layers": 1, "feed_forward": 32, "weight": 0.9}
+    fields = recipe_of(kind, tiny_base).model_dump() | {"distillation": distillation}
+    result = finetune(Recipe.model_validate(fields), data_dir, tmp_path / "student")
+    auto_model = AutoModelForTokenClassification if kind == "ner" else AutoModelForSequenceClassification
+    model = auto_model.from_pretrained(result.checkpoint)
+    assert (model.config.num_hidden_layers, model.config.intermediate_size) == (1, 32)
+    metric = "eval_f1" if kind == "ner" else "eval_accuracy"
+    assert max(entry.get(metric, 0) for entry in result.history) >= 0.9
 
 
-def test_a_finished_run_is_not_repeated(classify, data_dir, tmp_path, monkeypatch):
-    recipe = with_training(classify, epochs=1)
+def test_the_teacher_counts_as_the_recipe_says(tiny_base, data_dir, tmp_path):
+    taught = finetune(recipe_of("single", tiny_base), data_dir, tmp_path / "teacher")
+    losses = []
+    for weight in (0.0, 1.0):
+        distillation = {"teacher": str(taught.checkpoint), "layers": 1, "weight": weight}
+        fields = recipe_of("single", tiny_base, epochs=1).model_dump() | {"distillation": distillation}
+        history = finetune(Recipe.model_validate(fields), data_dir, tmp_path / str(weight)).history
+        losses.append(next(entry["loss"] for entry in history if "loss" in entry))
+    assert abs(losses[0] - losses[1]) > 1e-3
+
+
+def test_dropout_and_attention_are_what_the_recipe_says(tiny_base, data_dir, tmp_path):
+    settings = {"epochs": 0.25, "dropout": 0.3, "attention_dropout": 0.0}
+    result = finetune(recipe_of("single", tiny_base, **settings), data_dir, tmp_path)
+    config = AutoModelForSequenceClassification.from_pretrained(result.checkpoint).config
+    assert (config.hidden_dropout_prob, config.classifier_dropout, config.attention_probs_dropout_prob) == (0.3, 0.3, 0)
+
+
+def test_max_samples_bounds_every_split(tiny_base, data_dir, tmp_path):
+    result = finetune(recipe_of("single", tiny_base, epochs=1, max_samples=16), data_dir, tmp_path)
+    assert [len(part) for part in (result.train_texts, result.validation, result.test)] == [16, 16, 16]
+
+
+def test_a_second_run_reads_the_cached_features(tiny_base, data_dir, tmp_path, monkeypatch):
+    recipe = recipe_of("single", tiny_base, epochs=0.25)
+    first = finetune(recipe, data_dir, tmp_path / "first")
+    [stored] = (tmp_path / ".cache" / "features").iterdir()
+    monkeypatch.setattr(training.caching, "_store", lambda *args: pytest.fail("tokenised again"))
+    second = finetune(recipe, data_dir, tmp_path / "second")
+    ours, theirs = (load_file(each.checkpoint / "model.safetensors") for each in (first, second))
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    monkeypatch.undo()
+    finetune(with_training(recipe, max_length=16), data_dir, tmp_path / "shorter")
+    finetune(with_training(recipe, max_samples=32), data_dir, tmp_path / "fewer")
+    assert len(list(stored.parent.iterdir())) == 3
+
+
+def test_a_finished_run_is_not_repeated(tiny_base, data_dir, tmp_path, monkeypatch):
+    recipe = recipe_of("single", tiny_base, epochs=1)
     first = finetune(recipe, data_dir, tmp_path)
     monkeypatch.setattr(training.trainer.ScoredTrainer, "train", lambda *args, **kwargs: pytest.fail("trained"))
     second = finetune(recipe, data_dir, tmp_path)
     assert second == first
 
 
-def test_a_folder_keeps_to_one_training(classify, data_dir, tmp_path):
-    recipe = with_training(classify, epochs=0.25)
+def test_a_folder_keeps_to_one_training(tiny_base, data_dir, tmp_path):
+    recipe = recipe_of("single", tiny_base, epochs=0.25)
     finetune(recipe, data_dir, tmp_path)
     same = {"name": "renamed", "base": f"{recipe.base}/../{Path(recipe.base).name}"}
     finetune(recipe.model_copy(update=same), data_dir, tmp_path)
@@ -166,100 +194,65 @@ def test_a_folder_keeps_to_one_training(classify, data_dir, tmp_path):
         finetune(with_training(recipe, learning_rate=1.0), data_dir, tmp_path)
 
 
-def test_early_stopping_keeps_the_best_epoch(classify, data_dir, tmp_path, monkeypatch):
+def test_early_stopping_keeps_the_best_epoch(tiny_base, data_dir, tmp_path, monkeypatch):
     scores = iter([{"accuracy": value} for value in (0.5, 0.9, 0.6, 0.7, 0.99)])
-    monkeypatch.setattr("training.problems.evaluate_classification", lambda *args: next(scores))
-    finetune(with_training(classify, epochs=5, early_stopping_patience=2), data_dir, tmp_path)
-    history = json.loads((tmp_path / "history.json").read_text())
-    scored = [entry["eval_accuracy"] for entry in history["log"] if "eval_accuracy" in entry]
+    monkeypatch.setattr(training.problems, "evaluate_classification", lambda *args: next(scores))
+    recipe = recipe_of("single", tiny_base, epochs=5, early_stopping_patience=2)
+    result = finetune(recipe, data_dir, tmp_path)
+    scored = [entry["eval_accuracy"] for entry in result.history if "eval_accuracy" in entry]
     assert scored == [0.5, 0.9, 0.6, 0.7]
 
 
-@pytest.mark.parametrize("missing", ["train", "validation"])
-def test_a_split_that_is_needed_is_asked_for(classify, data_dir, tmp_path, missing):
-    recipe = classify.model_copy(update={"data": classify.data.model_copy(update={missing: None})})
-    with pytest.raises(RecipeError, match=f"data.{missing} names no file"):
+def test_an_unknown_metric_is_named_before_training(tiny_base, data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.trainer.ScoredTrainer, "train", lambda *args, **kwargs: pytest.fail("trained"))
+    with pytest.raises(RecipeError, match=r"training.metric: no metric 'acuracy'; there are accuracy, .*macro_f1"):
+        finetune(recipe_of("single", tiny_base, metric="acuracy"), data_dir, tmp_path)
+
+
+def test_a_missing_tracker_is_named(tiny_base, data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.trackers.find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match=r"names mlflow, which is not installed: pip install mlflow\."):
+        finetune(recipe_of("single", tiny_base, report_to=["mlflow"]), data_dir, tmp_path)
+
+
+def test_class_weights_need_known_labels(tiny_base, data_dir, tmp_path):
+    with pytest.raises(RecipeError, match=r"class_weights: no label 'P'; the nearest is '[np]'"):
+        finetune(recipe_of("single", tiny_base, class_weights={"P": 2.0}), data_dir, tmp_path / "a")
+    with pytest.raises(RecipeError, match="a regression has none"):
+        finetune(recipe_of("number", tiny_base, class_weights="balanced"), data_dir, tmp_path / "b")
+
+
+def test_a_split_that_is_needed_is_asked_for(tiny_base, data_dir, tmp_path):
+    recipe = recipe_of("single", tiny_base)
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"train": None})})
+    with pytest.raises(RecipeError, match=r"data\.train"):
         finetune(recipe, data_dir, tmp_path)
 
 
-def test_a_label_that_training_never_saw_is_named(classify, data_dir, tmp_path):
+def test_a_label_that_training_never_saw_is_named(tiny_base, data_dir, tmp_path):
     odd = tmp_path / "odd.jsonl"
     odd.write_text('{"text": "x", "label": "q"}\n')
-    recipe = classify.model_copy(update={"data": classify.data.model_copy(update={"test": str(odd)})})
-    with pytest.raises(DataError, match=r"odd\.jsonl: label 'q' does not occur in train\.jsonl"):
-        read_splits(recipe, data_dir)
+    with pytest.raises(DataError, match=r"odd\.jsonl.*label 'q' does not occur in .*single-train\.jsonl"):
+        finetune(recipe_of("single", tiny_base, {"test": str(odd)}), data_dir, tmp_path)
 
 
-def test_a_base_that_cannot_be_loaded_is_named(classify, data_dir, tmp_path):
-    recipe = classify.model_copy(update={"base": str(tmp_path / "nothing")})
+def test_a_base_that_cannot_be_loaded_is_named(tiny_base, data_dir, tmp_path):
     with pytest.raises(RecipeError, match=r"nothing cannot be loaded for text-classification: .*") as caught:
-        finetune(recipe, data_dir, tmp_path / "run")
+        finetune(recipe_of("single", tmp_path / "nothing"), data_dir, tmp_path / "run")
     assert "\n" not in str(caught.value)
 
 
-def test_loss_is_the_mean_over_labels_that_count():
-    logits = torch.randn(2, 3, 5)
-    labels = torch.tensor([[0, 1, IGNORED], [4, IGNORED, IGNORED]])
-    outputs = SimpleNamespace(logits=logits)
-    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
-    torch.testing.assert_close(exact_loss(outputs, labels), expected)
-    torch.testing.assert_close(exact_loss(outputs, labels, torch.tensor(6)), expected / 2)
-    smooth = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=0.2)
-    torch.testing.assert_close(exact_loss(outputs, labels, label_smoothing=0.2), smooth)
+def test_a_base_that_is_no_encoder_is_refused_before_training(tokenizer, data_dir, tmp_path):
+    decoder = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=64))
+    decoder.save_pretrained(tmp_path / "decoder")
+    tokenizer.save_pretrained(tmp_path / "decoder")
+    with pytest.raises(RecipeError, match=r"decoder cannot be loaded .*not a RoBERTa- or BERT-architecture encoder"):
+        finetune(recipe_of("single", tmp_path / "decoder"), data_dir, tmp_path / "run")
 
 
-def test_multi_label_loss_is_the_mean_over_all_labels():
-    logits, labels = torch.randn(4, 3), torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
-    torch.testing.assert_close(exact_loss(SimpleNamespace(logits=logits), labels), expected)
-
-
-@pytest.mark.parametrize("accumulation", [1, 4])
-def test_accumulated_gradients_are_those_of_one_batch(accumulation, tiny_config, tokenizer, tmp_path):
-    texts = [
-        "a good film",
-        "a bad and awful film , cold and dull",
-        "Ada",
-        "the café",
-        "warm",
-        "great",
-        "dull",
-        "cold",
-    ]
-    examples = [ClassificationExample(text, (label,)) for text, label in zip(texts, "npnpnnpn", strict=True)]
-    rows = classification_features(examples, ("n", "p"), tokenizer, 32)
-    collator = DataCollatorWithPadding(tokenizer)
-    model = RobertaForSequenceClassification(without_dropout(tiny_config)).train()
-    batch = collator(rows.remove_columns("length").to_list())
-    labels = batch.pop("labels")
-    torch.nn.functional.cross_entropy(model(**batch).logits, labels).backward()
-    expected = gradients_of(model)
-    model.zero_grad()
-
-    seen = []
-
-    class Catch(TrainerCallback):
-        def on_pre_optimizer_step(self, args, state, control, model, **kwargs):
-            seen.append(gradients_of(model))
-
-    sizes = {"batch_size": 8 // accumulation, "gradient_accumulation": accumulation}
-    settings = TrainingConfig(epochs=1, max_grad_norm=0, **sizes)
-    ScoredTrainer(
-        model=model,
-        args=training_arguments(settings, 0, "accuracy", tmp_path),
-        train_dataset=rows,
-        data_collator=collator,
-        compute_loss_func=exact_loss,
-        score=lambda: {"accuracy": 0.0},
-        callbacks=[Catch()],
-    ).train()
-    [actual] = seen
-    torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-4)
-
-
-def without_dropout(config):
-    return type(config)(**config.to_dict() | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
-
-
-def gradients_of(model):
-    return {name: tensor.grad.clone() for name, tensor in model.named_parameters() if tensor.grad is not None}
+def test_texts_are_cut_at_the_bases_own_positions(tiny_base, tmp_path):
+    long = json.dumps({"text": "good " * 200, "label": "p"}) + "\n" + json.dumps({"text": "bad", "label": "n"}) + "\n"
+    (tmp_path / "long.jsonl").write_text(long * 4)
+    files = dict.fromkeys(("train", "validation", "test"), "long.jsonl")
+    result = finetune(recipe_of("single", tiny_base, files, epochs=1, max_length=256), tmp_path, tmp_path / "run")
+    assert result.history

@@ -1,0 +1,346 @@
+"""Batches, gradients, learning rates, checkpoints: what the Trainer does beyond transformers' own."""
+
+import errno
+import itertools
+import logging
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import (
+    DataCollatorWithPadding,
+    RobertaForSequenceClassification,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
+
+import training.problems
+from tests.support.learnable import recipe_of, write_data
+from training.checkpoints import (
+    WHOLE,
+    SaveByTheClock,
+    TrainingError,
+    disk_space,
+    finish_checkpoint,
+    is_disk_full,
+    last_whole_checkpoint,
+)
+from training.config import TrainingConfig
+from training.data import ClassificationExample
+from training.features import classification_features
+from training.finetune import finetune
+from training.losses import exact_loss
+from training.optimiser import parameter_groups
+from training.progress import postfix, summary
+from training.sampling import LengthGroupedSampler, SeededCollator, group_by_length, generator
+from training.trainer import ScoredTrainer, train, training_arguments
+
+ROOT = Path(__file__).parents[2]
+TEXTS = ["a good film", "a bad and awful film , cold and dull", "Ada", "the café", "warm", "great", "dull", "cold"]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def rows(tokenizer):
+    examples = [ClassificationExample(text, (label,)) for text, label in zip(TEXTS, "npnpnnpn", strict=True)]
+    return classification_features(examples, ("n", "p"), tokenizer, 32)
+
+
+@pytest.fixture
+def model(tiny_config):
+    torch.manual_seed(0)
+    changes = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    return RobertaForSequenceClassification(type(tiny_config)(**tiny_config.to_dict() | changes)).train()
+
+
+def gradients_of(model):
+    return {name: tensor.grad.clone() for name, tensor in model.named_parameters() if tensor.grad is not None}
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_accumulated_gradients_are_those_of_one_batch(accumulation, rows, model, tokenizer, tmp_path):
+    collator = DataCollatorWithPadding(tokenizer)
+    batch = collator(rows.remove_columns("length").to_list())
+    labels = batch.pop("labels")
+    torch.nn.functional.cross_entropy(model(**batch).logits, labels).backward()
+    expected = gradients_of(model)
+    model.zero_grad()
+
+    seen = []
+
+    class Catch(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model, **kwargs):
+            seen.append(gradients_of(model))
+
+    sizes = {"batch_size": 8 // accumulation, "gradient_accumulation": accumulation}
+    settings = TrainingConfig(epochs=1, max_grad_norm=0, mixed_precision="no", **sizes)
+    ScoredTrainer(
+        model=model,
+        args=training_arguments(settings, 0, "accuracy", tmp_path),
+        train_dataset=rows,
+        data_collator=collator,
+        compute_loss_func=exact_loss,
+        score=lambda: {"accuracy": 0.0},
+        callbacks=[Catch()],
+    ).train()
+    [actual] = seen
+    torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_lower_layers_learn_more_slowly(model):
+    rates = rates_of(model, parameter_groups(model, 1.0, 0.1, 0.5))
+    assert {rate for name, rate in rates.items() if name.startswith("classifier")} == {1.0}
+    assert {rate for name, rate in rates.items() if "layer.1." in name} == {0.5}
+    assert {rate for name, rate in rates.items() if "layer.0." in name} == {0.25}
+    assert {rate for name, rate in rates.items() if "embeddings" in name} == {0.125}
+
+
+def test_biases_and_norms_are_not_decayed(model):
+    groups = parameter_groups(model, 1.0, 0.1, 1.0)
+    assert [(group["lr"], group["weight_decay"]) for group in groups] == [(1.0, 0.0), (1.0, 0.1)]
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    free, decayed = ({names[id(parameter)] for parameter in group["params"]} for group in groups)
+    assert free | decayed == set(names.values())
+    assert free == {name for name in names.values() if name.endswith("bias") or "LayerNorm" in name}
+
+
+def rates_of(model, groups):
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {names[id(parameter)]: group["lr"] for group in groups for parameter in group["params"]}
+
+
+def test_the_trainer_uses_the_groups(rows, model, tokenizer, tmp_path):
+    settings = TrainingConfig(layer_decay=0.5, learning_rate=1e-3, mixed_precision="no")
+    trainer = ScoredTrainer(
+        model=model,
+        args=training_arguments(settings, 0, "accuracy", tmp_path),
+        train_dataset=rows,
+        data_collator=DataCollatorWithPadding(tokenizer),
+        score=dict,
+        layer_decay=settings.layer_decay,
+    )
+    optimizer = trainer.create_optimizer()
+    assert {group["lr"] for group in optimizer.param_groups} == {1e-3, 5e-4, 2.5e-4, 1.25e-4}
+    assert all(group["fused"] and group["betas"] == (0.9, 0.98) for group in optimizer.param_groups)
+
+
+def test_batches_hold_all_texts_once_and_similar_lengths_together():
+    rng = random.Random(0)
+    lengths = [rng.randint(1, 100) for _ in range(1003)]
+    order = group_by_length(lengths, 16, generator(0, 0))
+    assert sorted(order) == list(range(1003))
+    batches = [[lengths[i] for i in order[start : start + 16]] for start in range(0, 1003, 16)]
+    spreads = [max(batch) - min(batch) for batch in batches[:-1]]
+    assert sum(spreads) / len(spreads) < 8  # of 100; at random it would be about 88
+    assert len(batches[-1]) == 1003 % 16
+    longest = [max(batch) for batch in batches[:-1]]
+    assert longest not in (sorted(longest), sorted(longest, reverse=True))
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    def order(seed, epoch):
+        sampler = LengthGroupedSampler(list(range(100)), 8, seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    torch.manual_seed(1)
+    first = order(0, 0)
+    torch.manual_seed(2)
+    assert order(0, 0) == first
+    assert order(0, 1) != first
+    assert order(1, 0) != first
+
+
+def test_what_a_collator_draws_depends_on_the_batch_alone():
+    def draw(epoch, index):
+        sampler = LengthGroupedSampler([1, 1, 1], 1, 0)
+        sampler.set_epoch(epoch)
+        return SeededCollator(lambda rows: torch.rand(1).item(), sampler)([(index, {})])
+
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    assert draw(0, 0) == draw(0, 0)
+    assert len({draw(epoch, index) for epoch in (0, 1) for index in (0, 1, 2)}) == 6
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# --- Cut off and resumed ---------------------------------------------------------------------------------
+
+
+def same_weights(left, right):
+    mine, other = (load_file(folder / "model.safetensors") for folder in (left, right))
+    return mine.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in mine.items())
+
+
+def run_in_process(recipe, data_dir, run_dir, *death):
+    """Fine-tune in another process, which may be told when to kill itself; return its exit status."""
+    file = run_dir.parent / "recipe.json"
+    file.write_text(recipe.model_dump_json())
+    command = [sys.executable, "-m", "tests.support.finetune_process", file, data_dir, run_dir, *death]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, check=False).returncode
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny_base, data_dir, tmp_path_factory):
+    """Return a recipe, three epochs of eight steps, and the checkpoint of its run from start to end."""
+    recipe = recipe_of("single", tiny_base, epochs=3, early_stopping_patience=None)
+    return recipe, finetune(recipe, data_dir, tmp_path_factory.mktemp("whole") / "run").checkpoint
+
+
+@pytest.mark.parametrize(
+    ("death", "kept"),
+    [
+        (("step", 14), {"checkpoint-8", "checkpoint-13"}),  # in the second epoch; the first was the best
+        (("save", 14), {"checkpoint-8", "checkpoint-13", "checkpoint-14"}),  # the last is half-written
+        (("mark", 14), {"checkpoint-8", "checkpoint-13", "checkpoint-14"}),  # the last is whole
+    ],
+    ids=["in a step", "while saving", "after saving"],
+)
+def test_a_run_that_is_killed_and_started_again_ends_with_the_same_weights(
+    uninterrupted, data_dir, tmp_path, monkeypatch, death, kept
+):
+    recipe, whole = uninterrupted
+    often = recipe.model_copy(update={"training": recipe.training.model_copy(update={"checkpoint_minutes": 1e-9})})
+    run_dir = tmp_path / "run"
+    assert run_in_process(often, data_dir, run_dir, *death) == -9
+    assert not (run_dir / "checkpoint").exists()
+    assert {path.name for path in (run_dir / "trainer").glob("checkpoint-*")} == kept
+    steps = count_steps(monkeypatch)
+    resumed = finetune(often, data_dir, run_dir).checkpoint
+    assert same_weights(whole, resumed)
+    assert len(steps) == 24 - (14 if death[0] == "mark" else 13)
+
+
+def count_steps(monkeypatch):
+    step, steps = ScoredTrainer.training_step, []
+
+    def counted(*args, **kwargs):
+        steps.append(1)
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(ScoredTrainer, "training_step", counted)
+    return steps
+
+
+def test_a_run_that_had_decided_to_stop_is_not_trained_further(tiny_base, data_dir, tmp_path, monkeypatch):
+    values = (0.5, 0.9, 0.6, 0.7)
+    recipe = recipe_of("single", tiny_base, epochs=6, early_stopping_patience=2)
+    answers(monkeypatch, values)
+    whole = finetune(recipe, data_dir, tmp_path / "whole")
+
+    answers(monkeypatch, values)
+    with monkeypatch.context() as patch:
+        patch.setattr(ScoredTrainer, "_load_best_model", dies)  # after the last checkpoint, before the end
+        with pytest.raises(Killed):
+            finetune(recipe, data_dir, tmp_path / "cut")
+    steps = count_steps(monkeypatch)
+    resumed = finetune(recipe, data_dir, tmp_path / "cut")
+    assert steps == []
+    assert same_weights(whole.checkpoint, resumed.checkpoint)
+    scored = [entry["eval_accuracy"] for entry in resumed.history if "eval_accuracy" in entry]
+    assert scored == list(values)
+
+
+def answers(monkeypatch, values):
+    scores = iter([{"accuracy": value} for value in values])
+    monkeypatch.setattr(training.problems, "evaluate_classification", lambda *args: next(scores))
+
+
+class Killed(Exception):  # noqa: N818  # not an error: what kill -9 is to this test
+    """Stands for a process that dies."""
+
+
+def dies(*args, **kwargs):
+    raise Killed
+
+
+def test_only_a_whole_checkpoint_is_resumed_from(tmp_path):
+    assert last_whole_checkpoint(tmp_path / "none") is None
+    for step in (3, 20, 100):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    assert last_whole_checkpoint(tmp_path) is None
+    for step in (3, 20):
+        (tmp_path / f"checkpoint-{step}" / WHOLE).touch()
+    assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-20"
+    finish_checkpoint(tmp_path / "checkpoint-100", keep={3})
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-3", "checkpoint-100"}
+
+
+@pytest.mark.parametrize(
+    ("epoch", "age", "stopping", "expected"),
+    [(0.5, 60, False, True), (0.5, 59, False, False), (1.0, 60, False, False), (0.5, 60, True, False)],
+)
+def test_a_long_epoch_is_saved_by_the_clock(monkeypatch, epoch, age, stopping, expected):
+    now = itertools.count(0, age)
+    monkeypatch.setattr("training.checkpoints.time.monotonic", lambda: next(now))
+    clock, control = SaveByTheClock(minutes=1), TrainerControl(should_training_stop=stopping)
+    clock.on_step_end(None, TrainerState(epoch=epoch), control)
+    assert control.should_save == expected
+
+
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(uninterrupted, data_dir, tmp_path, monkeypatch):
+    recipe, whole = uninterrupted
+    save = torch.save
+    saves = itertools.count()
+
+    def full(*args, **kwargs):
+        if next(saves) == 4:  # within the second checkpoint
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return save(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(TrainingError, match=r"the disk is full; free some space and run the same command again"):
+            finetune(recipe, data_dir, tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run" / "trainer").iterdir()} == {"checkpoint-8"}
+    assert same_weights(whole, finetune(recipe, data_dir, tmp_path / "run").checkpoint)
+
+
+def test_other_errors_while_saving_stay_what_they_are(tmp_path):
+    assert is_disk_full(OSError(errno.EDQUOT, "Disk quota exceeded"))
+    assert not is_disk_full(OSError(errno.EACCES, "Permission denied"))
+    with pytest.raises(PermissionError), disk_space(tmp_path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_torch_and_safetensors_say_that_the_disk_is_full_in_ways_that_are_known(tmp_path):
+    from safetensors.torch import save_file
+
+    (tmp_path / "full").symlink_to("/dev/full")
+    for write in (lambda path: torch.save(torch.zeros(1 << 16), path), lambda path: path.write_text("x")):
+        with pytest.raises((OSError, RuntimeError)) as caught:
+            write(tmp_path / "full")
+        assert is_disk_full(caught.value)
+    del save_file
+
+
+# --- What a person sees ----------------------------------------------------------------------------------
+
+
+def test_each_evaluation_is_a_line(tiny_base, data_dir, tmp_path, caplog, capsys):
+    caplog.set_level(logging.INFO)
+    finetune(recipe_of("single", tiny_base, epochs=2), data_dir, tmp_path)
+    lines = [message for message in caplog.messages if message.startswith("epoch ")]
+    assert len(lines) == 2
+    assert lines[1].startswith("epoch 2: loss ")
+    assert ", accuracy " in lines[1]
+    captured = capsys.readouterr()
+    assert "{" not in captured.out + captured.err  # the Trainer prints its log as dicts
+
+
+def test_the_words_beside_the_bar():
+    assert postfix(0.31234, "eval_accuracy", None) == "loss 0.3123"
+    assert postfix(0.31234, "eval_accuracy", 0.9) == "loss 0.3123, best accuracy 0.9"
+    assert summary(1.5, None, {"eval_f1": 0.25, "epoch": 1.5}) == "epoch 1.5: f1 0.25"

@@ -11,6 +11,11 @@ _LAYER = re.compile(r"(?:^|\.)(?:layer|layers|h|block)\.(\d+)\.")
 _NOT_DECAYED = re.compile(r"(?:bias|norm[^.]*\.weight)$", re.IGNORECASE)
 
 
+# Peak learning rates by parameters, the first that fits: from the paper's 1e-5 to 3e-5 for roberta-base and larger;
+# smaller encoders need more.
+LEARNING_RATES = ((100e6, 2e-5), (50e6, 5e-5), (0.0, 1e-4))
+
+
 class Group(TypedDict):
     params: list[nn.Parameter]
     lr: float
@@ -32,6 +37,12 @@ def parameter_groups(model: nn.Module, learning_rate: float, weight_decay: float
         group: Group = {"params": [], "lr": learning_rate * layer_decay**below, "weight_decay": decay}
         groups.setdefault((below, decay), group)["params"].append(parameter)
     return [groups[key] for key in sorted(groups)]
+
+
+def default_learning_rate(model: nn.Module) -> float:
+    """Return the peak learning rate for a model of this size."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return next(rate for least, rate in LEARNING_RATES if parameters >= least)
 
 
 def depth_below_head(name: str, layers: int) -> int:

@@ -27,6 +27,7 @@ from transformers import (
 
 from training.checkpoints import (
     SaveByTheClock,
+    TrainingError,
     disk_space,
     finish_checkpoint,
     is_finished,
@@ -39,7 +40,7 @@ from training.config import RecipeError, TrainingConfig
 from training.distributed import from_main, is_main_process, wait_for_everyone
 from training.evaluation import greater_is_better
 from training.hardware import precision_arguments
-from training.optimiser import parameter_groups
+from training.optimiser import LEARNING_RATES, default_learning_rate, parameter_groups
 from training.progress import ProgressBar
 from training.sampling import LengthGroupedSampler, NumberedRows, SeededCollator
 from training.trackers import trackers
@@ -124,12 +125,16 @@ class ScoredTrainer(DistillingMixin, Trainer):  # type: ignore[misc]  # transfor
     def _save_checkpoint(self, model: nn.Module, trial: object) -> None:
         """Write a checkpoint that counts only when it is whole; raise ``TrainingError`` when the disk is full."""
         folder = Path(self.args.output_dir)
-        with disk_space(folder):
-            super()._save_checkpoint(model, trial)
-            wait_for_everyone()
-            if self.args.should_save:
-                keep = {self.state.best_global_step} if self.args.load_best_model_at_end else set()
-                finish_checkpoint(folder / f"checkpoint-{self.state.global_step}", keep)
+        try:
+            with disk_space(folder):
+                super()._save_checkpoint(model, trial)
+                wait_for_everyone()
+                if self.args.should_save:
+                    keep = {self.state.best_global_step} if self.args.load_best_model_at_end else set()
+                    finish_checkpoint(folder / f"checkpoint-{self.state.global_step}", keep)
+        except TrainingError:
+            remove_unfinished(folder)
+            raise
 
 
 class FollowEpochs(TrainerCallback):  # type: ignore[misc]
@@ -161,6 +166,9 @@ def train(
     ``collator`` pads them. Raises ``RecipeError`` when ``score`` has no such metric
     or a tracker is missing, and ``TrainingError`` when the disk is full.
     """
+    if training.learning_rate is None:
+        training = training.model_copy(update={"learning_rate": default_learning_rate(model)})
+        log.info("learning rate %g, by the size of the model", training.learning_rate)
     patience = training.early_stopping_patience
     callbacks = [SaveByTheClock(training.checkpoint_minutes), *trackers(training.report_to, folder.parent)]
     trainer = ScoredTrainer(
@@ -216,7 +224,7 @@ def training_arguments(training: TrainingConfig, seed: int, metric: str, folder:
     return TrainingArguments(
         output_dir=str(folder.resolve()),
         num_train_epochs=training.epochs,
-        learning_rate=training.learning_rate,
+        learning_rate=training.learning_rate or LEARNING_RATES[0][1],
         per_device_train_batch_size=training.batch_size,
         gradient_accumulation_steps=training.gradient_accumulation,
         warmup_steps=training.warmup_ratio,  # below 1: a share of all steps

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import (
     DataCollatorWithPadding,
@@ -36,7 +37,7 @@ from training.data import ClassificationExample
 from training.features import classification_features
 from training.finetune import finetune
 from training.losses import exact_loss
-from training.optimiser import parameter_groups
+from training.optimiser import default_learning_rate, parameter_groups
 from training.progress import postfix, summary
 from training.sampling import LengthGroupedSampler, SeededCollator, group_by_length, generator
 from training.trainer import ScoredTrainer, train, training_arguments
@@ -315,15 +316,14 @@ def test_other_errors_while_saving_stay_what_they_are(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-def test_torch_and_safetensors_say_that_the_disk_is_full_in_ways_that_are_known(tmp_path):
-    from safetensors.torch import save_file
-
+def test_the_ways_in_which_libraries_say_that_the_disk_is_full_are_known(tmp_path):
     (tmp_path / "full").symlink_to("/dev/full")
     for write in (lambda path: torch.save(torch.zeros(1 << 16), path), lambda path: path.write_text("x")):
         with pytest.raises((OSError, RuntimeError)) as caught:
             write(tmp_path / "full")
         assert is_disk_full(caught.value)
-    del save_file
+    message = "Error while serializing: I/O error: No space left on device (os error 28)"
+    assert is_disk_full(SafetensorError(message))
 
 
 # --- What a person sees ----------------------------------------------------------------------------------
@@ -344,3 +344,9 @@ def test_the_words_beside_the_bar():
     assert postfix(0.31234, "eval_accuracy", None) == "loss 0.3123"
     assert postfix(0.31234, "eval_accuracy", 0.9) == "loss 0.3123, best accuracy 0.9"
     assert summary(1.5, None, {"eval_f1": 0.25, "epoch": 1.5}) == "epoch 1.5: f1 0.25"
+
+
+@pytest.mark.parametrize(("parameters", "rate"), [(125_000_000, 2e-5), (82_000_000, 5e-5), (30_000_000, 1e-4)])
+def test_the_learning_rate_follows_the_size_where_none_is_given(parameters, rate):
+    weights = torch.empty(parameters, device="meta")
+    assert default_learning_rate(torch.nn.ParameterList([torch.nn.Parameter(weights)])) == rate

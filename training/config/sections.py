@@ -100,8 +100,10 @@ class TrainingConfig(Section):
     """How the model is trained. Source of the defaults: Liu et al. 2019, arXiv:1907.11692, table 10."""
 
     epochs: float = Field(10.0, gt=0, description="Passes over the training split, an upper bound.")
-    learning_rate: float = Field(
-        2e-5, gt=0, description="Peak learning rate; models under 50 M parameters like 5e-5 to 2e-4."
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Peak learning rate; none: by the parameters of the model, 2e-5 from 100 M, 1e-4 below 50 M.",
     )
     batch_size: int = Field(32, ge=1, description="Examples per forward pass on each device.")
     gradient_accumulation: int = Field(1, ge=1, description="Forward passes per optimiser step.")

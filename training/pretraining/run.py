@@ -115,9 +115,8 @@ def _make(recipe: PretrainRecipe, documents: Sequence[str], validation: Sequence
 
 
 def configure(model: PreTrainedModel, dropout: float) -> None:
-    """Set the dropout and the attention that are fastest here; the checkpoint's config says the same."""
+    """Set the attention that is fastest here, and this training's dropout; fine-tuning goes by the config's."""
     model.set_attn_implementation(attention_implementation())
-    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = dropout
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = dropout

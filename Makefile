@@ -5,10 +5,12 @@ PORT ?= 8000
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve test check format clean
+.PHONY: serve train test check format clean
 
 serve: .venv/serve-$(ACCELERATOR)  ## start the service on http://localhost:8000 with the bundles in models/
 	$(BIN)/roberta-serve --models models --port $(PORT)
+
+train: .venv/train-$(ACCELERATOR)  ## what roberta-train needs, torch among it
 
 test: .venv/test-$(ACCELERATOR)  ## every test, the lint and the types
 	$(MAKE) check
@@ -30,9 +32,13 @@ format: .venv/test-$(ACCELERATOR)
 	$(PIP) -e '.[$(ACCELERATOR)]'
 	touch $@
 
+.venv/train-$(ACCELERATOR): .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[$(ACCELERATOR),train]'
+	touch $@ .venv/serve-$(ACCELERATOR)
+
 .venv/test-$(ACCELERATOR): .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) -e '.[$(ACCELERATOR),train,dev]'
-	touch $@ .venv/serve-$(ACCELERATOR)
+	touch $@ .venv/train-$(ACCELERATOR) .venv/serve-$(ACCELERATOR)
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -41,8 +41,3 @@ def from_main(value: T | None) -> T:
     distributed.broadcast_object_list(box, src=0)
     return cast(T, box[0])
 
-
-def leave_processes() -> None:
-    """Part from the other processes: this one goes on alone, or ends."""
-    if distributed.is_initialized():
-        distributed.destroy_process_group()

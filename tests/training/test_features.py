@@ -2,6 +2,7 @@
 
 import pytest
 
+from training.caching import cached, key_of
 from training.data import ClassificationExample, Sentence, render
 from training.features import IGNORED, classification_features, ner_features, token_labels
 
@@ -57,13 +58,41 @@ def test_classification_rows(tokenizer):
     rows = classification_features(single, ("n", "p"), tokenizer, 16)
     assert list(rows["labels"]) == [0, 1]
     assert rows["length"][1] == 16
-    multi = [
-        ClassificationExample("x", ("b", "a"), multi_label=True),
-        ClassificationExample("y", (), multi_label=True),
-    ]
-    assert list(classification_features(multi, ("a", "b"), tokenizer, 16)["labels"]) == [
-        [1.0, 1.0],
-        [0.0, 0.0],
-    ]
+    multi = [ClassificationExample("x", ("b", "a")), ClassificationExample("y", ())]
+    rows = classification_features(multi, ("a", "b"), tokenizer, 16, "multi_label_classification")
+    assert list(rows["labels"]) == [[1.0, 1.0], [0.0, 0.0]]
+    numbers = [ClassificationExample("x", (), target=0.5), ClassificationExample("y", (), target=-3.0)]
+    assert list(classification_features(numbers, ("score",), tokenizer, 16, "regression")["labels"]) == [0.5, -3.0]
     pair = classification_features([ClassificationExample("Ada", ("n",), "film")], ("n",), tokenizer, 16)
     assert pair[0]["input_ids"] == tokenizer("Ada", "film")["input_ids"]
+
+
+def test_stored_features_are_made_once_and_read_back(tokenizer, tmp_path):
+    examples = [ClassificationExample("a good film", ("n",)), ClassificationExample("Ada", ("p",))]
+    made = []
+
+    def make():
+        made.append(1)
+        return classification_features(examples, ("n", "p"), tokenizer, 16)
+
+    key = key_of(examples, tokenizer, 16)
+    first, second = (cached(tmp_path / "cache", key, make) for _ in range(2))
+    assert len(made) == 1
+    assert first.to_list() == second.to_list() == make().to_list()
+    assert first.features == second.features
+
+
+def test_whatever_changes_the_features_changes_their_key(tokenizer):
+    examples = [ClassificationExample("a good film", ("n",))]
+    other = [ClassificationExample("a good film", ("p",))]
+    assert len({key_of(examples, tokenizer, 16), key_of(examples, tokenizer, 32), key_of(other, tokenizer, 16)}) == 3
+    assert key_of(examples, tokenizer, 16) == key_of(list(examples), tokenizer, 16)
+
+
+def test_a_folder_that_cannot_be_written_to_costs_only_the_cache(tokenizer, tmp_path, monkeypatch):
+    def refuse(*args):
+        raise PermissionError("Permission denied")
+
+    monkeypatch.setattr("training.caching._store", refuse)
+    rows = classification_features([ClassificationExample("Ada", ("n",))], ("n",), tokenizer, 16)
+    assert cached(tmp_path, "key", lambda: rows).to_list() == rows.to_list()

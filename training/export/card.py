@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
+from huggingface_hub import EvalResult, ModelCardData
 
 from app.bundle import Manifest
 from training.config import Recipe
@@ -19,17 +19,9 @@ def model_card(recipe: Recipe, manifest: Manifest, examples: Mapping[str, Any], 
 
     `examples` maps texts to the graph's real answers, `baseline` is the fp32 graph's score.
     """
-    front: dict[str, Any] = {
-        "license": recipe.card.licence.lower() or "other",
-        "pipeline_tag": manifest.task,
-        "library_name": "onnx",
-        "tags": ["roberta", "onnx"],
-    }
-    if recipe.card.language:
-        front["language"] = recipe.card.language
     training = manifest.provenance.get("training") or {}
     sections = [
-        "---\n" + yaml.safe_dump(front, sort_keys=False) + "---",
+        f"---\n{front_matter(recipe, manifest)}\n---",
         f"# {recipe.card.title or recipe.name}",
         recipe.card.summary,
         f"Served by `POST /{ROUTES[manifest.task]}`, or `POST /models/{manifest.name}`.",
@@ -41,6 +33,34 @@ def model_card(recipe: Recipe, manifest: Manifest, examples: Mapping[str, Any], 
         "## How it was trained\n\n```json\n" + json.dumps(training, indent=2) + "\n```" if training else "",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def front_matter(recipe: Recipe, manifest: Manifest) -> str:
+    """Return what the Hub reads of a card, as YAML: the licence, the task, and the scores of each graph."""
+    split = manifest.provenance.get("scored_on", "test")
+    results = [
+        EvalResult(
+            task_type=manifest.task,
+            dataset_type="custom",
+            dataset_name=f"{manifest.name}, {split} split",
+            dataset_split=split,
+            metric_type=metric,
+            metric_name=f"{metric} ({precision})",
+            metric_value=round(value, 4),
+        )
+        for precision, graph in manifest.graphs.items()
+        for metric, value in graph.metrics.items()
+    ]
+    data = ModelCardData(
+        model_name=manifest.name,
+        language=recipe.card.language or None,
+        license=recipe.card.licence.lower() or "other",
+        library_name="onnx",
+        pipeline_tag=manifest.task,
+        tags=["roberta", "onnx"],
+        eval_results=results or None,
+    )
+    return data.to_yaml().strip()
 
 
 def metrics_table(manifest: Manifest, baseline: Mapping[str, float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -17,9 +17,9 @@ from transformers import (
 
 from training.config import Recipe
 from training.export.publish import Material, publish
+from training.pretraining.vocabulary import FIRST_SPECIALS, MASK, as_roberta
 
-MASK = AddedToken("<mask>", lstrip=True, special=True)  # takes the space before it, as RoBERTa's does
-SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", MASK]
+SPECIALS = [*FIRST_SPECIALS, MASK]
 CORPUS = [
     "a good and lovely film , warm and great .",
     "a bad and awful film , cold and dull .",
@@ -44,19 +44,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
         vocab_size=400, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False
     )
     bpe.train_from_iterator(CORPUS, trainer)
-    bpe.post_processor = processors.RobertaProcessing(
-        ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
-        bos_token="<s>",
-        eos_token="</s>",
-        cls_token="<s>",
-        sep_token="</s>",
-        unk_token="<unk>",
-        pad_token="<pad>",
-        mask_token=MASK,
-    )
+    return as_roberta(bpe, 512)
 
 
 def tiny_config(vocab_size: int, labels: list[str] | None = None) -> RobertaConfig:

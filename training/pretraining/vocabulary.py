@@ -14,7 +14,7 @@ FIRST_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3, as in RoBERTa;
 
 
 def train_vocabulary(documents: Sequence[str], size: int, positions: int = 512) -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE tokenizer of at most ``size`` tokens, framed as RoBERTa's: <s> text </s>.
+    """Return a byte-level BPE tokenizer of at most ``size`` tokens, framed as RoBERTa's.
 
     Fewer tokens come out where the documents hold too few different words. Every text can be spelled with it.
     """
@@ -29,6 +29,11 @@ def train_vocabulary(documents: Sequence[str], size: int, positions: int = 512) 
     )
     bpe.train_from_iterator(documents, trainer, length=len(documents))
     bpe.add_special_tokens([MASK])
+    return as_roberta(bpe, positions)
+
+
+def as_roberta(bpe: Tokenizer, positions: int) -> PreTrainedTokenizerFast:
+    """Frame a byte-level BPE with RoBERTa's special tokens as RoBERTa's is: <s> a </s>, <s> a </s></s> b </s>."""
     bpe.post_processor = processors.RobertaProcessing(
         ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
     )

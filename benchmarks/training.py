@@ -3,7 +3,8 @@
     python -m benchmarks.training --base BASE --data DIR
     python -m benchmarks.training --base BASE --data DIR --pretraining
 
-DIR/sentiment/ holds train.jsonl and validation.jsonl; DIR/text/ holds the documents of --pretraining. Every
+DIR/sentiment/ holds train.jsonl and validation.jsonl; DIR/text/ holds news.txt.gz and
+validation.txt.gz, a document a line, for --pretraining. Every
 measurement is a process of its own, so that its peak memory is its own too.
 """
 

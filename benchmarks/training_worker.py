@@ -23,6 +23,7 @@ from transformers import (
     default_data_collator,
     set_seed,
 )
+from transformers.utils import logging as transformers_logging
 
 from training.config import PretrainingConfig, Recipe
 from training.data import Splits, read_documents, read_splits
@@ -33,7 +34,7 @@ from training.losses import exact_loss
 from training.preparing import prepare
 from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
-from training.pretraining.run import MaskedLanguageTrainer
+from training.pretraining.run import MaskedLanguageTrainer, masked_loss
 from training.pretraining.run import training_arguments as pretraining_arguments
 from training.trainer import ScoredTrainer, training_arguments
 
@@ -119,19 +120,17 @@ def masked_language_model(
     )
     corpus = Path(settings["data"]) / "text"
     steps, batch_size = int(settings["steps"]), int(settings["batch_size"])
-    [train, *_] = sorted(corpus.glob("train*"))
-    [validation, *_] = sorted(corpus.glob("validation*"))
-    rows = pack_documents(read_documents(train, 20 * steps), tokenizer, MAX_LENGTH)
+    rows = pack_documents(read_documents(corpus / "news.txt.gz", 20 * steps), tokenizer, MAX_LENGTH)
     config = PretrainingConfig(steps=steps, batch_size=batch_size, sequence_length=MAX_LENGTH, learning_rate=1e-4)
     trainer = kind(
         model=model,
         args=bounded(pretraining_arguments(config, int(settings["seed"]), folder), settings),
         train_dataset=rows,
         data_collator=MaskingCollator(tokenizer, config.masked_share),
-        compute_loss_func=exact_loss,
+        compute_loss_func=masked_loss if kind is MaskedLanguageTrainer else exact_loss,
         score=dict,
     )
-    documents = read_documents(validation, VALIDATION // 10)
+    documents = read_documents(corpus / "validation.txt.gz", VALIDATION // 10)
     fill = torch_mask_filler(model, tokenizer)
     return trainer, lambda: evaluate_fill_mask(documents, tokenizer, fill)["masked_accuracy"]
 
@@ -144,6 +143,7 @@ def sentiment(settings: dict[str, str]) -> tuple[Recipe, Splits]:
         "batch_size": int(settings["batch_size"]),
         "max_length": MAX_LENGTH,
         "attention_dropout": 0.0,
+        "max_samples": max(int(settings["steps"]) * int(settings["batch_size"]), VALIDATION),
     }
     fields = {"name": "benchmark", "task": "classification", "base": settings["base"], "seed": int(settings["seed"])}
     recipe = Recipe.model_validate(fields | {"data": data, "training": rates})
@@ -171,6 +171,7 @@ ARMS: dict[str, Arm] = {"ours": ours, "glue": glue, "masked": masked, "all": eve
 def main() -> None:
     arm, settings = sys.argv[1], json.loads(sys.argv[2])
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    transformers_logging.set_verbosity_error()
     set_seed(int(settings["seed"]))
     with tempfile.TemporaryDirectory() as folder:
         trainer, score = ARMS[arm](settings, Path(folder))

@@ -7,7 +7,11 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from training.checkpoints import TrainingError
+from transformers.utils.logging import disable_progress_bar
+
+from app.bundle import BundleError
+from app.defaults import DefaultsError
+from training.checkpoints import TrainingError, refusal
 from training.commands import check, distil, evaluate, export, finetune, pretrain, prune, transplant
 from training.config import RecipeError
 from training.data import DataError
@@ -15,7 +19,15 @@ from training.export.heads import UnsupportedModelError
 from training.export.verify import VerificationError
 
 VERBS = (check, finetune, evaluate, distil, prune, pretrain, transplant, export)
-EXPECTED_ERRORS = (RecipeError, DataError, TrainingError, UnsupportedModelError, VerificationError)
+EXPECTED_ERRORS = (
+    RecipeError,
+    DataError,
+    TrainingError,
+    UnsupportedModelError,
+    VerificationError,
+    BundleError,
+    DefaultsError,
+)
 CHATTY = ("httpx", "torch.onnx", "onnxscript", "onnx_ir", "datasets", "accelerate")
 
 
@@ -23,12 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb. What a user can mend is one sentence on standard error and exit status 1."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    disable_progress_bar()  # of weights and files read; a training has one of its own
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         result: str | int = options.verb(options)
     except EXPECTED_ERRORS as error:
         raise SystemExit(f"roberta-train: {error}") from None
+    except Exception as error:
+        if (sentence := refusal(error)) is None:
+            raise
+        raise SystemExit(f"roberta-train: {sentence}") from None
     except KeyboardInterrupt:
         raise SystemExit("roberta-train: stopped; the same command goes on from the last checkpoint.") from None
     if isinstance(result, int):

@@ -6,11 +6,13 @@ import logging
 from typing import Any
 
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from app.bundle import position_offset_of
 from training.config import Recipe, RecipeError
 from training.data import Splits
+from training.export import loading
+from training.export.loading import check_vocabulary, reason_of
 from training.export.packed import encoder_of
 from training.hardware import attention_implementation
 from training.problems import PROBLEMS
@@ -28,17 +30,16 @@ def load_base(recipe: Recipe, splits: Splits) -> tuple[PreTrainedModel, PreTrain
     try:
         model: PreTrainedModel = auto_model.from_pretrained(recipe.base, **settings, **config_settings(recipe, splits))
         encoder_of(model)
-        return model, load_tokenizer(recipe.base)
-    except (OSError, ValueError) as exc:  # UnsupportedModelError is a ValueError, and so is RecipeError
-        reason = str(exc).splitlines()[0]
-        raise RecipeError(f"base {recipe.base} cannot be loaded for {recipe.task}: {reason}") from exc
+        tokenizer = load_tokenizer(recipe.base)
+        check_vocabulary(tokenizer, model)
+    except Exception as exc:  # the Hub's client, safetensors and every config have errors of their own
+        raise RecipeError(f"base {recipe.base} cannot be loaded for {recipe.task}: {reason_of(exc)}.") from exc
+    return model, tokenizer
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    """Load a fast tokenizer, with a limit where it has none; raises ``OSError`` or ``ValueError``."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
-    if not tokenizer.is_fast:
-        raise RecipeError("it has no fast tokenizer (tokenizer.json).")
+    """Load a fast tokenizer, with a limit where it has none; raises ``UnsupportedModelError``."""
+    tokenizer = loading.load_tokenizer(source)
     tokenizer.model_max_length = min(tokenizer.model_max_length, 512)  # 1e30 where the base does not say
     return tokenizer
 

@@ -18,6 +18,7 @@ from training.distributed import from_main
 
 WHOLE = "whole"  # an empty file that is written into a checkpoint last
 _NAME = re.compile(r"checkpoint-(\d+)")
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 _FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "inline_container")
 
 
@@ -98,6 +99,17 @@ def is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return any(sign in str(error) for sign in _FULL)
+
+
+def refusal(error: BaseException) -> str | None:
+    """Return what to do when the file system refused something, as one sentence; None for any other error."""
+    path = getattr(error, "filename", None)
+    where = f"{path}: " if path else ""
+    if is_disk_full(error):
+        return f"{where}the disk is full; free some space and run the same command again."
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        return f"{where}{error.strerror}; name another place, or change its permissions, and run the command again."
+    return None
 
 
 def _checkpoints(folder: Path) -> dict[int, Path]:

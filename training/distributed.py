@@ -40,4 +40,3 @@ def from_main(value: T | None) -> T:
     box = [value]
     distributed.broadcast_object_list(box, src=0)
     return cast(T, box[0])
-

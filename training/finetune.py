@@ -12,9 +12,8 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from training.bases import load_base
 from training.checkpoints import disk_space
-from training.config import ProblemType, Recipe
+from training.config import ProblemType, Recipe, RecipeError
 from training.data import ClassificationExample, NerExample, Splits, read_splits
 from training.data.fingerprint import fingerprint
 from training.distributed import from_main, is_main_process, join_processes, wait_for_everyone
@@ -38,11 +37,11 @@ class FinetuneResult:
     """A trained checkpoint and the data that exporting it needs.
 
     ``checkpoint``: a folder with model.safetensors (fp32), config.json and the tokenizer.
-    ``labels``: names of the logits in order; empty for fill-mask. ``problem_type``: None for NER and fill-mask.
+    ``labels``: names of the logits in order. ``problem_type``: None for NER.
     ``train_texts``: raw training texts, for calibration. ``validation`` and ``test``: examples of the task
     (documents for fill-mask), empty for a split without a file; NER's are rendered with natural spacing.
     ``seconds``: wall time of the call that made the checkpoint. ``history``: a dict per logged step and evaluation.
-    ``data_sha256``: what is in each split.
+    ``data_sha256``: what is in each split. ``chosen``: what the recipe left open, as it was decided.
     """
 
     checkpoint: Path
@@ -54,39 +53,46 @@ class FinetuneResult:
     seconds: float
     history: list[dict[str, float]]
     data_sha256: dict[str, str]
+    chosen: dict[str, Any]
 
 
 def finetune(recipe: Recipe, data_dir: Path, run_dir: Path) -> FinetuneResult:
     """Train what ``recipe`` says on files under ``data_dir``; write the best epoch to ``run_dir``/checkpoint.
 
     A run that was cut off goes on from its last checkpoint when called again with the same recipe and folder; one
-    that was finished is not repeated. A fill-mask recipe is not trained: its base is written out as it is. Under
-    ``torchrun`` every process calls this, and the main one writes. Raises ``DataError`` for unusable data,
-    ``RecipeError`` for a recipe that cannot be run or that differs from the one whose run ``run_dir`` holds, and
-    ``TrainingError`` when the disk is full.
+    that was finished is not repeated. Under ``torchrun`` every process calls this, and the main one writes. Raises
+    ``DataError`` for unusable data, ``RecipeError`` for a recipe that cannot be run or that differs from the one
+    whose run ``run_dir`` holds, or whose data does, and ``TrainingError`` when the disk is full.
     """
+    if recipe.task == "fill-mask":
+        raise RecipeError(
+            "finetune trains classifiers and NER models; train on masked text with `roberta-train pretrain`, or "
+            "publish a model as it is with `roberta-train export`."
+        )
     join_processes()
     splits = read_splits(recipe, data_dir)
+    data = {name: fingerprint(getattr(splits, name)) for name in ("train", "validation", "test")}
     checkpoint = run_dir / "checkpoint"
     with disk_space(run_dir):
         if is_main_process():
-            claim(run_dir, recipe, WHAT_TRAINS)
+            claim(run_dir, recipe, WHAT_TRAINS, data)
         if not from_main(checkpoint.exists()):
             with quiet_libraries():
                 _make(recipe, splits, run_dir)
         wait_for_everyone()
     made = json.loads((run_dir / "history.json").read_text(encoding="utf-8"))
-    texts = [each if isinstance(each, str) else each.text for each in splits.train]
+    chosen = {"problem_type": splits.problem_type, "learning_rate": made.get("learning_rate")}
     return FinetuneResult(
         checkpoint=checkpoint,
         labels=splits.labels,
         problem_type=splits.problem_type,
-        train_texts=texts,
+        train_texts=[example if isinstance(example, str) else example.text for example in splits.train],
         validation=splits.validation,
         test=splits.test,
         seconds=made["seconds"],
         history=made["log"],
-        data_sha256={name: fingerprint(getattr(splits, name)) for name in ("train", "validation", "test")},
+        data_sha256=data,
+        chosen=chosen,
     )
 
 
@@ -95,11 +101,9 @@ def _make(recipe: Recipe, splits: Splits, run_dir: Path) -> None:
     started = time.perf_counter()
     tune_allocator()
     set_seed(recipe.seed)
-    if recipe.task == "fill-mask":
-        (model, tokenizer), trained = load_base(recipe, splits), TrainingLog([], 0.0)
-    else:
-        model, tokenizer, trained = _train(recipe, splits, run_dir)
+    model, tokenizer, trained = _train(recipe, splits, run_dir)
     history: dict[str, Any] = {
+        "learning_rate": trained.learning_rate,
         "seconds": round(time.perf_counter() - started, 1),
         "examples_per_second": trained.examples_per_second,
         "peak_memory_mb": peak_memory_mb(),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 from datasets import Dataset
 from transformers import (
     AutoModelForSequenceClassification,
@@ -16,9 +17,16 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from training.calibrate import fit_thresholds
 from training.config import ProblemType, Task
 from training.data import ClassificationExample, NerExample
-from training.evaluation import evaluate_classification, evaluate_ner, torch_classifier, torch_tagger
+from training.evaluation import (
+    evaluate_classification,
+    evaluate_ner,
+    label_matrix,
+    torch_classifier,
+    torch_tagger,
+)
 from training.features import classification_features, ner_features
 
 E = TypeVar("E", ClassificationExample, NerExample)
@@ -49,8 +57,12 @@ def _score_classification(
     max_length: int,
     problem_type: ProblemType | None,
 ) -> dict[str, float]:
-    predict = torch_classifier(model, tokenizer, max_length)
-    return evaluate_classification(examples, labels, predict, problem_type or "single_label_classification")
+    logits = torch_classifier(model, tokenizer, max_length)([example.model_input for example in examples])
+    kind: ProblemType = problem_type or "single_label_classification"
+    thresholds = None
+    if kind == "multi_label_classification":  # fitted at export too, so an epoch is judged by what it can become
+        thresholds = fit_thresholds(np.stack(logits), label_matrix(examples, labels))
+    return evaluate_classification(examples, labels, lambda inputs: logits, kind, thresholds)
 
 
 def _score_ner(

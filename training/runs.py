@@ -9,25 +9,58 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from training.checkpoints import last_whole_checkpoint
 from training.config import RecipeError
 
+STORED = "recipe.json"
+STORED_DATA = "data.json"
+ANOTHER = "name another folder with --run-dir, or delete this one"
 
-def claim(run_dir: Path, recipe: BaseModel, include: Set[str]) -> None:
-    """Store the recipe in the folder, or make sure that the one stored there describes the same training.
 
-    ``include`` names the fields on which the weights depend; a base is the same by any path.
+def claim(run_dir: Path, recipe: BaseModel, include: Set[str], data: Mapping[str, str]) -> None:
+    """Store the recipe and its data's fingerprints in the folder, or make sure that it holds the same training.
+
+    ``include`` names the fields on which the weights depend; a base is the same by any path. ``data``: the
+    fingerprint of each split; the weights depend on all but ``test``. Raises ``RecipeError``.
     """
-    stored = run_dir / "recipe.json"
-    if stored.exists():
-        before = type(recipe).model_validate_json(stored.read_text(encoding="utf-8"))
-        if _what_trains(before, include) != _what_trains(recipe, include):
-            raise RecipeError(f"{run_dir} holds a run of another recipe; name another folder or delete it.")
+    if _has_trained(run_dir):
+        if not _is_same_training(run_dir / STORED, recipe, include):
+            raise RecipeError(f"{run_dir} holds a run of another recipe; {ANOTHER}.")
+        if not _is_same_data(run_dir / STORED_DATA, data):
+            raise RecipeError(f"{run_dir} holds a run on other data; {ANOTHER}.")
     run_dir.mkdir(parents=True, exist_ok=True)
-    stored.write_text(recipe.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    _store(run_dir / STORED, recipe.model_dump_json(indent=1))
+    _store(run_dir / STORED_DATA, json.dumps(data, indent=1))
+
+
+def _store(path: Path, text: str) -> None:
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(text + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _is_same_data(stored: Path, data: Mapping[str, str]) -> bool:
+    if not stored.exists():
+        return True
+    before = json.loads(stored.read_text(encoding="utf-8"))
+    return all(before.get(split) == found for split, found in data.items() if split != "test")
+
+
+def _has_trained(run_dir: Path) -> bool:
+    """Whether there is anything to go on from: a run that stumbled before that may be mended in its recipe."""
+    return (run_dir / "checkpoint").exists() or last_whole_checkpoint(run_dir / "trainer") is not None
+
+
+def _is_same_training(stored: Path, recipe: BaseModel, include: Set[str]) -> bool:
+    try:
+        before = type(recipe).model_validate_json(stored.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return False
+    return _what_trains(before, include) == _what_trains(recipe, include)
 
 
 def _what_trains(recipe: BaseModel, include: Set[str]) -> dict[str, Any]:

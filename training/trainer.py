@@ -55,10 +55,12 @@ class TrainingLog:
     """The Trainer's log, a dict per logged step and per evaluation, and the speed between evaluations.
 
     ``examples_per_second`` counts what this process and its companions did in this call; 0 for nothing.
+    ``learning_rate`` is the peak.
     """
 
     entries: list[dict[str, float]]
     examples_per_second: float
+    learning_rate: float
 
 
 class ScoredTrainer(DistillingMixin, Trainer):  # type: ignore[misc]  # transformers is not typed
@@ -188,7 +190,7 @@ def train(
     entries = fit(trainer, folder)
     seconds = time.perf_counter() - started - trainer.scoring_seconds
     steps = trainer.state.global_step - getattr(trainer, "_initial_global_step", trainer.state.global_step)
-    return TrainingLog(entries, round(steps * trainer.examples_per_step / seconds, 1))
+    return TrainingLog(entries, round(steps * trainer.examples_per_step / seconds, 1), trainer.args.learning_rate)
 
 
 def fit(trainer: ScoredTrainer, folder: Path) -> list[dict[str, float]]:

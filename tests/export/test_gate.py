@@ -71,20 +71,19 @@ def test_a_graph_within_bounds_is_int8_throughout(poisoned, feeds):
     assert sum(node.op_type == "MatMulIntegerToFloat" for node in model.graph.node) == 8
 
 
-def test_operators_go_back_to_fp32_one_two_four_at_a_time_and_at_last_all_of_them(poisoned, feeds):
+def test_operators_go_back_to_fp32_one_two_four_at_a_time_until_one_is_left(poisoned, feeds):
     tried = []
 
     def never_enough(model):
         tried.append(sum(node.op_type == "MatMulIntegerToFloat" for node in model.graph.node))
-        if len(tried) == 6:
-            np.testing.assert_array_equal(logits_of(model, feeds), logits_of(poisoned, feeds))
         return float("nan") if len(tried) == 2 else 7.0  # what cannot be measured is not within bounds either
 
-    with pytest.raises(VerificationError, match=r"loses 7.00 points, more than the 0.5 allowed, with nothing in int8"):
+    with pytest.raises(VerificationError, match=r"7.00 points, more than the 0.5 allowed, with a single operator"):
         gate_int8(poisoned, feeds, never_enough, max_drop=0.5)
     assert tried[0] == 8
     assert tried == sorted(tried, reverse=True)
-    assert tried[-1] == 0
+    assert tried[-1] <= 1  # the word embeddings are the ninth operator
+    assert len(tried) == 5
     assert doublings(9) == [1, 2, 4, 8, 9]
     assert doublings(8) == [1, 2, 4, 8]
     assert doublings(1) == [1]

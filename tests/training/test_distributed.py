@@ -52,7 +52,9 @@ def test_two_processes_end_with_the_weights_of_one(kind, tiny_base, data_dir, tm
     losses = [[entry["loss"] for entry in log if "loss" in entry] for log in (alone.history, history)]
     assert len(losses[0]) == 8
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
-    scored = [[each for each in log if any(key.startswith("eval_") for key in each)] for log in (alone.history, history)]
+    scored = [
+        [each for each in log if any(key.startswith("eval_") for key in each)] for log in (alone.history, history)
+    ]
     assert len(scored[1]) == len(scored[0]) == 2
 
 

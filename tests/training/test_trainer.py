@@ -39,8 +39,8 @@ from training.finetune import finetune
 from training.losses import exact_loss
 from training.optimiser import default_learning_rate, parameter_groups
 from training.progress import postfix, summary
-from training.sampling import LengthGroupedSampler, SeededCollator, group_by_length, generator
-from training.trainer import ScoredTrainer, train, training_arguments
+from training.sampling import LengthGroupedSampler, SeededCollator, generator, group_by_length
+from training.trainer import ScoredTrainer, training_arguments
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ["a good film", "a bad and awful film , cold and dull", "Ada", "the café", "warm", "great", "dull", "cold"]

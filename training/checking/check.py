@@ -7,7 +7,7 @@ from pathlib import Path
 from training.checking.duplicates import duplicates
 from training.checking.encoding import encoding_trouble
 from training.checking.findings import Finding, Severity
-from training.checking.labels import class_balance, rare_labels, unknown_labels
+from training.checking.labels import class_balance, rare_labels, too_few_labels, unknown_labels
 from training.checking.lengths import token_lengths
 from training.checking.reading import Part, read_parts
 from training.checking.rows import refused_rows, texts_without_words, tolerated_tags
@@ -24,6 +24,7 @@ def check(recipe: Recipe, data_dir: Path) -> list[Finding]:
     parts = read_parts(recipe, data_dir)
     checks = (
         refused_rows,
+        too_few_labels,
         unknown_labels,
         tolerated_tags,
         duplicates,

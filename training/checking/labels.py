@@ -10,6 +10,17 @@ RARE = 10  # training examples under which a label is hardly learnt
 IMBALANCE = 10.0  # the most frequent label is so many times the rarest
 
 
+def too_few_labels(parts: Sequence[Part]) -> list[Finding]:
+    """Find a training split whose labels, or entity types, are too few to tell anything apart."""
+    train = parts[0]
+    names = sorted(_counts(train))
+    if not train.items or len(names) >= train.least_labels:
+        return []
+    summary = f"only the label {names[0]!r}" if names else "no label, or no entity"
+    remedy = "There is nothing to learn; add examples of other labels."
+    return [Finding("error", "too few labels", "train", len(names), summary, (), remedy)]
+
+
 def unknown_labels(parts: Sequence[Part]) -> list[Finding]:
     """Find labels, or entity types, of validation and test that training does not have."""
     train, *others = parts

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from training.config import Recipe, TagScheme
+from training.config import ProblemType, Recipe, TagScheme
 from training.data import (
     DataError,
     Source,
@@ -20,6 +20,11 @@ from training.data import (
 )
 
 SPLITS = ("train", "validation", "test")
+LEAST_LABELS: dict[ProblemType, int] = {
+    "single_label_classification": 2,
+    "multi_label_classification": 1,
+    "regression": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,12 @@ class Item:
 
 @dataclass
 class Part:
-    """One split as far as it can be read: its texts, and what was refused."""
+    """One split as far as it can be read: its texts, what was refused, and how many labels training needs of it."""
 
     split: str
     items: list[Item] = field(default_factory=list)
     refused: list[DataError] = field(default_factory=list)
+    least_labels: int = 0
 
 
 def read_parts(recipe: Recipe, data_dir: Path) -> list[Part]:
@@ -92,6 +98,7 @@ def _texts(source: Source, convention: Convention, recipe: Recipe, part: Part) -
     if problem_type is None:
         problem_type, _ = find_problem_type([each.label for each in found], data.label_separator)
         convention.problem_type = problem_type
+    part.least_labels = LEAST_LABELS[problem_type]
     for each in found:
         try:
             example = to_example(each, problem_type, data)
@@ -106,6 +113,7 @@ def _sentences(source: Source, convention: Convention, recipe: Recipe, part: Par
     found = list(tagged_words(source, recipe.data, part.refused.append))
     scheme = convention.scheme or find_scheme([each.tags for each in found])
     convention.scheme = scheme
+    part.least_labels = 1
     for each in found:
         try:
             sentence = to_sentence(each, scheme)

@@ -70,6 +70,6 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 def overrides_of(options: argparse.Namespace) -> dict[str, object]:
     """Return what --set sets, by dotted key."""
     for entry in options.set:
-        if "=" not in entry:
+        if entry.find("=") < 1:
             raise RecipeError(f"--set {entry}: write KEY=VALUE, such as training.epochs=3.")
     return dict(entry.split("=", 1) for entry in options.set)

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from training.commands.arguments import Verbs, add_recipe_arguments, add_run_arguments, recipe_of, run_folder
-from training.commands.publishing import publish_bundle
+from training.commands.publishing import check_models, publish_bundle
 from training.commands.reporting import report_run
 from training.config import Recipe
 from training.distributed import is_main_process
@@ -33,6 +33,7 @@ def finetune_and_publish(recipe: Recipe, options: argparse.Namespace) -> Path | 
 
     Returns the bundle's folder, or None in a process that only helped to train.
     """
+    check_models(options.models)
     run_dir = run_folder(options, recipe.name)
     result = finetune(recipe, options.data, run_dir)
     if not is_main_process():
@@ -42,10 +43,10 @@ def finetune_and_publish(recipe: Recipe, options: argparse.Namespace) -> Path | 
         texts=result.train_texts,
         validation=result.validation,
         test=result.test,
+        training=recipe.model_dump(mode="json", exclude={"card", "export", "evaluation"}) | {"chosen": result.chosen},
         training_seconds=result.seconds,
         data_sha256=result.data_sha256,
     )
     bundle = publish_bundle(recipe, material, options)
-    if recipe.task != "fill-mask":
-        log.info("report: %s", report_run(recipe, result, bundle, run_dir))
+    log.info("report: %s", report_run(recipe, material, bundle, run_dir))
     return bundle

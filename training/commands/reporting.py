@@ -10,27 +10,29 @@ from pathlib import Path
 from rich.console import Console
 from transformers import AutoTokenizer
 
+from training.bases import longest_input
 from training.commands.evaluate import metrics_table
 from training.config import Recipe
 from training.evaluation import torch_classifier
 from training.evaluation.report import write_report
 from training.export.loading import load_checkpoint
+from training.export.publish import Material
 from training.export.score import calibrate
 from training.export.subjects import bundle_subject, checkpoint_evaluation
-from training.finetune import FinetuneResult
 
 
-def report_run(recipe: Recipe, result: FinetuneResult, bundle: Path, run_dir: Path) -> Path:
+def report_run(recipe: Recipe, material: Material, bundle: Path, run_dir: Path) -> Path:
     """Score what serves and what it was made from, show the metrics and write ``run_dir``/report.
 
     The test split is scored, or the validation split where there is no test.
     """
-    split = "test" if result.test else "validation"
-    examples = result.test or result.validation
+    split = "test" if material.test else "validation"
+    examples = material.test or material.validation
     served = bundle_subject(bundle)
-    model, tokenizer = load_checkpoint(str(result.checkpoint)), AutoTokenizer.from_pretrained(result.checkpoint)
-    length, labels, kind = recipe.export.max_length, served.labels, served.problem_type
-    calibration = calibrate(torch_classifier(model, tokenizer, length), result.validation, labels, kind)
+    model, tokenizer = load_checkpoint(material.checkpoint), AutoTokenizer.from_pretrained(material.checkpoint)
+    length = longest_input(model, recipe.export.max_length)
+    labels, kind = served.labels, served.problem_type
+    calibration = calibrate(torch_classifier(model, tokenizer, length), material.validation, labels, kind)
     checkpoint = checkpoint_evaluation(
         model,
         tokenizer,
@@ -47,13 +49,13 @@ def report_run(recipe: Recipe, result: FinetuneResult, bundle: Path, run_dir: Pa
     )
     evaluations = [*served.evaluate(examples, split, recipe.evaluation, recipe.seed), checkpoint]
     Console(stderr=True).print(metrics_table(evaluations))
-    sizes = {"training": result.train_texts, "validation": result.validation, "test": result.test}
+    sizes = {"training": material.texts, "validation": material.validation, "test": material.test}
     return write_report(
         run_dir / "report",
         evaluations,
         title=served.title,
         history=json.loads((run_dir / "history.json").read_text(encoding="utf-8")),
         data={f"{name} examples": f"{len(rows):,}" for name, rows in sizes.items()} | served.about,
-        recipe=recipe.model_dump(mode="json", exclude={"card"}),
+        recipe=material.training,
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )

@@ -25,7 +25,9 @@ class Recipe(Section):
         None, description="Kind of classification; none finds it out from the labels, and says so."
     )
     base: str = Field("roberta-base", description="Checkpoint to start from: a folder or a Hub id.")
-    seed: int = Field(42, ge=0, description="Seed of initialisation, shuffling, dropout, splitting and rendering.")
+    seed: int = Field(
+        42, ge=0, le=10**9, description="Seed of initialisation, shuffling, dropout, splitting and rendering."
+    )
     data: DataConfig = Field(default_factory=DataConfig, description="The splits and how to read them.")
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="How the model is trained.")
     distillation: DistillationConfig | None = Field(None, description="A teacher, where there is one.")
@@ -108,7 +110,7 @@ class PretrainRecipe(Section):
     base: str | None = Field(None, description="Checkpoint to go on from: a folder or a Hub id.")
     transplant: TransplantConfig | None = Field(None, description="Or: two encoders to make a start of.")
     architecture: ArchitectureConfig | None = Field(None, description="Or: the shape of a model to start from nothing.")
-    seed: int = Field(42, ge=0, description="Seed of initialisation, shuffling and masking.")
+    seed: int = Field(42, ge=0, le=10**9, description="Seed of initialisation, shuffling and masking.")
     data: CorpusConfig = Field(description="Unlabelled text.")
     pretraining: PretrainingConfig = Field(
         default_factory=PretrainingConfig, description="How the masked language model is trained."

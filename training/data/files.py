@@ -22,7 +22,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     except (gzip.BadGzipFile, zlib.error, EOFError) as exc:
         raise DataError(f"{path}: cannot be read: {exc}; it is not gzip, or is cut short: make it again.") from exc
     except OSError as exc:
-        raise DataError(f"{path}: cannot be opened: {exc.strerror}.") from exc
+        raise DataError(f"{path}: cannot be opened: {exc.strerror}; name a file that can be read.") from exc
 
 
 def lines(path: Path, refuse: Refuse = stop) -> Iterator[str]:

@@ -24,9 +24,11 @@ def set_aside(
     units = list(groups.values())
     random.Random(seed).shuffle(units)
     units.sort(key=lambda unit: _rarest(labels(items[unit[0]]), counts))  # stable: shuffled within a label
-    taken = {index for unit in _every(units, share, random.Random(seed).random()) for index in unit}
-    kept_labels = {label for index, item in enumerate(items) if index not in taken for label in labels(item)}
-    taken = {index for index in taken if kept_labels.issuperset(labels(items[index]))}
+    chosen = _every(units, share, random.Random(seed).random())
+    taken = {index for unit in chosen for index in unit}
+    kept = {label for index, item in enumerate(items) if index not in taken for label in labels(item)}
+    back = [unit for unit in chosen if any(not kept.issuperset(labels(items[index])) for index in unit)]
+    taken -= {index for unit in back for index in unit}
     stay = [item for index, item in enumerate(items) if index not in taken]
     return stay, [items[index] for index in sorted(taken)]
 

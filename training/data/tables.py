@@ -45,13 +45,19 @@ def _json_rows(path: Path, refuse: Refuse) -> Iterator[Row]:
             continue
         try:
             values = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as exc:
+            if "\\u" in line:
+                json.dumps(values, ensure_ascii=False).encode()  # raises where half of a surrogate pair is escaped
+        except (ValueError, RecursionError) as exc:
             refuse(DataError(f"{path}:{number}: not valid JSON: {exc}; put one whole object on each line."))
             continue
         if isinstance(values, dict):
             yield Row(f"{path}:{number}", values)
         else:
-            refuse(DataError(f"{path}:{number}: expected a JSON object, found {type(values).__name__}."))
+            refuse(
+                DataError(
+                    f"{path}:{number}: expected a JSON object, found {type(values).__name__}; put one on each line."
+                )
+            )
 
 
 def _csv_rows(path: Path, refuse: Refuse) -> Iterator[Row]:
@@ -110,7 +116,9 @@ def _parquet_rows(path: Path, refuse: Refuse) -> Iterator[Row]:
             for number, row in enumerate(values, start=1):
                 yield Row(f"{path}:{number}", _named(row, features))
         except (pa.ArrowException, ValueError, OSError) as exc:
-            raise DataError(f"{path}: not valid Parquet: {str(exc).splitlines()[0]}") from exc
+            raise DataError(
+                f"{path}: not valid Parquet: {str(exc).splitlines()[0].rstrip('.')}; write it again."
+            ) from exc
 
 
 def _hub_rows(source: HubSplit) -> Iterator[Row]:

@@ -78,6 +78,7 @@ def masked_windows(
     tokens of each piece, round(``share`` * n) but at least one are chosen by one generator, seeded once.
     """
     rng = random.Random(seed)
+    window = min(window, tokenizer.model_max_length)
     pieces = (piece for document in documents for piece in _pieces(document, tokenizer, window))
     return [_mask(ids, tokenizer.mask_token_id, share, rng) for ids in pieces]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,8 @@ import numpy as np
 from training.evaluation.metrics import main_metric, metric_name
 from training.evaluation.page_figures import TABLE_OF_AT_MOST, curve_figures, heat_map_of, learning_curves
 from training.evaluation.record import Evaluation, Row, Table
+from training.export.provenance import versions
 
-VERSIONS_OF = ("torch", "transformers", "onnxruntime", "numpy")
 PAIRS_SHOWN = 30
 
 
@@ -47,7 +45,7 @@ def page_of(
         "data": [(name, without_paths(str(value))) for name, value in data.items()],
         "recipe": list(flat(recipe)),
         "command": without_paths(command) if command else None,
-        "versions": ", ".join([f"Python {platform.python_version()}", *(f"{n} {version_of(n)}" for n in VERSIONS_OF)]),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
 
 

@@ -25,7 +25,7 @@ def model_card(recipe: Recipe, manifest: Manifest, examples: Mapping[str, Any], 
         f"# {recipe.card.title or recipe.name}",
         recipe.card.summary,
         f"Served by `POST /{ROUTES[manifest.task]}`, or `POST /models/{manifest.name}`.",
-        "## Quality\n\n" + metrics_table(manifest, baseline),
+        "## Quality\n\n" + metrics_table(manifest, baseline) if baseline else "",
         "## Examples\n\nReal answers of the graph in this folder.\n\n" + examples_list(examples) if examples else "",
         "## Made from\n\n" + bullets(recipe.card.data_attribution or [f"Base: {manifest.provenance['base']}"]),
         f"## Licence\n\n{recipe.card.licence}" if recipe.card.licence else "",
@@ -37,7 +37,7 @@ def model_card(recipe: Recipe, manifest: Manifest, examples: Mapping[str, Any], 
 
 def front_matter(recipe: Recipe, manifest: Manifest) -> str:
     """Return what the Hub reads of a card, as YAML: the licence, the task, and the scores of each graph."""
-    split = manifest.provenance.get("scored_on", "test")
+    split = manifest.provenance.get("scored_on")
     results = [
         EvalResult(
             task_type=manifest.task,

@@ -47,7 +47,7 @@ def gate_int8(
 
     `drop_of` returns the points that a graph loses against `fp32` on the validation split. The operators whose
     rounding alone moves the logits most are left in fp32: one, then two, four, eight... of them. Raises
-    `VerificationError` when the metric drops too far even with none of them in int8.
+    `VerificationError` when the metric drops too far even with a single one in int8.
     """
     feeds = list(feeds)
     activations = calibrate(fp32, feeds)
@@ -60,14 +60,17 @@ def gate_int8(
     )
     errors = sensitivities(fp32, activations, feeds)
     ranked = sorted(errors, key=errors.__getitem__, reverse=True)
-    for count in doublings(len(ranked)):
+    for count in doublings(len(ranked) - 1):
         kept = ranked[:count]
         model = quantise(fp32, activations, frozenset(kept))
         drop = drop_of(model)
         log.info("int8 loses %.2f points with %s in fp32", drop, ", ".join(kept))
         if drop <= max_drop:
             return model, GateDecision(max_drop, before, drop, tuple(kept))
-    raise VerificationError(f"int8 loses {drop:.2f} points, more than the {max_drop:g} allowed, with nothing in int8")
+    raise VerificationError(
+        f"int8 loses {drop:.2f} points, more than the {max_drop:g} allowed, with a single operator in int8; set "
+        "export.precisions to fp32, or allow more with export.max_metric_drop."
+    )
 
 
 def sensitivities(fp32: ModelProto, activations: Mapping[str, Activation], feeds: Sequence[Feed]) -> dict[str, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from training.export.heads import UnsupportedModelError
 
@@ -25,8 +25,37 @@ def load_checkpoint(source: str) -> PreTrainedModel:
         model: PreTrainedModel = model_class.from_pretrained(
             source, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
         )
-    except (OSError, ValueError) as error:
-        if isinstance(error, UnsupportedModelError):
-            raise
-        raise UnsupportedModelError(f"{source} cannot be loaded: {str(error).splitlines()[0]}") from error
+    except UnsupportedModelError:
+        raise
+    except Exception as error:  # the Hub's client, safetensors and every config have errors of their own
+        raise UnsupportedModelError(f"{source} cannot be loaded: {reason_of(error)}") from error
     return model.eval()
+
+
+def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """Load a checkpoint's fast tokenizer; raises `UnsupportedModelError` when it has none."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
+    except Exception as error:  # tokenizers raises bare exceptions
+        raise UnsupportedModelError(f"{source} has no tokenizer that can be loaded: {reason_of(error)}") from error
+    if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):  # made of nothing, where there is no file
+        raise UnsupportedModelError(f"{source} has no tokenizer; put its tokenizer.json beside config.json")
+    if not tokenizer.is_fast:
+        raise UnsupportedModelError(f"{source} has no fast tokenizer; save it with one (tokenizer.json)")
+    return tokenizer
+
+
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Raise `UnsupportedModelError` when the tokenizer knows tokens that the model has no vectors for."""
+    tokens, vectors = len(tokenizer), model.config.vocab_size
+    if tokens > vectors:
+        raise UnsupportedModelError(
+            f"its tokenizer has {tokens} tokens, and the model vectors for {vectors}; "
+            "put the tokenizer beside it that it was trained with"
+        )
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of what a library says, without its full stop."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")

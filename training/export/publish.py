@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
 import onnx
 from onnx import ModelProto
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.bundle import (
     Bundle,
@@ -39,10 +36,11 @@ from training.evaluation import main_metric
 from training.export.card import model_card
 from training.export.gate import gate_int8
 from training.export.graph import export_fp16, export_fp32
-from training.export.loading import load_checkpoint
+from training.export.loading import check_vocabulary, load_checkpoint, load_tokenizer
 from training.export.material import GENERIC_TEXTS, calibration_windows, make_probes, probe_texts
+from training.export.provenance import commit_of_this_code, versions, without_folders
 from training.export.quantise import quantise_int8
-from training.export.score import Examples, calibrate, score
+from training.export.score import Calibration, Examples, calibrate, score
 from training.export.serving import ServedGraph, batches
 from training.export.verify import PROBE_MARGIN, check_drift, length_mixes, measure_drift
 
@@ -51,20 +49,21 @@ log = logging.getLogger(__name__)
 # The least drift of logits that the service must accept from another machine: CPUs add in another order, which
 # int8 rounding enlarges; fp16 runs on CUDA alone, so that its drift cannot be measured on a CPU.
 LEAST_TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.05, "fp16": 0.1}
-VERSIONS_OF = ("torch", "transformers", "tokenizers", "onnx", "onnxruntime", "onnxscript", "numpy")
 
 
 @dataclass(frozen=True)
 class Material:
     """What an export works from: a checkpoint folder or Hub id, texts to calibrate on, examples to score on.
 
-    `data_sha256` names the splits that the checkpoint was trained and scored on by what is in them.
+    `training` is the recipe that made the checkpoint, as JSON, and what it left open as it was chosen; None for a
+    checkpoint that was trained elsewhere. `data_sha256` names the splits by what is in them.
     """
 
     checkpoint: str
     texts: Sequence[str] = GENERIC_TEXTS
     validation: Examples = ()
     test: Examples = ()
+    training: Mapping[str, Any] | None = None
     training_seconds: float | None = None
     data_sha256: Mapping[str, str] | None = None
 
@@ -77,7 +76,8 @@ def publish(recipe: Recipe, material: Material, models: Path) -> Path:
     Nothing is published then.
     """
     model = load_checkpoint(material.checkpoint)
-    tokenizer = AutoTokenizer.from_pretrained(material.checkpoint)
+    tokenizer = load_tokenizer(material.checkpoint)
+    check_vocabulary(tokenizer, model)
     with new_version(models, recipe.name) as (folder, version):
         Publication(recipe, material, model, tokenizer, folder, version).make()
     log.info("published %s:%d", recipe.name, version)
@@ -98,6 +98,7 @@ class Publication:
     ) -> None:
         self.material = material
         self.quantisation: dict[str, Any] | None = None  # what the gate of int8 decided
+        self.calibration = Calibration()  # of fp32, and for fp16, which cannot be scored on a CPU
         self.model, self.tokenizer = model, tokenizer
         self.folder = folder
         write_tokenizer(tokenizer, folder)
@@ -198,7 +199,12 @@ class Publication:
         """Verify one graph against the checkpoint, fit its temperature, and score it on the test split."""
         if precision == "fp16":
             log.warning("fp16 needs CUDA to be verified: the service will hold it to its probes at load")
-            return Graph(file=self.manifest.graphs[precision].file, tolerance=LEAST_TOLERANCE[precision])
+            return Graph(
+                file=self.manifest.graphs[precision].file,
+                tolerance=LEAST_TOLERANCE[precision],
+                temperature=self.calibration.temperature,
+                thresholds=self.calibration.thresholds,
+            )
         served = ServedGraph(self.bundle, precision)
         tokens = [token for text in self.encoder.encode(list(self.material.texts[:200])) for token in text.ids]
         mixes = length_mixes(tokens, self.encoder, self.manifest.task)
@@ -207,6 +213,8 @@ class Publication:
         log.info("%s: logits off by %.2g at most, %.2g on average", precision, drift.greatest, drift.mean)
         labels, problem_type = self.manifest.labels, self.manifest.problem_type
         calibration = calibrate(served.classify, self.material.validation, labels, problem_type)
+        if precision == "fp32":
+            self.calibration = calibration
         metrics = score(served, self.material.test or self.material.validation, labels, self.tokenizer, calibration)
         log.info("%s: %s", precision, {name: round(value, 4) for name, value in metrics.items()})
         return Graph(
@@ -214,7 +222,7 @@ class Publication:
             tolerance=self.tolerance(precision, served),
             temperature=calibration.temperature,
             thresholds=calibration.thresholds,
-            metrics=metrics | calibration.metrics,
+            metrics=metrics,
             quantisation=self.quantisation if precision == "int8" else None,
         )
 
@@ -224,20 +232,20 @@ class Publication:
         return max(LEAST_TOLERANCE[precision], PROBE_MARGIN * drift)
 
     def provenance(self) -> dict[str, Any]:
-        """Where the bundle comes from; paths of this machine are left out."""
-        recipe = self.recipe.model_dump(mode="json", exclude={"base": True, "card": True})
-        weights = Path(self.material.checkpoint) / "model.safetensors"
-        base = Path(self.recipe.base)
+        """Say where the bundle comes from."""
+        material = self.material
+        weights = Path(material.checkpoint) / "model.safetensors"
         return {
-            "base": base.name if base.is_dir() else self.recipe.base,
+            "base": without_folders(self.recipe.base),
             "data": list(self.recipe.card.data_attribution),
             "licence": self.recipe.card.licence,
-            "scored_on": "test" if self.material.test else "validation",
-            "training": recipe,
-            "training_seconds": self.material.training_seconds,
-            "data_sha256": self.material.data_sha256,
+            "scored_on": "test" if material.test else "validation" if material.validation else None,
+            "training": without_folders(material.training),
+            "training_seconds": material.training_seconds,
+            "export": self.recipe.export.model_dump(mode="json"),
+            "data_sha256": material.data_sha256,
             "checkpoint_sha256": sha256(weights) if weights.is_file() else None,
-            "versions": {name: version_of(name) for name in VERSIONS_OF} | {"python": platform.python_version()},
+            "versions": versions(),
             "commit": commit_of_this_code(),
         }
 
@@ -269,11 +277,3 @@ def write_config(model: PreTrainedModel, folder: Path) -> None:
 def positions_of(config: dict[str, Any]) -> int:
     """Return how many tokens a window can have."""
     return int(config["max_position_embeddings"]) - position_offset_of(config)
-
-
-def commit_of_this_code() -> str | None:
-    """Return the commit of the code that made the bundle, or None outside a repository."""
-    answer = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() or None

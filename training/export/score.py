@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ Examples = Sequence[Any]  # of the task's own example type
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was fitted for one graph or checkpoint on validation, and the calibration error before and after.
+    """What was fitted for one graph or checkpoint on validation.
 
     ``temperature`` divides the logits. ``thresholds``: the score from which on each label of a multi-label
     classifier applies; None for everything else.
@@ -39,7 +39,6 @@ class Calibration:
 
     temperature: float = 1.0
     thresholds: dict[str, float] | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
 
     def thresholds_of(self, labels: Sequence[str]) -> list[float] | None:
         """Return the thresholds in the order of ``labels``."""
@@ -67,14 +66,7 @@ def calibrate_logits(
     targets = truth if multi_label else truth.argmax(axis=1)
     temperature = fit_temperature(logits, targets)
     thresholds = fit_thresholds(logits / temperature, truth) if multi_label else None
-    return Calibration(
-        temperature,
-        None if thresholds is None else dict(zip(labels, thresholds, strict=True)),
-        {
-            "ece_before_temperature": expected_calibration_error(logits, targets),
-            "ece": expected_calibration_error(logits, targets, temperature),
-        },
-    )
+    return Calibration(temperature, None if thresholds is None else dict(zip(labels, thresholds, strict=True)))
 
 
 def score(
@@ -98,8 +90,23 @@ def score(
         return evaluate_fill_mask(examples, tokenizer, graph.fill_masks)
     fitted = calibration or calibration_of(graph)
     kind: ProblemType = graph.task.manifest.problem_type or "single_label_classification"
-    thresholds = fitted.thresholds_of(labels)
-    return evaluate_classification(examples, labels, graph.classify, kind, thresholds, fitted.temperature)
+    logits = graph.classify([example.model_input for example in examples])
+    thresholds, temperature = fitted.thresholds_of(labels), fitted.temperature
+    scores = evaluate_classification(examples, labels, lambda inputs: logits, kind, thresholds, temperature)
+    if kind == "regression":
+        return scores
+    return scores | calibration_errors(np.stack(logits), label_matrix(examples, labels), kind, temperature)
+
+
+def calibration_errors(
+    logits: FloatArray, truth: IntArray, problem_type: ProblemType, temperature: float
+) -> dict[str, float]:
+    """Return the expected calibration error of logits (N, C) with and without the temperature."""
+    targets = truth if problem_type == "multi_label_classification" else truth.argmax(axis=1)
+    return {
+        "ece_before_temperature": expected_calibration_error(logits, targets),
+        "ece": expected_calibration_error(logits, targets, temperature),
+    }
 
 
 def evaluate_graph(

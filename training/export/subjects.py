@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from app.bundle import (
     MANIFEST,
@@ -28,7 +28,8 @@ from app.tasks.fill_mask import mask_token_of
 from app.tasks.text import TextEncoder
 from training.config import EvaluationConfig, ProblemType, RecipeError, Task
 from training.evaluation import Evaluation, evaluate, torch_predictor
-from training.export.loading import load_checkpoint
+from training.export.heads import UnsupportedModelError
+from training.export.loading import check_vocabulary, load_checkpoint, load_tokenizer, reason_of
 from training.export.score import Examples, evaluate_graph
 from training.export.serving import ServedGraph
 
@@ -106,10 +107,11 @@ def checkpoint_subject(source: str) -> Subject:
     config = model.config.to_dict() | {"architectures": [type(model).__name__]}
     config["id2label"] = {str(key): label for key, label in (config.get("id2label") or {}).items()}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = load_tokenizer(source)
+        check_vocabulary(tokenizer, model)
         task = task_of(config)
-    except (OSError, ValueError, BundleError) as error:
-        raise RecipeError(f"{source}: cannot be evaluated: {str(error).splitlines()[0].rstrip('.')}.") from error
+    except (UnsupportedModelError, BundleError) as error:
+        raise RecipeError(f"{source}: cannot be evaluated: {reason_of(error)}.") from error
     labels = () if task == "fill-mask" else tuple(labels_of(config))
     problem_type = problem_type_of(config) if task == "text-classification" else None
     length = min(512, int(config["max_position_embeddings"]) - position_offset_of(config))
@@ -186,7 +188,8 @@ def bundle_tokenizer(bundle: Bundle) -> PreTrainedTokenizerBase:
     }
     if bundle.manifest.task == "fill-mask":
         tokens["mask_token"] = mask_token_of(encoder)[0]
-    return PreTrainedTokenizerFast(tokenizer_file=str(bundle.tokenizer_file), **tokens)
+    length = bundle.manifest.max_length
+    return PreTrainedTokenizerFast(tokenizer_file=str(bundle.tokenizer_file), model_max_length=length, **tokens)
 
 
 def _read(folder: Path) -> Bundle:

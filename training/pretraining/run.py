@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from transformers import (
     AutoModelForMaskedLM,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     TrainingArguments,
@@ -24,11 +23,15 @@ from transformers import (
 )
 from transformers.modeling_outputs import ModelOutput
 
+from training.bases import longest_input
 from training.checkpoints import disk_space
 from training.config import PretrainingConfig, PretrainRecipe, RecipeError
 from training.data import DataError, read_documents
+from training.data.fingerprint import fingerprint
 from training.distributed import from_main, is_main_process, join_processes, wait_for_everyone
 from training.evaluation import evaluate_fill_mask, torch_mask_filler
+from training.export.loading import check_vocabulary, load_tokenizer, reason_of
+from training.export.packed import encoder_of
 from training.features import IGNORED
 from training.hardware import attention_implementation, precision_arguments, tune_allocator
 from training.losses import exact_loss
@@ -48,12 +51,16 @@ WHAT_TRAINS = frozenset({"base", "transplant", "architecture", "seed", "data", "
 
 @dataclass(frozen=True)
 class PretrainResult:
-    """A checkpoint folder, the documents of both files, and the wall time of the call that made it in seconds."""
+    """A checkpoint folder, the documents of both files, and the wall time of the call that made it in seconds.
+
+    ``data_sha256``: what is in each file.
+    """
 
     checkpoint: Path
     train_texts: list[str]
     validation: list[str]
     seconds: float
+    data_sha256: dict[str, str]
 
 
 def pretrain(recipe: PretrainRecipe, data_dir: Path, run_dir: Path) -> PretrainResult:
@@ -66,16 +73,17 @@ def pretrain(recipe: PretrainRecipe, data_dir: Path, run_dir: Path) -> PretrainR
     """
     join_processes()
     documents, validation = read_corpus(recipe, data_dir)
+    data = {"train": fingerprint(documents), "validation": fingerprint(validation)}
     checkpoint = run_dir / "checkpoint"
     with disk_space(run_dir):
         if is_main_process():
-            claim(run_dir, recipe, WHAT_TRAINS)
+            claim(run_dir, recipe, WHAT_TRAINS, data)
         if not from_main(checkpoint.exists()):
             with quiet_libraries():
                 _make(recipe, documents, validation, run_dir)
         wait_for_everyone()
     seconds: float = json.loads((run_dir / "history.json").read_text(encoding="utf-8"))["seconds"]
-    return PretrainResult(checkpoint, documents, validation, seconds)
+    return PretrainResult(checkpoint, documents, validation, seconds, data)
 
 
 def read_corpus(recipe: PretrainRecipe, data_dir: Path) -> tuple[list[str], list[str]]:
@@ -97,9 +105,13 @@ def start(recipe: PretrainRecipe, documents: Sequence[str]) -> tuple[PreTrainedM
         return fresh_model(shape, tokenizer), tokenizer
     try:
         model = AutoModelForMaskedLM.from_pretrained(recipe.base, dtype=torch.float32)
-        return model, AutoTokenizer.from_pretrained(recipe.base)
-    except (OSError, ValueError) as exc:
-        raise RecipeError(f"base {recipe.base} cannot be loaded: {str(exc).splitlines()[0]}") from exc
+        encoder_of(model)
+        tokenizer = load_tokenizer(str(recipe.base))
+        check_vocabulary(tokenizer, model)
+        tokenizer.model_max_length = longest_input(model, min(tokenizer.model_max_length, 512))
+    except Exception as exc:  # the Hub's client, safetensors and every config have errors of their own
+        raise RecipeError(f"base {recipe.base} cannot be loaded: {reason_of(exc)}.") from exc
+    return model, tokenizer
 
 
 def _make(recipe: PretrainRecipe, documents: Sequence[str], validation: Sequence[str], run_dir: Path) -> None:
@@ -131,6 +143,8 @@ def _train(
     folder: Path,
 ) -> list[dict[str, float]]:
     config = recipe.pretraining
+    if longest_input(model, config.sequence_length) < config.sequence_length:
+        raise RecipeError(f"pretraining.sequence_length {config.sequence_length} is more than the model has positions.")
     try:
         rows = pack_documents(documents, tokenizer, config.sequence_length)
     except ValueError as exc:

@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from training.config import RecipeError
+from training.export.loading import reason_of
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +94,12 @@ class Speller:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.backend, self.unknown = tokenizer.backend_tokenizer, tokenizer.unk_token_id
         self.vocabulary: dict[str, int] = tokenizer.get_vocab()
+        # In byte-level BPE the space before a word is part of the word's first token.
+        self.space = " " if type(self.backend.decoder).__name__ == "ByteLevel" else ""
 
     def spell(self, text: str) -> list[list[int]]:
         """Return one list of ids where ``text`` begins with a space, else one for each place in a word."""
-        encoding = self.backend.encode(text.strip(), add_special_tokens=False)
+        encoding = self.backend.encode(f"{self.space}{text.strip()}", add_special_tokens=False)
         begins = [i for i in encoding.ids if i != self.unknown]
         if not begins:
             return []
@@ -159,5 +162,5 @@ def _load(body: str, tokenizer: str) -> tuple[PreTrainedModel, PreTrainedTokeniz
 def _loaded(auto: Any, source: str, **settings: object) -> Any:
     try:
         return auto.from_pretrained(source, **settings)
-    except (OSError, ValueError) as exc:
-        raise RecipeError(f"{source} cannot be loaded: {str(exc).splitlines()[0]}") from exc
+    except Exception as exc:  # the Hub's client, safetensors and every config have errors of their own
+        raise RecipeError(f"{source} cannot be loaded: {reason_of(exc)}.") from exc

@@ -91,6 +91,14 @@ def test_spelling_has_a_form_for_each_place_in_a_word():
     assert speller.spell("%") == []
 
 
+def test_with_the_same_vocabulary_every_word_keeps_its_vector(tokenizer):
+    words = torch.randn(len(tokenizer), 8)
+    vectors = spelled_vectors(tokenizer, tokenizer, words)
+    whole_words = [i for token, i in tokenizer.get_vocab().items() if token.startswith("Ġ") and len(token) > 3]
+    assert len(whole_words) > 10
+    torch.testing.assert_close(vectors[whole_words], words[whole_words])
+
+
 def test_the_head_begins_as_the_identity_and_is_tied(made):
     model, _ = made
     assert torch.equal(model.lm_head.dense.weight, torch.eye(32))

@@ -4,6 +4,7 @@ import pytest
 
 from training.config import DataConfig
 from training.data import DataError, find_scheme, read_sentences, to_iob2
+from training.data.conll import is_comment
 
 SAME = {  # two people side by side, a place, a person
     "IOB1": "I-PER I-PER B-PER O I-LOC I-PER",
@@ -82,3 +83,20 @@ def test_unusable_rows_of_words_are_named(tmp_path, row, message):
     path.write_text('{"tokens": ["x"], "ner_tags": ["O"]}\n' + row + "\n")
     with pytest.raises(DataError, match=rf"a\.jsonl:2: .*{message}"):
         read_sentences(path, data=DataConfig())
+
+
+@pytest.mark.parametrize(
+    ("line", "comments"),
+    [
+        ("# text = Berlin is big", True),
+        ("#", True),
+        ("# newdoc", True),
+        ("#Berlin\tLOC", False),
+        ("#Berlin LOC", False),
+        ("# O", False),
+        ("# B-ORG", False),
+    ],
+)
+def test_a_word_with_a_hash_is_no_comment(line, comments):
+    columns = line.split("\t") if "\t" in line else line.split()
+    assert is_comment(line, columns) == comments

@@ -72,7 +72,7 @@ def _of_lines(path: Path, refuse: Refuse) -> Iterator[TaggedWords]:
     for number, line in enumerate(itertools.chain(lines(path, refuse), [""]), start=1):
         columns = line.strip("\r\n").split("\t") if "\t" in line else line.split()
         columns = [column.strip() for column in columns]
-        if line.startswith("#") and not sentence and split_tag(columns[-1])[0] == "":
+        if not sentence and is_comment(line, columns):
             continue
         if not any(columns) or columns[0] == "-DOCSTART-":
             if sentence:
@@ -82,6 +82,12 @@ def _of_lines(path: Path, refuse: Refuse) -> Iterator[TaggedWords]:
             sentence.append((columns[0], columns[-1], f"{path}:{number}"))
         else:
             refuse(DataError(f"{path}:{number}: expected a token and a tag, found {line.strip()!r}."))
+
+
+def is_comment(line: str, columns: Sequence[str]) -> bool:
+    """Whether a line before a sentence is about it, as `# text = ...`, and not a word such as #Berlin with its tag."""
+    begins = line.startswith("# ") or (line.startswith("#") and len(columns) == 1)
+    return begins and "\t" not in line and columns[1:] != ["O"] and split_tag(columns[-1])[0] == ""
 
 
 def _of_row(row: Row, data: DataConfig, refuse: Refuse) -> Iterator[TaggedWords]:

@@ -74,7 +74,7 @@ def scatter_figure(curve: Curve, x_label: str, y_label: str) -> str:
 
 
 def heat_map(confusion: NDArray[np.int64]) -> str:
-    """Draw the share of each true label (row) that gets each prediction (column), numbered as in the table."""
+    """Draw the share of each true label (row) that gets each prediction (column), by its id in the table."""
 
     def paint(axes: Axes) -> None:
         shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)

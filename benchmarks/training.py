@@ -94,7 +94,9 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--base", type=Path, required=True, help="checkpoint that both start from")
     root.add_argument("--data", type=Path, required=True, help="folder with sentiment/ and text/")
     root.add_argument("--pretraining", action="store_true", help="measure the masked language model instead")
-    root.add_argument("--steps", type=int, default=200, help="optimiser steps of each measurement (200)")
+    root.add_argument(
+        "--steps", type=int, default=200, help="optimiser steps of each measurement, the first 10 unmeasured (200)"
+    )
     root.add_argument("--batch-size", type=int, default=32, help="examples of a step (32)")
     root.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn (3)")
     root.add_argument("--seed", type=int, default=42, help="seed of the head, the order and the dropout (42)")

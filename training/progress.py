@@ -10,6 +10,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 log = logging.getLogger(__name__)
 
+# tqdm's own leaves no room for loss and score in 80 columns.
+BAR = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt}, {remaining} left{postfix}"
+
 
 class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
     """A bar over all steps of the training on a terminal, and a line in the log after each evaluation."""
@@ -23,7 +26,7 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers is not
     ) -> None:
         if state.is_world_process_zero:
             steps = {"total": state.max_steps, "initial": state.global_step}
-            self.bar = tqdm(**steps, desc="training", unit="step", dynamic_ncols=True, disable=None)
+            self.bar = tqdm(**steps, bar_format=BAR, dynamic_ncols=True, disable=None)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object

@@ -120,7 +120,7 @@ def test_a_failed_version_leaves_nothing(error, tmp_path):
 
     with pytest.raises(error):
         fail()
-    assert list((tmp_path / "toy").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_version_becomes_visible_only_when_it_is_whole(tmp_path):

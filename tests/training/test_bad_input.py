@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import gzip
-import os
 import signal
 import subprocess
 import sys
@@ -149,9 +148,12 @@ def test_a_base_that_cannot_be_used_is_one_sentence_for_every_verb(make, sentenc
         f'name = "p"\nbase = "{base}"\n[data]\ntrain = ["good.csv"]\nvalidation = "good.csv"\n', encoding="utf-8"
     )
     assert sentence in finetune(base=base)
-    assert sentence in sentence_of("pretrain", "p.toml")
+    of_its_type = sentence.replace(
+        "is not a RoBERTa- or BERT-architecture encoder", "is of type gpt2; pretraining takes bert"
+    )
+    assert of_its_type in sentence_of("pretrain", "p.toml")
     assert sentence in sentence_of("export", base, "--name", "x")
-    assert "cannot be" in sentence_of("transplant", "--body", base, "--tokenizer", folder / "none", "--out", "t")
+    assert str(base) in sentence_of("transplant", "--body", base, "--tokenizer", folder / "none", "--out", "t")
     assert not (folder / "models").exists()
     assert not (folder / "t").exists()
 
@@ -164,18 +166,18 @@ def test_a_base_that_was_mistyped_can_be_corrected_in_the_same_run_folder(folder
 def test_a_folder_keeps_to_the_training_that_it_holds_even_where_its_recipe_is_damaged(tmp_path):
     first, second = (Recipe.model_validate(FIELDS | {"seed": seed}) for seed in (1, 2))
     include = frozenset({"seed"})
-    claim(tmp_path, first, include)
+    claim(tmp_path, first, include, {})
     (tmp_path / "recipe.json").write_text("", encoding="utf-8")  # as a full disk leaves it
-    claim(tmp_path, first, include)
+    claim(tmp_path, first, include, {})
     whole = tmp_path / "trainer" / "checkpoint-1"
     whole.mkdir(parents=True)
-    claim(tmp_path, second, include)  # the checkpoint is not whole: nothing is there to go on from
+    claim(tmp_path, second, include, {})  # the checkpoint is not whole: nothing is there to go on from
     (whole / WHOLE).touch()
     with pytest.raises(RecipeError, match="holds a run of another recipe"):
-        claim(tmp_path, first, include)
+        claim(tmp_path, first, include, {})
     (tmp_path / "recipe.json").write_text("", encoding="utf-8")
     with pytest.raises(RecipeError, match="holds a run of another recipe"):
-        claim(tmp_path, second, include)
+        claim(tmp_path, second, include, {})
 
 
 def test_where_nothing_can_be_published_no_time_is_spent_on_training(folder, monkeypatch):
@@ -228,12 +230,12 @@ def test_what_a_killed_publisher_leaves_is_not_served_and_the_next_one_removes_i
     )
     done = subprocess.run([sys.executable, "-c", killed, str(tmp_path)], check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == -signal.SIGKILL
-    assert os.listdir(tmp_path / "x") == [".partial-1"]
+    assert [path.name for path in (tmp_path / "x").iterdir()] == [".partial-1"]
     assert not is_bundle(tmp_path / "x")
     with new_version(tmp_path, "x") as (folder, version):
         assert version == 1
         assert not list(folder.iterdir())
-    assert os.listdir(tmp_path / "x") == ["1"]
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["1"]
 
 
 def test_two_publishers_of_one_name_get_versions_of_their_own(tmp_path):

@@ -49,13 +49,16 @@ def report_run(recipe: Recipe, material: Material, bundle: Path, run_dir: Path) 
     )
     evaluations = [*served.evaluate(examples, split, recipe.evaluation, recipe.seed), checkpoint]
     Console(stderr=True).print(metrics_table(evaluations))
+    cut = f"PyTorch; a text is cut at {length} tokens, where the graphs answer it whole, by windows"
     sizes = {"training": material.texts, "validation": material.validation, "test": material.test}
     return write_report(
         run_dir / "report",
         evaluations,
         title=served.title,
         history=json.loads((run_dir / "history.json").read_text(encoding="utf-8")),
-        data={f"{name} examples": f"{len(rows):,}" for name, rows in sizes.items()} | served.about,
+        data={f"{name} examples": f"{len(rows):,}" for name, rows in sizes.items()}
+        | served.about
+        | {checkpoint.variant: cut},
         recipe=material.training,
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )

@@ -38,6 +38,7 @@ from training.export.gate import gate_int8
 from training.export.graph import export_fp16, export_fp32
 from training.export.loading import check_vocabulary, load_checkpoint, load_tokenizer
 from training.export.material import GENERIC_TEXTS, calibration_windows, make_probes, probe_texts
+from training.export.packed import encoder_of
 from training.export.provenance import commit_of_this_code, versions, without_folders
 from training.export.quantise import quantise_int8
 from training.export.score import Calibration, Examples, calibrate, score
@@ -76,6 +77,7 @@ def publish(recipe: Recipe, material: Material, models: Path) -> Path:
     Nothing is published then.
     """
     model = load_checkpoint(material.checkpoint)
+    encoder_of(model)
     tokenizer = load_tokenizer(material.checkpoint)
     check_vocabulary(tokenizer, model)
     with new_version(models, recipe.name) as (folder, version):

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
     AutoModelForMaskedLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -30,14 +31,14 @@ from training.data import DataError, read_documents
 from training.data.fingerprint import fingerprint
 from training.distributed import from_main, is_main_process, join_processes, wait_for_everyone
 from training.evaluation import evaluate_fill_mask, torch_mask_filler
+from training.export.heads import UnsupportedModelError
 from training.export.loading import check_vocabulary, load_tokenizer, reason_of
-from training.export.packed import encoder_of
 from training.features import IGNORED
 from training.hardware import attention_implementation, precision_arguments, tune_allocator
 from training.losses import exact_loss
 from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
-from training.pretraining.transplant import transplant
+from training.pretraining.transplant import BODIES, transplant
 from training.pretraining.vocabulary import fresh_model, train_vocabulary
 from training.runs import claim, quiet_libraries, save_run
 from training.trackers import trackers
@@ -104,8 +105,10 @@ def start(recipe: PretrainRecipe, documents: Sequence[str]) -> tuple[PreTrainedM
         tokenizer = train_vocabulary(documents, shape.vocabulary_size, shape.positions)
         return fresh_model(shape, tokenizer), tokenizer
     try:
+        kind = AutoConfig.from_pretrained(recipe.base).model_type
+        if kind not in BODIES:
+            raise UnsupportedModelError(f"it is of type {kind}; pretraining takes {', '.join(BODIES)}")
         model = AutoModelForMaskedLM.from_pretrained(recipe.base, dtype=torch.float32)
-        encoder_of(model)
         tokenizer = load_tokenizer(str(recipe.base))
         check_vocabulary(tokenizer, model)
         tokenizer.model_max_length = longest_input(model, min(tokenizer.model_max_length, 512))

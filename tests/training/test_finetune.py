@@ -19,9 +19,10 @@ import training.caching
 import training.problems
 import training.trainer
 from tests.support.learnable import recipe_of, write_data
+from training.calibrate import fit_thresholds
 from training.config import Recipe, RecipeError
 from training.data import ClassificationExample, DataError, NerExample
-from training.evaluation import evaluate_classification, evaluate_ner, torch_classifier, torch_tagger
+from training.evaluation import evaluate_classification, evaluate_ner, label_matrix, torch_classifier, torch_tagger
 from training.finetune import finetune
 
 
@@ -34,12 +35,15 @@ def with_training(recipe, **changes):
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=changes)})
 
 
-def scores_of(result):
+def scores_of(result, thresholds=None):
     """Return the test scores of the saved checkpoint and its config."""
+    model, predict = loaded(result)
+    return evaluate_classification(result.test, result.labels, predict, result.problem_type, thresholds), model.config
+
+
+def loaded(result):
     model = AutoModelForSequenceClassification.from_pretrained(result.checkpoint)
-    tokenizer = AutoTokenizer.from_pretrained(result.checkpoint)
-    predict = torch_classifier(model, tokenizer, 32)
-    return evaluate_classification(result.test, result.labels, predict, result.problem_type), model.config
+    return model, torch_classifier(model, AutoTokenizer.from_pretrained(result.checkpoint), 32)
 
 
 def test_single_label_classification_learns_and_saves_a_usable_folder(tiny_base, data_dir, tmp_path):
@@ -68,7 +72,9 @@ def test_multi_label_classification_learns(tiny_base, data_dir, tmp_path):
     settings = {"epochs": 20, "learning_rate": 3e-3, "early_stopping_patience": None}
     result = finetune(recipe_of("multi", tiny_base, **settings), data_dir, tmp_path / "run")
     assert result.problem_type == "multi_label_classification"
-    scores, config = scores_of(result)
+    logits = loaded(result)[1]([example.model_input for example in result.validation])
+    thresholds = fit_thresholds(np.stack(logits), label_matrix(result.validation, result.labels))
+    scores, config = scores_of(result, thresholds)  # as training chose the epoch
     assert scores["macro_f1"] >= 0.95
     assert config.problem_type == "multi_label_classification"
     assert config.id2label == {0: "blame", 1: "praise"}
@@ -116,15 +122,12 @@ def test_ner_learns_on_raw_text(tiny_base, data_dir, tmp_path):
     assert scores["f1"] >= 0.95
 
 
-def test_fill_mask_is_written_out_untrained(tiny_base, data_dir, tmp_path):
+def test_fill_mask_is_sent_to_the_verbs_that_do_it(tiny_base, data_dir, tmp_path):
     data = {"train": "news.txt", "validation": "news.txt", "test_share": 0.0}
     recipe = Recipe.model_validate({"name": "tiny", "task": "fill-mask", "base": str(tiny_base), "data": data})
-    result = finetune(recipe, data_dir, tmp_path / "run")
-    assert (result.labels, result.problem_type, result.history) == ((), None, [])
-    assert result.train_texts == result.validation == ["a good film", "Ada met Bob"]
-    written, base = (load_file(folder / "model.safetensors") for folder in (result.checkpoint, tiny_base))
-    assert written.keys() == base.keys()
-    assert all(torch.equal(tensor, base[name]) for name, tensor in written.items())
+    with pytest.raises(RecipeError, match="`roberta-train pretrain`"):
+        finetune(recipe, data_dir, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("kind", ["single", "ner"])

@@ -142,8 +142,8 @@ BASES = [
 
 
 @pytest.mark.parametrize(("make", "sentence"), BASES)
-def test_a_base_that_cannot_be_used_is_one_sentence_for_every_verb(make, sentence, folder):
-    base = make(folder / "base")
+def test_a_base_that_cannot_be_used_is_one_sentence_for_every_verb(make, sentence, tiny_checkpoints, folder):
+    base, good = make(folder / "base"), tiny_checkpoints["fill-mask"]
     (folder / "p.toml").write_text(
         f'name = "p"\nbase = "{base}"\n[data]\ntrain = ["good.csv"]\nvalidation = "good.csv"\n', encoding="utf-8"
     )
@@ -153,7 +153,7 @@ def test_a_base_that_cannot_be_used_is_one_sentence_for_every_verb(make, sentenc
     )
     assert of_its_type in sentence_of("pretrain", "p.toml")
     assert sentence in sentence_of("export", base, "--name", "x")
-    assert str(base) in sentence_of("transplant", "--body", base, "--tokenizer", folder / "none", "--out", "t")
+    assert str(base) in sentence_of("transplant", "--body", base, "--tokenizer", good, "--out", "t")
     assert not (folder / "models").exists()
     assert not (folder / "t").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import (
     AutoModel,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     RobertaConfig,
@@ -18,7 +18,8 @@ from transformers import (
 )
 
 from training.config import RecipeError
-from training.export.loading import reason_of
+from training.export.heads import UnsupportedModelError
+from training.export.loading import check_vocabulary, load_tokenizer, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -147,20 +148,25 @@ def _offset(config: Any) -> int:
 
 
 def _load(body: str, tokenizer: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerBase]:
-    donor = _loaded(AutoModel, body, dtype=torch.float32)
+    donor = _loaded(AutoModel.from_pretrained, body, dtype=torch.float32)
     if donor.config.model_type not in BODIES:
         raise RecipeError(f"body {body} is of type {donor.config.model_type}; transplant takes {', '.join(BODIES)}.")
-    target = _loaded(AutoTokenizer, tokenizer)
+    target = _loaded(load_tokenizer, tokenizer)
     if not target.is_fast or type(target.backend_tokenizer.decoder).__name__ != "ByteLevel":
         raise RecipeError(f"tokenizer {tokenizer} is not a byte-level BPE with a tokenizer.json, as RoBERTa's is.")
     if target.mask_token_id is None or target.pad_token_id is None:
         raise RecipeError(f"tokenizer {tokenizer} has no <mask> or no <pad> token.")
     target.model_max_length = donor.config.max_position_embeddings - _offset(donor.config)
-    return donor, _loaded(AutoTokenizer, body), target
-
-
-def _loaded(auto: Any, source: str, **settings: object) -> Any:
+    donor_tokenizer = _loaded(load_tokenizer, body)
     try:
-        return auto.from_pretrained(source, **settings)
+        check_vocabulary(donor_tokenizer, donor)
+    except UnsupportedModelError as exc:
+        raise RecipeError(f"body {body} cannot be used: {exc}.") from exc
+    return donor, donor_tokenizer, target
+
+
+def _loaded(load: Callable[..., Any], source: str, **settings: object) -> Any:
+    try:
+        return load(source, **settings)
     except Exception as exc:  # the Hub's client, safetensors and every config have errors of their own
         raise RecipeError(f"{source} cannot be loaded: {reason_of(exc)}.") from exc

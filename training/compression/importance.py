@@ -38,7 +38,7 @@ def important_layers(model: PreTrainedModel, wanted: int, batches: Sequence[Batc
     """
     kept = list(range(model.config.num_hidden_layers))
     trials = sum(range(wanted + 1, len(kept) + 1))
-    with tqdm(total=trials, desc="layers tried for removal", unit="", leave=False) as bar:
+    with tqdm(total=trials, desc="layers tried for removal", unit="", leave=False, disable=None) as bar:
         while len(kept) > wanted:
             losses = {}
             for layer in kept:
@@ -75,7 +75,7 @@ def neuron_importance(model: PreTrainedModel, batches: Sequence[Batch], loss: Lo
         for layer in layers
     ]
     try:
-        for batch in tqdm(batches, desc="importance of neurons", unit="batch", leave=False):
+        for batch in tqdm(batches, desc="importance of neurons", unit="batch", leave=False, disable=None):
             activations.clear()
             gradients = torch.autograd.grad(loss_of(model, batch, loss), activations)
             for total, activation, gradient in zip(totals, activations, gradients, strict=True):

@@ -130,7 +130,7 @@ def teacher_logits(rows: Dataset, teacher: PreTrainedModel, tokenizer: PreTraine
     lengths = [len(ids) for ids in rows["input_ids"]]
     order = sorted(range(len(rows)), key=lengths.__getitem__)
     logits: dict[int, Tensor] = {}
-    for start in tqdm(range(0, len(order), BATCH_ROWS), desc="teacher", unit="batch", leave=False):
+    for start in tqdm(range(0, len(order), BATCH_ROWS), desc="teacher", unit="batch", leave=False, disable=None):
         chosen = order[start : start + BATCH_ROWS]
         padded = tokenizer.pad([inputs[index] for index in chosen], return_tensors="pt").to(teacher.device)
         for index, scores in zip(chosen, teacher(**padded).logits.float().cpu(), strict=True):

@@ -124,7 +124,7 @@ def measure(
 def seconds_of(variants: Sequence[Variant], inputs: Sequence[Any]) -> dict[str, float]:
     """Return the median seconds that each variant takes for all inputs, from raw text to logits."""
     taken: dict[str, list[float]] = {variant.name: [] for variant in variants}
-    for _ in tqdm(range(ROUNDS + 1), desc="speed", unit="round", leave=False):
+    for _ in tqdm(range(ROUNDS + 1), desc="speed", unit="round", leave=False, disable=None):
         for variant in variants:
             started = time.perf_counter()
             variant.graph.predict(inputs)

@@ -80,7 +80,7 @@ def sensitivities(fp32: ModelProto, activations: Mapping[str, Activation], feeds
     operators = operators_of(fp32)
     return {
         name: root_mean_square(logits_of(quantise(fp32, activations, set(operators) - {name}), some) - expected)
-        for name in tqdm(operators, desc="operators tried in int8", unit="", leave=False)
+        for name in tqdm(operators, desc="operators tried in int8", unit="", leave=False, disable=None)
     }
 
 

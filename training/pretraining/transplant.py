@@ -70,7 +70,7 @@ def spelled_vectors(target: PreTrainedTokenizerBase, donor: PreTrainedTokenizerB
     """
     vectors = words.mean(dim=0).repeat(len(target), 1)  # (new vocabulary, hidden)
     speller = Speller(donor)
-    for token_id, text in tqdm(texts_of(target), desc="vectors", unit="token", leave=False):
+    for token_id, text in tqdm(texts_of(target), desc="vectors", unit="token", leave=False, disable=None):
         if spellings := speller.spell(text):
             vectors[token_id] = torch.stack([words[ids].mean(dim=0) for ids in spellings]).mean(dim=0)
     for name in SPECIALS:

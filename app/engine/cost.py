@@ -1,4 +1,4 @@
-"""What a batch will cost: `a + b * T + c * B * S**2` seconds, fitted at warm-up and refined as it runs."""
+"""What a batch will cost: `a + b * T + c * R * S**2` seconds, fitted at warm-up and refined as it runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ SMOOTHING = 0.05  # weight of the newest batch in the running correction
 
 
 class Shape(NamedTuple):
-    """The size of a batch: T tokens in all, and the attention grid's B * S**2."""
+    """The size of a batch: T tokens in all, and R * S**2 for the R rows of S slots that attention reads."""
 
     tokens: int
     grid: int
 
     @classmethod
     def of(cls, lengths: Sequence[int]) -> Shape:
-        return cls(sum(lengths), len(lengths) * max(lengths) ** 2)
+        tokens, longest = sum(lengths), max(lengths)
+        return cls(tokens, -(-tokens // longest) * longest**2)
 
 
 @dataclass

@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.runtime.grid import Grid
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Feed = dict[str, NDArray[np.generic]]
@@ -47,7 +49,7 @@ class Layout(Protocol):
 class PackedBatch:
     """The arrays of one batch without padding, each made when a graph asks for it by name.
 
-    With T tokens in all, B windows and S the longest. Position ids start at `position_offset`: pad_id + 1 for
+    With T tokens in all, B windows, S the longest, and R rows of S slots in attention's grid. Position ids start at `position_offset`: pad_id + 1 for
     RoBERTa (Liu et al. 2019, arXiv:1907.11692; fairseq's make_positions), 0 for BERT.
     """
 
@@ -63,9 +65,9 @@ class PackedBatch:
         return np.arange(self.ends[-1]) - np.repeat(self.starts, self.lengths)
 
     @cached_property
-    def filled(self) -> NDArray[np.bool_]:
-        """(B, S) whether a slot of the grid holds a token."""
-        return np.less.outer(np.arange(self.lengths.max()), self.lengths).T
+    def grid(self) -> Grid:
+        """Where on attention's grid each window is."""
+        return Grid.of(self.lengths.tolist())
 
     def input_ids(self) -> Ints:
         """(T,)"""
@@ -89,22 +91,36 @@ class PackedBatch:
         """(N,) rows of the packed tokens."""
         return np.concatenate([w.head_rows + start for w, start in zip(self.windows, self.starts, strict=True)])
 
+    @cached_property
+    def token_slots(self) -> Ints:
+        """(T,) the slot of the flattened grid that holds each token."""
+        return self.columns + np.repeat(self.grid.slots, self.lengths)
+
     def pad_rows(self) -> Ints:
-        """(B, S) the token row that each slot of the grid reads; padding slots read the window's first."""
-        grid = np.broadcast_to(np.arange(self.lengths.max()), self.filled.shape)
-        return self.starts[:, None] + np.where(self.filled, grid, 0)
+        """(R, S) the token row that each slot of the grid reads; padding slots read the first."""
+        rows = np.zeros(self.grid.rows * self.grid.width, np.int64)
+        rows[self.token_slots] = np.arange(len(self.token_slots))
+        return rows.reshape(self.grid.rows, self.grid.width)
 
     def unpad_rows(self) -> Ints:
         """(T,) the slot of the flattened grid that holds each token."""
-        return np.flatnonzero(self.filled)
+        return self.token_slots
+
+    def attention_mask(self) -> NDArray[np.int32]:
+        """(R, S, S) 1 where the slot of a query and the slot of a key hold tokens of one window."""
+        owners = np.full(self.grid.rows * self.grid.width, -1, np.int32)
+        owners[self.token_slots] = np.repeat(np.arange(len(self.windows), dtype=np.int32), self.lengths)
+        owners = owners.reshape(self.grid.rows, self.grid.width)
+        return (owners[:, :, None] == owners[:, None, :]).astype(np.int32)
 
     def token_offset(self) -> NDArray[np.int32]:
-        """(B, S) slots of the flattened grid: those that hold tokens in order, then those of padding.
+        """(B, S) slots of the flattened grid with a row for each window: first those of tokens, then of padding.
 
         Source: the `token_offset` input of com.microsoft.PackedMultiHeadAttention.
         """
-        slots = np.concatenate([np.flatnonzero(self.filled), np.flatnonzero(~self.filled)])
-        return slots.astype(np.int32).reshape(self.filled.shape)
+        filled = np.less.outer(np.arange(self.lengths.max()), self.lengths).T  # (B, S)
+        slots = np.concatenate([np.flatnonzero(filled), np.flatnonzero(~filled)])
+        return slots.astype(np.int32).reshape(filled.shape)
 
     def cumulative_lengths(self) -> NDArray[np.int32]:
         """(B + 1,)"""
@@ -123,7 +139,7 @@ class PackedLayout:
             "head_rows": PackedBatch.head_rows,
             "pad_rows": PackedBatch.pad_rows,
             "unpad_rows": PackedBatch.unpad_rows,
-            "lengths": lambda batch: batch.lengths,
+            "attention_mask": PackedBatch.attention_mask,
             "token_offset": PackedBatch.token_offset,
             "cumulative_lengths": PackedBatch.cumulative_lengths,
         }

@@ -19,8 +19,9 @@ def measured(fixed, per_token, per_cell, noise=0.0):
         yield shape, seconds * (1 + noise * generator.uniform(-1, 1))
 
 
-def test_a_shape_is_tokens_and_the_square_of_the_longest():
-    assert Shape.of([3, 5, 2]) == (10, 3 * 25)
+def test_a_shape_is_tokens_and_full_rows_as_long_as_the_longest():
+    assert Shape.of([3, 5, 2]) == (10, 2 * 25)
+    assert Shape.of([3, 5, 3]) == (11, 3 * 25)
 
 
 def test_fit_recovers_the_coefficients():

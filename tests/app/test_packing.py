@@ -12,10 +12,12 @@ EVERY_INPUT = (
     "head_rows",
     "pad_rows",
     "unpad_rows",
-    "lengths",
+    "attention_mask",
     "token_offset",
     "cumulative_lengths",
 )
+
+INT32_INPUTS = ("attention_mask", "token_offset", "cumulative_lengths")
 
 
 def window(ids, rows=(0,), types=None):
@@ -34,9 +36,9 @@ WINDOWS = [window([10, 11]), window([20, 21, 22], rows=(2, 0), types=[0, 1, 1]),
         ("position_ids", [2, 3, 2, 3, 4, 2]),
         ("token_type_ids", [0, 0, 0, 1, 1, 0]),
         ("head_rows", [0, 4, 2]),
-        ("lengths", [2, 3, 1]),
-        ("pad_rows", [[0, 1, 0], [2, 3, 4], [5, 5, 5]]),
-        ("unpad_rows", [0, 1, 3, 4, 5, 6]),
+        ("pad_rows", [[2, 3, 4], [0, 1, 5]]),
+        ("unpad_rows", [3, 4, 0, 1, 2, 5]),
+        ("attention_mask", [[[1, 1, 1]] * 3, [[1, 1, 0], [1, 1, 0], [0, 0, 1]]]),
         ("token_offset", [[0, 1, 3], [4, 5, 6], [2, 7, 8]]),
         ("cumulative_lengths", [0, 2, 5, 6]),
     ],
@@ -44,7 +46,7 @@ WINDOWS = [window([10, 11]), window([20, 21, 22], rows=(2, 0), types=[0, 1, 1]),
 def test_packed_arrays(name, expected):
     array = PackedLayout([name], position_offset=2).feed(WINDOWS)[name]
     np.testing.assert_array_equal(array, expected)
-    assert array.dtype == (np.int32 if name in ("token_offset", "cumulative_lengths") else np.int64)
+    assert array.dtype == (np.int32 if name in INT32_INPUTS else np.int64)
 
 
 def test_token_offset_is_as_the_operator_documents_it():
@@ -54,17 +56,37 @@ def test_token_offset_is_as_the_operator_documents_it():
     assert batch.cumulative_lengths().tolist() == [0, 1, 3, 7]
 
 
-@pytest.mark.parametrize("lengths", [(1,), (7,), (1, 1, 1), (3, 1, 4, 1, 5), (64, 1)], ids=str)
+MIXES = [(1,), (7,), (1, 1, 1), (3, 1, 4, 1, 5), (64, 1), (2, 30, 31, 1, 33, 17, 16)]
+
+
+@pytest.mark.parametrize("lengths", MIXES, ids=str)
 def test_padding_and_taking_it_away_again_is_nothing(lengths):
-    batch = PackedBatch([window(range(n)) for n in lengths], 0)
-    grid = batch.input_ids()[batch.pad_rows()]  # (B, S)
-    assert grid.shape == (len(lengths), max(lengths))
+    batch = PackedBatch([window(range(100 * i, 100 * i + n)) for i, n in enumerate(lengths)], 0)
+    grid = batch.input_ids()[batch.pad_rows()]  # (R, S)
+    assert grid.shape[1] == max(lengths)
     np.testing.assert_array_equal(grid.ravel()[batch.unpad_rows()], batch.input_ids())
-    np.testing.assert_array_equal(batch.token_offset().ravel()[: sum(lengths)], batch.unpad_rows())
+
+
+@pytest.mark.parametrize("lengths", MIXES, ids=str)
+def test_a_token_attends_to_its_own_window_and_to_nothing_else(lengths):
+    batch = PackedBatch([window(range(n)) for n in lengths], 0)
+    rows, columns = np.divmod(batch.unpad_rows(), max(lengths))
+    mask, owner = batch.attention_mask(), np.repeat(np.arange(len(lengths)), lengths)
+    for token, (row, column) in enumerate(zip(rows, columns, strict=True)):
+        seen = [t for t in range(len(owner)) if rows[t] == row and mask[row, column, columns[t]]]
+        assert seen == np.flatnonzero(owner == owner[token]).tolist()
+        assert mask[row, column].sum() == len(seen)  # and to no padding
+
+
+@pytest.mark.parametrize(
+    ("lengths", "rows"), [((5,), 1), ((5, 5), 2), ((5, 3, 2), 2), ((5, 4, 3, 2, 1), 3), ((6, 3, 3, 2, 2, 2), 3)]
+)
+def test_short_windows_share_a_row_of_the_grid(lengths, rows):
+    assert PackedBatch([window(range(n)) for n in lengths], 0).pad_rows().shape == (rows, max(lengths))
 
 
 def test_a_graph_gets_the_inputs_it_names_and_no_others():
-    assert list(PackedLayout(["lengths", "input_ids"], 0).feed(WINDOWS)) == ["lengths", "input_ids"]
+    assert list(PackedLayout(["unpad_rows", "input_ids"], 0).feed(WINDOWS)) == ["unpad_rows", "input_ids"]
     assert list(PackedLayout(EVERY_INPUT, 0).feed(WINDOWS)) == list(EVERY_INPUT)
 
 

@@ -22,26 +22,27 @@ class Attention(Protocol):
 
 
 class GridAttention:
-    """Gather the packed rows into a (B, S) grid, attend with keys masked by length, and gather back.
+    """Gather the packed rows into an (R, S) grid, attend among tokens of the same text, and gather back.
 
-    Runs on CPU and CUDA. One fused node does the attention: on CPU it measured 2 to 6 % faster than MatMul,
+    A row of the grid holds as many texts as fit: with one text a row, batches of unequal lengths took 11 % longer.
+    For the CPU: CUDA has no such mask. One fused node does the attention: it measured 2 to 6 % faster than MatMul,
     Softmax and MatMul, and needs a third of the nodes.
     """
 
-    input_names = ("pad_rows", "unpad_rows", "lengths")
+    input_names = ("pad_rows", "unpad_rows", "attention_mask")
 
     def __call__(self, qkv: Tensor, where: tuple[Tensor, ...], heads: int) -> Tensor:
-        pad_rows, unpad_rows, lengths = where  # (B, S), (T,), (B,)
-        batch, longest = pad_rows.shape
+        pad_rows, unpad_rows, attention_mask = where  # (R, S), (T,), (R, S, S) int32
+        rows, longest = pad_rows.shape
         hidden = qkv.shape[1] // 3
-        grid = functional.embedding(pad_rows, qkv)  # a plain Gather: (B, S, 3 * hidden)
+        grid = functional.embedding(pad_rows, qkv)  # a plain Gather: (R, S, 3 * hidden)
         query, key, value = torch.split(grid, hidden, dim=-1)
         context = torch.onnx.ops.symbolic(
             "com.microsoft::MultiHeadAttention",
-            (query, key, value, None, lengths.to(torch.int32)),
+            (query, key, value, None, attention_mask),
             {"num_heads": heads},
             dtype=qkv.dtype,
-            shape=(batch, longest, hidden),
+            shape=(rows, longest, hidden),
             version=1,
         )
         return context.reshape(-1, hidden).index_select(0, unpad_rows)

@@ -36,11 +36,13 @@ def export_fp16(model: PreTrainedModel) -> ModelProto:
 
 def export(module: PackedModel, where_names: tuple[str, ...], token_types: int) -> ModelProto:
     """Trace `module` with symbolic numbers of tokens, texts, grid columns and head rows."""
-    tokens, texts, longest, rows = Dim("tokens"), Dim("texts"), Dim("longest"), Dim("rows")
+    tokens, texts, longest = Dim("tokens"), Dim("texts"), Dim("longest")
+    grid_rows, head_rows = Dim("grid_rows"), Dim("head_rows")
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0]], dtype=torch.int32)
     where: dict[str, tuple[Tensor, Shape]] = {
-        "pad_rows": (torch.tensor([[0, 1, 2], [3, 4, 0]]), {0: texts, 1: longest}),
+        "pad_rows": (torch.tensor([[0, 1, 2], [3, 4, 0]]), {0: grid_rows, 1: longest}),
         "unpad_rows": (torch.tensor([0, 1, 2, 3, 4]), {0: tokens}),
-        "lengths": (torch.tensor([3, 2]), {0: texts}),
+        "attention_mask": (mask[:, :, None] * mask[:, None, :], {0: grid_rows, 1: longest, 2: longest}),
         "token_offset": (torch.tensor([[0, 1, 2], [3, 4, 5]], dtype=torch.int32), {0: texts, 1: longest}),
         "cumulative_lengths": (torch.tensor([0, 3, 5], dtype=torch.int32), {0: Dim("texts_plus_1")}),
     }
@@ -54,7 +56,7 @@ def export(module: PackedModel, where_names: tuple[str, ...], token_types: int) 
     shapes: dict[str, Any] = {
         "input_ids": {0: tokens},
         "position_ids": {0: tokens},
-        "head_rows": {0: rows},
+        "head_rows": {0: head_rows},
         "where": tuple(where[name][1] for name in where_names),
     }
     names = ["input_ids", "position_ids", "head_rows", *where_names]

@@ -28,6 +28,9 @@ INLINE_CHARACTERS = 8192  # more than this is tokenized on a thread: about 4 ms 
 # (windows, tokens in each) timed at warm-up: enough to tell fixed, per-token and attention cost apart.
 WARM_UP_SHAPES = ((1, 8), (1, 32), (8, 16), (1, 128), (8, 32), (1, 256), (2, 128), (1, 512))
 
+IDLE_TRIALS = 3
+LEAST_GAIN = 0.9  # share of the time on fewer threads; what gains less is not worth every core
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -94,7 +97,7 @@ def load_model(bundle: Bundle, device: Device, settings: Settings, engine: Engin
     manifest = bundle.manifest
     try:
         precision = choose_precision(bundle, device)
-        session = Session(bundle, precision, device, settings.intra_op_threads)
+        session = Session(bundle, precision, device, settings.intra_op_threads, settings.idle_threads_here())
         encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length)
         task = TASKS[manifest.task](manifest, encoder, manifest.graphs[precision])
     except SessionError as error:
@@ -104,6 +107,7 @@ def load_model(bundle: Bundle, device: Device, settings: Settings, engine: Engin
     check_width(bundle, session)
     check_probes(bundle, session, task)
     cost = measure_cost(session, manifest.max_length)
+    measure_idle(session, manifest.max_length)
     lane = Lane(
         name=manifest.name,
         run=session.run,
@@ -148,6 +152,31 @@ def measure_cost(session: Session, max_length: int) -> CostModel:
         session.run(windows)
         samples.append((Shape.of([len(w) for w in windows]), time.perf_counter() - started))
     return CostModel.fit(samples)
+
+
+def measure_idle(session: Session, max_length: int) -> None:
+    """Find from which length on a lone window runs faster on every core; where none does, give the memory back."""
+    gains_from = None
+    for length in sorted({min(length, max_length) for count, length in WARM_UP_SHAPES if count == 1}, reverse=True):
+        windows = synthetic_windows(1, length)
+        busy_s, idle_s = (fastest(session, windows, alone=alone) for alone in (False, True))
+        if idle_s > LEAST_GAIN * busy_s:
+            break
+        gains_from = length
+    if gains_from is None:
+        session.idle = None
+    else:
+        session.idle_from_tokens = gains_from
+
+
+def fastest(session: Session, windows: Sequence[Window], *, alone: bool) -> float:
+    """Return the seconds of the fastest of a few runs."""
+    seconds = []
+    for _ in range(IDLE_TRIALS):
+        started = time.perf_counter()
+        session.run(windows, alone=alone)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 def synthetic_windows(count: int, length: int) -> Sequence[Window]:

@@ -36,6 +36,13 @@ class Settings(BaseSettings):
         None, ge=1, le=256, description="Batches that run at once. Default: one per CPU core, or one per GPU."
     )
     intra_op_threads: int = Field(1, ge=1, le=256, description="Threads of one batch on CPU.")
+    idle_threads: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Threads of a batch on CPU while nothing else runs or waits, for lengths at which that measured "
+        "faster at warm-up; costs a second copy of the weights. Default: one per core. 1: never.",
+    )
     max_batch_tokens: int | None = Field(
         None, ge=16, description="Tokens in one batch. Default: found by timing the model at warm-up."
     )
@@ -56,6 +63,10 @@ class Settings(BaseSettings):
     drain_timeout_s: float = Field(30.0, ge=0, description="How long requests in flight may finish at shutdown, in s.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line.")
     log_format: Literal["json", "console"] = Field("json", description="console: coloured, for a person.")
+
+    def idle_threads_here(self) -> int:
+        """Return the threads of a batch on CPU that has the machine to itself."""
+        return self.idle_threads or available_cores()
 
     def runners_on(self, device: Literal["cpu", "cuda"]) -> int:
         """Return how many batches run at once on `device`."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
 from typing import TypeVar
 
-from fastapi import Request
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+from starlette.types import Receive
 
 from app.errors import (
+    ClientGoneError,
     InvalidRequestError,
     MalformedBodyError,
     RequestTooLargeError,
@@ -19,54 +21,62 @@ from app.errors import (
 )
 from app.tasks.base import TaskRequest
 
-REQUEST_ID = re.compile(r"[!-~]{1,128}")  # printable ASCII without spaces
+Headers = Mapping[bytes, bytes]  # as ASGI gives them: lower-case names, values in latin-1
+
+REQUEST_ID = re.compile(rb"[!-~]{1,128}")  # printable ASCII without spaces
+WHOLE_NUMBER, SIGNED_NUMBER = re.compile(rb"[0-9]{1,12}"), re.compile(rb"[+-]?[0-9]{1,2}")
 JSON_TYPES = ("application/json", "text/json", "")
 PRIORITIES = range(-10, 11)
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)
 
 
-def request_id_of(request: Request) -> str:
+def request_id_of(headers: Headers) -> str:
     """Return the caller's `X-Request-Id`, or a new one where there is none that can be echoed."""
-    given = request.headers.get("x-request-id", "")
-    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    given = headers.get(b"x-request-id", b"")
+    return given.decode("ascii") if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def timeout_s_of(request: Request, default_s: float) -> float:
+def timeout_s_of(headers: Headers, default_s: float) -> float:
     """Return the seconds that the request may take: `X-Request-Timeout-Ms`, at most the service's own limit."""
-    given = request.headers.get("x-request-timeout-ms")
+    given = headers.get(b"x-request-timeout-ms")
     if given is None:
         return default_s
-    if not re.fullmatch(r"[0-9]{1,12}", given) or int(given) == 0:
+    if not WHOLE_NUMBER.fullmatch(given) or int(given) == 0:
         raise InvalidRequestError("X-Request-Timeout-Ms must be a positive whole number of milliseconds")
     return min(int(given) / 1000, default_s)
 
 
-def priority_of(request: Request) -> int:
+def priority_of(headers: Headers) -> int:
     """Return `X-Priority`, -10 to 10; higher goes first."""
-    given = request.headers.get("x-priority", "0")
-    if not re.fullmatch(r"[+-]?\d{1,2}", given) or int(given) not in PRIORITIES:
+    given = headers.get(b"x-priority", b"0")
+    if not SIGNED_NUMBER.fullmatch(given) or int(given) not in PRIORITIES:
         raise InvalidRequestError("X-Priority must be a whole number from -10 to 10")
     return int(given)
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     """Read the body, at most `limit` bytes of it.
 
-    Raises `UnsupportedMediaTypeError` for anything announced as not JSON, `RequestTooLargeError` beyond the limit.
+    Raises `UnsupportedMediaTypeError` for anything announced as not JSON, `RequestTooLargeError` beyond the limit,
+    `ClientGoneError` when the client leaves before its end.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if media_type not in JSON_TYPES and not media_type.endswith("+json"):
         raise UnsupportedMediaTypeError(f"the body must be application/json, not {media_type[:80]}")
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit:
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > limit:
         raise too_large(limit)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError("the client closed the connection")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > limit:
             raise too_large(limit)
-    return bytes(body)
+    return body
 
 
 def too_large(limit: int) -> RequestTooLargeError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Union
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -10,7 +10,6 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from app.tasks import TASKS
-from app.tasks.base import Task
 
 REF = "#/components/schemas/{model}"
 ERROR_STATUSES = ("400", "401", "404", "413", "415", "422", "429", "500", "503", "504")
@@ -30,27 +29,50 @@ def install_openapi(app: FastAPI, default_route: str) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            for task in TASKS.values():
-                describe_task(document, f"/{task.route}", task)
-                if task.route == default_route:
-                    describe_task(document, "/", task)
+            describe_predictions(document, default_route)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def describe_task(document: dict[str, Any], path: str, task: type[Task[Any, Any]]) -> None:
-    operation = document["paths"][path]["post"]
-    operation["requestBody"] = {
-        "required": True,
-        "content": {"application/json": {"schema": schema_of(document, task.request_type, "validation")}},
+def describe_predictions(document: dict[str, Any], default_route: str) -> None:
+    """Add the routes of `app.api.predict`, which FastAPI does not know: they read their bodies themselves."""
+    for task in TASKS.values():
+        operation = describe(document, task.route, task.__doc__, task.request_type, task.answer_type)
+        document["paths"].setdefault(f"/{task.route}", {})["post"] = operation
+        if task.route == default_route:
+            document["paths"].setdefault("/", {})["post"] = operation | {"operationId": "default"}
+    tasks = list(TASKS.values())
+    by_name = describe(
+        document,
+        "model",
+        "Answer with one model, `name` or `name:version`, by the body of its task.",
+        Union[tuple(task.request_type for task in tasks)],  # noqa: UP007  made of a list
+        Union[tuple(task.answer_type for task in tasks)],  # noqa: UP007
+    )
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    document["paths"]["/models/{name}"]["post"] = by_name | {"parameters": [name]}
+
+
+def describe(
+    document: dict[str, Any], operation_id: str, description: str | None, request_type: Any, answer_type: Any
+) -> dict[str, Any]:
+    """Return the operation of one route; the schemas of its bodies go into the document's components."""
+
+    def content(kind: Any, mode: JsonSchemaMode) -> dict[str, Any]:
+        return {"application/json": {"schema": schema_of(document, kind, mode)}}
+
+    error = {"description": "Error", "content": content(ErrorBody, "serialization")}
+    answer = {"description": "The answer", "content": content(answer_type, "serialization")}
+    return {
+        "tags": ["predictions"],
+        "summary": operation_id.replace("-", " ").capitalize(),
+        "description": description,
+        "operationId": operation_id,
+        "requestBody": {"required": True, "content": content(request_type, "validation")},
+        "responses": {"200": answer} | dict.fromkeys(ERROR_STATUSES, error),
     }
-    answer = schema_of(document, task.answer_type, "serialization")
-    operation["responses"]["200"]["content"] = {"application/json": {"schema": answer}}
-    error = {"application/json": {"schema": schema_of(document, ErrorBody, "serialization")}}
-    for status in ERROR_STATUSES:
-        operation["responses"][status] = {"description": "Error", "content": error}
 
 
 def schema_of(document: dict[str, Any], kind: Any, mode: JsonSchemaMode) -> dict[str, Any]:

@@ -1,25 +1,44 @@
-"""The life of one prediction over HTTP: read, find the model, ask it, answer. The errors it meets are raised."""
+"""The life of one prediction over HTTP: read, find the model, ask it, answer. The errors it meets are raised.
+
+These endpoints speak ASGI themselves. FastAPI's own handling of a route, its request and response objects included,
+would cost each prediction about as much again as everything in here.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import parse_qs
 
-from fastapi import Request, Response
 from pydantic_core import to_json
+from starlette.types import Receive, Scope, Send
 
-from app.api.body import parse, priority_of, read_body, timeout_s_of
+from app.api.body import Headers, parse, priority_of, read_body, timeout_s_of
 from app.api.security import check_key
 from app.errors import ClientGoneError, InvalidRequestError, NotReadyError
 from app.metrics import Metrics
 from app.model import Answer, Model
 from app.registry import Registry
 from app.settings import Settings
-from app.tasks.base import TaskRequest
+from app.tasks.base import Task, TaskRequest
 
 ResultT = TypeVar("ResultT")
+
+
+@dataclass(slots=True)
+class Call:
+    """One request that was let in. `started` and `deadline` are in seconds of `time.monotonic()`."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    started: float
+    deadline: float
+    priority: int
+    body: bytes
 
 
 class Predictor:
@@ -29,56 +48,78 @@ class Predictor:
         self.settings, self.registry, self.metrics = settings, registry, metrics
         self.draining = False
 
-    async def by_route(self, request: Request, route: str, request_type: type[TaskRequest]) -> Response:
-        """Answer a task's own route; the body or the query may choose the model."""
-        request.state.task = route
-        body = await self._admit(request)
-        parsed = parse(body, request_type)
-        model = self.registry.find(route, parsed.model or request.query_params.get("model"))
-        return await self._respond(request, model, parsed)
-
-    async def by_name(self, request: Request, name: str) -> Response:
-        """Answer `/models/{name}`, whatever its task."""
-        body = await self._admit(request)
-        model = self.registry.find(None, name)
-        request.state.task = model.task.route
-        parsed = parse(body, model.task.request_type)
-        if parsed.model not in (None, name):
-            raise InvalidRequestError(f"model: the path already names {name}")
-        return await self._respond(request, model, parsed)
-
-    async def _admit(self, request: Request) -> bytes:
+    async def admit(self, scope: Scope, receive: Receive, send: Send) -> Call:
         """Check everything that needs no model, and read the body."""
-        request.state.started = time.monotonic()
-        check_key(request, self.settings)
+        started = scope["state"]["started"] = time.monotonic()
+        headers: Headers = dict(scope["headers"])
+        check_key(headers, self.settings)
         if self.draining:
             raise NotReadyError("the service is shutting down")
-        timeout_s = timeout_s_of(request, self.settings.request_timeout_s)
-        request.state.deadline = request.state.started + timeout_s
-        request.state.priority = priority_of(request)
-        return await read_body(request, self.settings.max_body_bytes)
+        deadline = started + timeout_s_of(headers, self.settings.request_timeout_s)
+        priority = priority_of(headers)
+        body = await read_body(headers, receive, self.settings.max_body_bytes)
+        return Call(scope, receive, send, started, deadline, priority, body)
 
-    async def _respond(self, request: Request, model: Model, parsed: TaskRequest) -> Response:
-        state = request.state
-        state.task, state.model = model.task.route, model.name
-        work = model.answer(parsed, deadline=state.deadline, priority=state.priority)
-        answer = await unless_disconnected(request, work)
+    async def respond(self, call: Call, model: Model, request: TaskRequest) -> None:
+        """Ask `model` and send its answer."""
+        state = call.scope["state"]
+        state["task"], state["model"] = model.task.route, model.name
+        work = model.answer(request, deadline=call.deadline, priority=call.priority)
+        answer = await unless_disconnected(call.receive, work)
         content = to_json(answer.body)
-        total_s = time.monotonic() - state.started
+        total_s = time.monotonic() - call.started
         model.series.request_duration.observe(total_s)
         model.series.ok.inc()
-        return Response(
-            content,
-            media_type="application/json",
-            headers={
-                "X-Request-Id": state.request_id,
-                "X-Model": model.id,
-                "Server-Timing": server_timing(answer, total_s),
-            },
-        )
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(content)),
+            (b"x-request-id", state["request_id"].encode()),
+            (b"x-model", model.id.encode()),
+            (b"server-timing", server_timing(answer, total_s)),
+        ]
+        await call.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await call.send({"type": "http.response.body", "body": content})
 
 
-async def unless_disconnected(request: Request, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+@dataclass(frozen=True, slots=True)
+class TaskEndpoint:
+    """`POST` to a task's own route; the body or the query may choose the model."""
+
+    predictor: Predictor
+    task: type[Task[Any, Any]]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["task"] = self.task.route
+        call = await self.predictor.admit(scope, receive, send)
+        request = parse(call.body, self.task.request_type)
+        model = self.predictor.registry.find(self.task.route, request.model or model_in_query(scope))
+        await self.predictor.respond(call, model, request)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEndpoint:
+    """`POST /models/{name}`: one model, `name` or `name:version`, by the body of its task."""
+
+    predictor: Predictor
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = await self.predictor.admit(scope, receive, send)
+        name: str = scope["path_params"]["name"]
+        model = self.predictor.registry.find(None, name)
+        scope["state"]["task"] = model.task.route
+        request = parse(call.body, model.task.request_type)
+        if request.model not in (None, name):
+            raise InvalidRequestError(f"model: the path already names {name}")
+        await self.predictor.respond(call, model, request)
+
+
+def model_in_query(scope: Scope) -> str | None:
+    """Return `?model=`, where there is one."""
+    query: bytes = scope["query_string"]
+    return parse_qs(query.decode("latin-1")).get("model", [None])[-1] if query else None
+
+
+async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, ResultT]) -> ResultT:
     """Await `work`, but cancel it, which frees its places in the queue, when the client goes away.
 
     Raises `ClientGoneError` in that case.
@@ -87,7 +128,7 @@ async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Result
     assert waiting is not None
 
     async def watch() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
+        while (await receive())["type"] != "http.disconnect":
             pass
         waiting.cancel()
 
@@ -102,12 +143,11 @@ async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Result
         watcher.cancel()
 
 
-def server_timing(answer: Answer, total_s: float) -> str:
+def server_timing(answer: Answer, total_s: float) -> bytes:
     """Render the W3C Server-Timing header, in ms. `forward` adds up a request's batches, which may overlap."""
-    parts = {
-        "tokenize": answer.tokenize_s,
-        "queue": answer.queue_s,
-        "forward": answer.forward_s,
-        "total": total_s,
-    }
-    return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in parts.items())
+    return b"tokenize;dur=%.2f, queue;dur=%.2f, forward;dur=%.2f, total;dur=%.2f" % (
+        answer.tokenize_s * 1000,
+        answer.queue_s * 1000,
+        answer.forward_s * 1000,
+        total_s * 1000,
+    )

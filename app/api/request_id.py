@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.body import request_id_of
@@ -16,5 +15,5 @@ class RequestIdMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope.setdefault("state", {})["request_id"] = request_id_of(Request(scope))
+            scope.setdefault("state", {})["request_id"] = request_id_of(dict(scope["headers"]))
         await self.app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The routes. Predictions all read the same way: see `Predictor`."""
+"""The routes. Predictions all read the same way: see `app.api.predict`."""
 
 from __future__ import annotations
 
@@ -9,36 +9,21 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from prometheus_client.exposition import choose_encoder
 from starlette.concurrency import run_in_threadpool
+from starlette.routing import Route
 
-from app.api.predict import Predictor
+from app.api.predict import ModelEndpoint, Predictor, TaskEndpoint
 from app.api.security import check_key
 from app.api.status import Status
 from app.tasks import TASKS
-from app.tasks.base import Task
 
 
-def prediction_routes(predictor: Predictor, default_route: str) -> APIRouter:
+def prediction_routes(predictor: Predictor, default_route: str) -> list[Route]:
     """`POST /{task}` for every task, `POST /` for the default one, and `POST /models/{name}`."""
-    router = APIRouter(tags=["predictions"])
-    for task in TASKS.values():
-        router.add_api_route(f"/{task.route}", predict_route(predictor, task), methods=["POST"], name=task.route)
-        if task.route == default_route:
-            router.add_api_route("/", predict_route(predictor, task), methods=["POST"], name="default")
-
-    @router.post("/models/{name}", name="model")
-    async def by_name(name: str, request: Request) -> Response:
-        """Answer with one model, `name` or `name:version`, by the body of its task."""
-        return await predictor.by_name(request, name)
-
-    return router
-
-
-def predict_route(predictor: Predictor, task: type[Task[Any, Any]]) -> Any:
-    async def predict(request: Request) -> Response:
-        return await predictor.by_route(request, task.route, task.request_type)
-
-    predict.__doc__ = task.__doc__
-    return predict
+    endpoints = {f"/{task.route}": TaskEndpoint(predictor, task) for task in TASKS.values()}
+    routes = [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]
+    routes.append(Route("/", endpoints[f"/{default_route}"], methods=["POST"]))
+    routes.append(Route("/models/{name}", ModelEndpoint(predictor), methods=["POST"]))
+    return routes
 
 
 def status_routes(status: Status, predictor: Predictor) -> APIRouter:
@@ -70,13 +55,13 @@ def status_routes(status: Status, predictor: Predictor) -> APIRouter:
     @router.get("/models")
     async def models(request: Request) -> dict[str, Any]:
         """Every bundle: served, or refused and why."""
-        check_key(request, predictor.settings)
+        check_key(dict(request.headers.raw), predictor.settings)
         return {"models": status.models()}
 
     @router.get("/models/{name}")
     async def model(name: str, request: Request) -> dict[str, Any]:
         """One bundle."""
-        check_key(request, predictor.settings)
+        check_key(dict(request.headers.raw), predictor.settings)
         return status.model(name)
 
     @router.get("/metrics")

@@ -27,6 +27,7 @@ class Engine:
         self._metrics = metrics
         self._changed = threading.Condition()
         self._stopping = False
+        self._busy: set[int] = set()  # threads that have a batch in hand
         self.runners = [Runner(number, self) for number in range(limits.runners)]
 
     def start(self) -> None:
@@ -115,16 +116,20 @@ class Engine:
                 if batch is not None:
                     for item in batch.items:
                         item.ticket.started = item.ticket.started or now
-                    return batch
+                    alone = not self._busy and not len(self._scheduler)
+                    self._busy.add(threading.get_ident())
+                    return Batch(batch.lane, batch.items, alone)
                 self._changed.wait(self._scheduler.ready_in_s(now))
             return None
 
     def complete(self, batch: Batch, outputs: Sequence[Floats], seconds: float) -> None:
         lane, windows = batch.lane, batch.windows
-        lane.cost.refine(batch.shape, seconds)
+        if not batch.alone:  # a pass on every core says nothing of what batches cost under load
+            lane.cost.refine(batch.shape, seconds)
         computed = lane.computed_tokens(windows)
         lane.series.observe_batch(len(windows), batch.shape.tokens, computed, seconds)
         with self._changed:
+            self._busy.discard(threading.get_ident())
             for item, output in zip(batch.items, outputs, strict=True):
                 item.ticket.forward_s += seconds
                 item.ticket.fill(item.index, output)
@@ -134,6 +139,7 @@ class Engine:
         lane.series.forward_failures.inc()
         log.error("forward_failed", model=lane.name, tokens=item.length, cause=type(cause).__name__)
         with self._changed:
+            self._busy.discard(threading.get_ident())
             self._scheduler.withdraw(item.ticket)
             self._report_queue()
             item.ticket.finish(InferenceFailedError("the model failed on this input; the cause is in the log"))

@@ -60,7 +60,7 @@ class Runner:
         """Run a batch; every window in it is completed or failed, whatever happens."""
         started = time.monotonic()
         try:
-            outputs = batch.lane.run(batch.windows)
+            outputs = batch.lane.run(batch.windows, runner=self.number, alone=batch.alone)
             if len(outputs) != len(batch.items):
                 raise RuntimeError(f"{len(outputs)} outputs for {len(batch.items)} windows")
         except Exception as cause:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -15,12 +16,22 @@ from app.runtime.packing import Floats, Window
 UNANSWERED: Floats = np.empty((0, 0), np.float32)
 
 
+class Forward(Protocol):
+    """A forward pass: (rows, width) per window, in order.
+
+    `runner` is the number of the runner that calls; `alone` says that nothing else runs or waits, so that this pass
+    may use the whole machine.
+    """
+
+    def __call__(self, windows: Sequence[Window], *, runner: int, alone: bool) -> Sequence[Floats]: ...
+
+
 @dataclass(eq=False)
 class Lane:
     """A forward pass that batches can be made for. Windows of different lanes never share a batch."""
 
     name: str
-    run: Callable[[Sequence[Window]], list[Floats]]
+    run: Forward
     computed_tokens: Callable[[Sequence[Window]], int]
     cost: CostModel
     max_batch_tokens: int
@@ -90,10 +101,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Items of one lane that run together."""
+    """Items of one lane that run together; `alone` when nothing else runs or waits."""
 
     lane: Lane
     items: Sequence[Item]
+    alone: bool = False
 
     @property
     def windows(self) -> list[Window]:

@@ -49,8 +49,8 @@ class Layout(Protocol):
 class PackedBatch:
     """The arrays of one batch without padding, each made when a graph asks for it by name.
 
-    With T tokens in all, B windows, S the longest, and R rows of S slots in attention's grid. Position ids start at `position_offset`: pad_id + 1 for
-    RoBERTa (Liu et al. 2019, arXiv:1907.11692; fairseq's make_positions), 0 for BERT.
+    With T tokens in all, B windows, S the longest, and R rows of S slots in attention's grid. Position ids start at
+    `position_offset`: pad_id + 1 for RoBERTa (Liu et al. 2019, arXiv:1907.11692; fairseq's make_positions), 0 for BERT.
     """
 
     def __init__(self, windows: Sequence[Window], position_offset: int) -> None:
@@ -108,10 +108,11 @@ class PackedBatch:
 
     def attention_mask(self) -> NDArray[np.int32]:
         """(R, S, S) 1 where the slot of a query and the slot of a key hold tokens of one window."""
-        owners = np.full(self.grid.rows * self.grid.width, -1, np.int32)
-        owners[self.token_slots] = np.repeat(np.arange(len(self.windows), dtype=np.int32), self.lengths)
-        owners = owners.reshape(self.grid.rows, self.grid.width)
-        return (owners[:, :, None] == owners[:, None, :]).astype(np.int32)
+        owners = np.full(self.grid.rows * self.grid.width, -1)
+        owners[self.token_slots] = np.repeat(np.arange(len(self.windows)), self.lengths)
+        queries = owners.reshape(self.grid.rows, self.grid.width, 1)
+        same: NDArray[np.bool_] = queries == queries.transpose(0, 2, 1)
+        return same.astype(np.int32)
 
     def token_offset(self) -> NDArray[np.int32]:
         """(B, S) slots of the flattened grid with a row for each window: first those of tokens, then of padding.

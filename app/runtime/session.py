@@ -42,37 +42,64 @@ def choose_precision(bundle: Bundle, device: Device) -> Precision:
 
 
 class Session:
-    """A loaded graph. `run` is safe to call from several threads at once."""
+    """A loaded graph. `run` is safe to call from several threads at once.
 
-    def __init__(self, bundle: Bundle, precision: Precision, device: Device, intra_op_threads: int = 1) -> None:
+    On CPU it may be opened a second time with more threads (`idle`), for batches that have the machine to themselves.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        precision: Precision,
+        device: Device,
+        intra_op_threads: int = 1,
+        idle_threads: int = 1,
+    ) -> None:
         """Open the graph of `precision` on `device`.
 
         Raises `SessionError` when the graph does not load, or would fall back to another device.
         """
         self.precision, self.device = precision, device
+        self.session = open_graph(bundle, precision, device, session_options(intra_op_threads))
+        self.idle: ort.InferenceSession | None = None
+        self.idle_from_tokens = 0  # batches of fewer tokens gain nothing from more threads
+        if device == "cpu" and idle_threads > intra_op_threads:
+            self.idle = open_graph(bundle, precision, device, idle_options(idle_threads))
         try:
-            if device == "cuda":
-                ort.preload_dlls()
-            self.session = ort.InferenceSession(
-                str(bundle.graph_file(precision)),
-                session_options(intra_op_threads),
-                providers=[PROVIDERS[device]],
-            )
             self.layout = layout_of(bundle, [graph_input.name for graph_input in self.session.get_inputs()])
-        except Exception as error:  # onnxruntime raises its own types, one for each status code
-            reason = str(error).replace(f"{bundle.path}{os.sep}", "")  # `GET /models` shows it: no path of this machine
-            raise SessionError(f"onnxruntime cannot open {bundle.graph_file(precision).name}: {reason}") from error
-        if PROVIDERS[device] not in self.session.get_providers():
-            raise SessionError(
-                f"{device} was asked for but onnxruntime fell back to {self.session.get_providers()[0]}; "
-                "check the driver, or start with --device cpu"
-            )
+        except ValueError as error:
+            raise SessionError(f"{bundle.graph_file(precision).name} cannot be fed: {error}") from error
         self.output_names = [self.session.get_outputs()[0].name]
 
-    def run(self, windows: Sequence[Window]) -> list[Floats]:
-        """Compute the head outputs of every window: an array of shape (rows, width) each, in order."""
-        (output,) = self.session.run(self.output_names, self.layout.feed(windows))
+    def run(self, windows: Sequence[Window], *, runner: int = 0, alone: bool = False) -> list[Floats]:
+        """Compute the head outputs of every window: an array of shape (rows, width) each, in order.
+
+        `alone` says that nothing else runs, so that every core may be used.
+        """
+        session = self.session
+        if alone and self.idle is not None and self.layout.computed_tokens(windows) >= self.idle_from_tokens:
+            session = self.idle
+        (output,) = session.run(self.output_names, self.layout.feed(windows))
         return self.layout.split(output, windows)
+
+
+def open_graph(
+    bundle: Bundle, precision: Precision, device: Device, options: ort.SessionOptions
+) -> ort.InferenceSession:
+    """Open one graph of a bundle. Raises `SessionError` when it does not load, or falls back to another device."""
+    try:
+        if device == "cuda":
+            ort.preload_dlls()
+        session = ort.InferenceSession(str(bundle.graph_file(precision)), options, providers=[PROVIDERS[device]])
+    except Exception as error:  # onnxruntime raises its own types, one for each status code
+        reason = str(error).replace(f"{bundle.path}{os.sep}", "")  # `GET /models` shows it: no path of this machine
+        raise SessionError(f"onnxruntime cannot open {bundle.graph_file(precision).name}: {reason}") from error
+    if PROVIDERS[device] not in session.get_providers():
+        raise SessionError(
+            f"{device} was asked for but onnxruntime fell back to {session.get_providers()[0]}; "
+            "check the driver, or start with --device cpu"
+        )
+    return session
 
 
 def layout_of(bundle: Bundle, input_names: Sequence[str]) -> Layout:
@@ -83,9 +110,23 @@ def layout_of(bundle: Bundle, input_names: Sequence[str]) -> Layout:
 
 def session_options(intra_op_threads: int) -> ort.SessionOptions:
     """Threads are ours to place: a runner's own thread does the work, and none of them spins while idle."""
+    options = thread_options(intra_op_threads)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def idle_options(intra_op_threads: int) -> ort.SessionOptions:
+    """For a batch on an idle machine: threads spin within a run, so that sharing a small matrix product pays."""
+    options = thread_options(intra_op_threads)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # at the end of the run
+    options.add_session_config_entry("session.dynamic_block_base", "4")
+    return options
+
+
+def thread_options(intra_op_threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = intra_op_threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors; a graph's warnings are of no use to an operator
     return options

@@ -107,8 +107,3 @@ def softmax(logits: NDArray[np.floating]) -> Floats:
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: Floats = exponents / exponents.sum(axis=-1, keepdims=True)
     return probabilities
-
-
-def sigmoid(logits: NDArray[np.floating]) -> Floats:
-    probabilities: Floats = np.exp(-np.logaddexp(0, -logits))  # 1 / (1 + exp(-x)), which would overflow
-    return probabilities

@@ -19,8 +19,6 @@ from app.tasks.base import (
     TaskRequest,
     Text,
     branch_of,
-    sigmoid,
-    softmax,
 )
 
 FIRST_TOKEN = np.zeros(1, np.int64)
@@ -114,8 +112,9 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
         rows = iter(outputs)
         answers = []
         for lengths in state:
-            logits = np.concatenate([next(rows) for _ in lengths])  # (windows, labels)
-            answers.append(self.rank(self.pool(logits, lengths), request.parameters))
+            parts = [next(rows) for _ in lengths]
+            logits = parts[0] if len(parts) == 1 else np.concatenate(parts)  # (windows, labels)
+            answers.append(self.rank(self.pool(logits, lengths).tolist(), request.parameters))
         return answers
 
     def pool(self, logits: Floats, lengths: list[int]) -> Floats:
@@ -131,11 +130,12 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
             return greatest
         return np.average(logits, axis=0, weights=lengths).astype(np.float32)
 
-    def rank(self, logits: Floats, parameters: ClassifyParameters) -> list[LabelScore]:
+    def rank(self, logits: list[float], parameters: ClassifyParameters) -> list[LabelScore]:
+        """Return the labels to answer with, best first. Plain floats: for a handful, numpy's calls cost more."""
         scores = self.apply(logits, parameters.function_to_apply or self.default_function)
-        order = np.argsort(-scores, kind="stable")[: parameters.top_k]
+        order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: parameters.top_k]
         least, labels = self.least_scores(parameters), self.manifest.labels
-        return [LabelScore(label=labels[i], score=float(scores[i])) for i in order if scores[i] >= least[i]]
+        return [LabelScore(label=labels[i], score=scores[i]) for i in order if scores[i] >= least[i]]
 
     def least_scores(self, parameters: ClassifyParameters) -> Sequence[float]:
         """Return the score from which on each label is part of the answer."""
@@ -146,11 +146,15 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
             return [-math.inf] * len(labels)
         return [self.thresholds[label] for label in labels]
 
-    def apply(self, logits: Floats, function: FunctionToApply) -> Floats:
+    def apply(self, logits: list[float], function: FunctionToApply) -> list[float]:
         if function == "none":
             return logits
-        scaled = logits / self.temperature
-        return softmax(scaled) if function == "softmax" else sigmoid(scaled)
+        if function == "sigmoid":
+            return [sigmoid(logit / self.temperature) for logit in logits]
+        greatest = max(logits)
+        exponents = [math.exp((logit - greatest) / self.temperature) for logit in logits]
+        total = sum(exponents)
+        return [exponent / total for exponent in exponents]
 
     @property
     def default_function(self) -> FunctionToApply:
@@ -161,3 +165,9 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
 
     def probe(self, text: str) -> Window:
         return self.encode(ClassifyRequest(inputs=text, truncate=True)).windows[0]
+
+
+def sigmoid(logit: float) -> float:
+    """Return 1 / (1 + exp(-logit)), without overflow at either end."""
+    exponent = math.exp(-abs(logit))
+    return (1.0 if logit >= 0 else exponent) / (1.0 + exponent)

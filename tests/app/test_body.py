@@ -4,25 +4,34 @@ import asyncio
 import json
 
 import pytest
-from fastapi import Request
 
 from app.api.body import parse, priority_of, read_body, request_id_of, timeout_s_of
-from app.errors import InvalidRequestError, MalformedBodyError, RequestTooLargeError, UnsupportedMediaTypeError
+from app.errors import (
+    ClientGoneError,
+    InvalidRequestError,
+    MalformedBodyError,
+    RequestTooLargeError,
+    UnsupportedMediaTypeError,
+)
 from app.tasks.classify import ClassifyRequest
 from app.tasks.fill_mask import FillMaskRequest
 from app.tasks.ner import NerRequest
 
 
-def make_request(headers=(), chunks=(b"",)):
-    """A request whose body comes in chunks."""
+def as_headers(**fields):
+    """Headers as ASGI gives them."""
+    return {name.lower().replace("_", "-").encode(): value.encode("latin-1") for name, value in fields.items()}
+
+
+def body_in(chunks):
+    """A body that comes in chunks."""
     messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     messages[-1]["more_body"] = False
 
     async def receive():
         return messages.pop(0)
 
-    pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in dict(headers).items()]
-    return Request({"type": "http", "headers": pairs}, receive)
+    return receive
 
 
 # --- Bodies ---------------------------------------------------------------------------------------------
@@ -123,8 +132,8 @@ def test_nulls_are_defaults():
 # --- Reading --------------------------------------------------------------------------------------------
 
 
-def read(request, limit=10):
-    return asyncio.run(read_body(request, limit))
+def read(headers, *chunks):
+    return asyncio.run(read_body(headers, body_in(chunks), 10))
 
 
 @pytest.mark.parametrize(
@@ -132,27 +141,37 @@ def read(request, limit=10):
     ["application/json", "Application/JSON; charset=utf-8", "text/json", "application/problem+json", None],
 )
 def test_json_by_any_name_is_read(media_type):
-    headers = {"content-type": media_type} if media_type else {}
-    assert read(make_request(headers, [b"{}"])) == b"{}"
+    headers = as_headers(content_type=media_type) if media_type else {}
+    assert read(headers, b"{}") == b"{}"
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "multipart/form-data; boundary=x", "application/jsonp"])
 def test_another_media_type_is_refused(media_type):
     with pytest.raises(UnsupportedMediaTypeError, match=f"not {media_type.partition(';')[0]}"):
-        read(make_request({"content-type": media_type}, [b"{}"]))
+        read(as_headers(content_type=media_type), b"{}")
 
 
 @pytest.mark.parametrize(
     ("headers", "chunks"),
-    [({"content-length": "11"}, [b""]), ({}, [b"12345678", b"901"]), ({"content-length": "2"}, [b"1" * 11])],
+    [({"content_length": "11"}, [b""]), ({}, [b"12345678", b"901"]), ({"content_length": "2"}, [b"1" * 11])],
 )
 def test_a_body_over_the_limit_is_refused(headers, chunks):
     with pytest.raises(RequestTooLargeError, match="larger than 10 bytes"):
-        read(make_request(headers, chunks))
+        read(as_headers(**headers), *chunks)
 
 
 def test_a_body_at_the_limit_is_read_whole():
-    assert read(make_request({"content-length": "10"}, [b"12345", b"67890"])) == b"1234567890"
+    assert read(as_headers(content_length="10"), b"12345", b"67890") == b"1234567890"
+
+
+def test_a_client_that_leaves_before_the_end_of_its_body_is_gone():
+    messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive():
+        return messages.pop(0)
+
+    with pytest.raises(ClientGoneError):
+        asyncio.run(read_body({}, receive, 10))
 
 
 # --- Headers --------------------------------------------------------------------------------------------
@@ -160,33 +179,33 @@ def test_a_body_at_the_limit_is_read_whole():
 
 @pytest.mark.parametrize(("given", "seconds"), [(None, 30.0), ("1", 0.001), ("1500", 1.5), ("99999999", 30.0)])
 def test_a_timeout_is_in_milliseconds_and_at_most_the_services(given, seconds):
-    assert timeout_s_of(make_request({"X-Request-Timeout-Ms": given} if given else {}), 30.0) == seconds
+    assert timeout_s_of(as_headers(X_Request_Timeout_Ms=given) if given else {}, 30.0) == seconds
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "1.5", "1e3", "soon", "", " ", "²", "9" * 5000])
 def test_a_timeout_that_is_no_whole_number_is_refused_by_name(given):
     with pytest.raises(InvalidRequestError, match="X-Request-Timeout-Ms"):
-        timeout_s_of(make_request({"X-Request-Timeout-Ms": given}), 30.0)
+        timeout_s_of(as_headers(X_Request_Timeout_Ms=given), 30.0)
 
 
 @pytest.mark.parametrize(("given", "priority"), [(None, 0), ("0", 0), ("10", 10), ("-10", -10), ("+3", 3)])
 def test_a_priority(given, priority):
-    assert priority_of(make_request({"X-Priority": given} if given else {})) == priority
+    assert priority_of(as_headers(X_Priority=given) if given else {}) == priority
 
 
 @pytest.mark.parametrize("given", ["11", "-11", "1.5", "high", "", "1 ", "²"])
 def test_a_priority_out_of_range_is_refused_by_name(given):
     with pytest.raises(InvalidRequestError, match="X-Priority must be a whole number from -10 to 10"):
-        priority_of(make_request({"X-Priority": given}))
+        priority_of(as_headers(X_Priority=given))
 
 
 def test_a_request_id_is_the_callers():
-    assert request_id_of(make_request({"X-Request-Id": "abc-123"})) == "abc-123"
+    assert request_id_of(as_headers(X_Request_Id="abc-123")) == "abc-123"
 
 
 @pytest.mark.parametrize("given", [None, "", "a b", "é", "x" * 129, "a\x7f"])
 def test_a_request_id_that_cannot_be_echoed_is_made_anew(given):
-    requests = [make_request({"X-Request-Id": given} if given is not None else {}) for _ in range(2)]
-    one, other = map(request_id_of, requests)
+    headers = as_headers(X_Request_Id=given) if given is not None else {}
+    one, other = request_id_of(headers), request_id_of(headers)
     assert one != other
     assert len(one) == 32

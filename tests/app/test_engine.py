@@ -23,9 +23,10 @@ class Gate:
 
     def __init__(self):
         self.entered, self.open = threading.Event(), threading.Event()
-        self.batches = []
+        self.batches, self.alone = [], []
 
-    def __call__(self, windows):
+    def __call__(self, windows, *, runner, alone):
+        self.alone.append(alone)
         self.batches.append([int(w.input_ids[0]) for w in windows])
         self.entered.set()
         assert self.open.wait(PATIENCE_S)
@@ -177,7 +178,7 @@ def test_one_bad_window_fails_its_request_and_frees_the_rest_of_it():
         play(scenario())
 
 
-@pytest.mark.parametrize("run", [lambda w: echo(w)[1:], lambda w: echo(w) * 2, lambda w: None], ids=str)
+@pytest.mark.parametrize("run", [lambda w, **_: echo(w)[1:], lambda w, **_: echo(w) * 2, lambda w, **_: None], ids=str)
 def test_a_wrong_number_of_outputs_is_an_error_and_nobody_waits(run):
     async def scenario():
         lane = make_lane(run)
@@ -301,6 +302,41 @@ def test_a_refused_request_leaves_nothing_behind():
     play(scenario())
 
 
+def test_a_batch_is_told_whether_it_has_the_machine_to_itself():
+    """The first is alone, the second has the first beside it, the last is alone again."""
+
+    async def scenario():
+        lane, beside = make_lane(gate), make_lane(other, name="beside")
+        first = await block(engine, lane)
+        second = await block(engine, beside)
+        gate.open.set()
+        other.open.set()
+        await asyncio.gather(first, second)
+        await submit(engine, beside, window(5))
+        assert gate.alone[0] is True
+        assert other.alone == [False, True]
+
+    gate, other = Gate(), Gate()
+    with running(2, gate, other) as engine:
+        play(scenario())
+
+
+def test_a_batch_with_others_waiting_is_not_alone():
+    async def scenario():
+        lane = make_lane(gate, budget=10)
+        first = await block(engine, lane)
+        waiting = [submit(engine, lane, window(10, token=n)) for n in (2, 3)]
+        await asyncio.sleep(0)
+        gate.open.set()
+        await asyncio.gather(first, *waiting)
+        assert gate.batches == [[1], [2], [3]]
+        assert gate.alone == [True, False, True]
+
+    gate = Gate()
+    with running(1, gate) as engine:
+        play(scenario())
+
+
 # --- Stopping and liveness ------------------------------------------------------------------------------
 
 
@@ -358,7 +394,7 @@ def test_a_batch_that_does_not_end_is_a_stall():
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_runner_whose_thread_died_is_a_stall_and_its_caller_is_answered():
-    def die(windows):
+    def die(windows, **where):
         raise SystemExit
 
     async def scenario():

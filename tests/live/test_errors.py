@@ -286,7 +286,7 @@ def test_a_deadline_that_cannot_be_met_is_a_504_before_any_work(small):
 # --- 500: nothing internal leaks --------------------------------------------------------------------------
 
 
-def fail(*_: object) -> None:
+def fail(*_: object, **__: object) -> None:
     raise RuntimeError(f"{SECRET} at /usr/lib/internal.so")
 
 
@@ -312,10 +312,10 @@ def test_only_the_culprit_of_a_batch_fails(small, pool):
     lane = small.lane("tiny-classify")
     run, culprit = lane.run, "bad " * 9
 
-    def fail_on_the_longest(windows):
+    def fail_on_the_longest(windows, **where):
         if max(map(len, windows)) > 8:
             raise RuntimeError("this one")
-        return run(windows)
+        return run(windows, **where)
 
     with replaced(lane, "run", fail_on_the_longest), held(small, "tiny-classify") as gate:
         running = pool.submit(ask, small)

@@ -21,7 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.engine.work import Lane
+from app.engine.work import Forward, Lane
 from app.main import create_app
 from app.runtime.packing import Floats, Window
 from app.settings import Settings
@@ -106,14 +106,14 @@ def serve(
 class Gate:
     """A forward pass that holds every batch until it is opened."""
 
-    def __init__(self, run: Callable[[Sequence[Window]], list[Floats]]) -> None:
+    def __init__(self, run: Forward) -> None:
         self.run = run
         self.entered, self.opened = threading.Semaphore(0), threading.Event()
 
-    def __call__(self, windows: Sequence[Window]) -> list[Floats]:
+    def __call__(self, windows: Sequence[Window], *, runner: int, alone: bool) -> Sequence[Floats]:
         self.entered.release()
         assert self.opened.wait(TIMEOUT_S)
-        return self.run(windows)
+        return self.run(windows, runner=runner, alone=alone)
 
     def wait_for_batch(self) -> None:
         """Return when one more batch is held."""

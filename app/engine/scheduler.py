@@ -1,7 +1,8 @@
 """Which windows run next. Pure and deterministic: it is told the time and never waits; the engine holds its lock.
 
 Work-conserving: a free runner takes a batch at once. While all are busy, work gathers and batches form by
-themselves.
+themselves. A request of many windows takes turns with the others (self-clocked fair queueing, Golestani 1994): its
+later windows count as if they had arrived when the earlier ones have run.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ class Scheduler:
         self.queued_tokens = 0
         self.queued_cost_s = 0.0
         self._numbers = count()
-        self._by_age: dict[int, Item] = {}
-        self._by_urgency: SortedList = SortedList()  # (-priority, deadline, number)
+        self._items: dict[int, Item] = {}  # in order of arrival
+        self._by_turn: SortedList = SortedList()  # (turn, number)
+        self._by_urgency: SortedList = SortedList()
         self._by_length: dict[Lane, SortedList] = {}  # (length, number) for each lane
         self._of_ticket: dict[Ticket, dict[int, Item]] = {}
 
     def __len__(self) -> int:
-        return len(self._by_age)
+        return len(self._items)
 
     @property
     def queued_requests(self) -> int:
@@ -63,8 +65,10 @@ class Scheduler:
             raise DeadlineUnmeetableError(
                 f"the answer would take about {expected:.2f} s, longer than this request's deadline allows"
             )
+        turn = ticket.arrival
         for index, (length, cost) in enumerate(zip(lengths, costs, strict=True)):
-            self._add(Item(next(self._numbers), ticket, index, length, cost))
+            self._add(Item(next(self._numbers), ticket, index, length, cost, turn))
+            turn += cost / self.limits.runners
 
     def drain_time_s(self) -> float:
         """Return how long the queue as it stands will take to run."""
@@ -75,7 +79,7 @@ class Scheduler:
 
         A window whose deadline has passed is never started: its request fails instead.
         """
-        while self._by_age:
+        while self._items:
             seed = self._most_urgent(now)
             if seed.ticket.deadline <= now:
                 self.withdraw(seed.ticket)
@@ -91,9 +95,9 @@ class Scheduler:
 
     def ready_in_s(self, now: float) -> float | None:
         """Return when to look again: None when the queue is empty, 0 when a batch may start at once."""
-        if not self._by_age:
+        if not self._items:
             return None
-        oldest = next(iter(self._by_age.values()))
+        oldest = next(iter(self._items.values()))
         return max(0.0, oldest.ticket.arrival + self.limits.max_queue_delay_s - now)
 
     def withdraw(self, ticket: Ticket) -> None:
@@ -109,11 +113,11 @@ class Scheduler:
         return tickets
 
     def _most_urgent(self, now: float) -> Item:
-        """Return the item by priority, then deadline, then age; one that waited too long goes before all."""
-        oldest = next(iter(self._by_age.values()))
-        if now - oldest.ticket.arrival > self.limits.max_queue_age_s:
-            return oldest
-        return self._by_age[self._by_urgency[0][-1]]
+        """Return the most urgent item; one whose turn is too long ago goes before all."""
+        turn, number = self._by_turn[0]
+        if now - turn <= self.limits.max_queue_age_s:
+            number = self._by_urgency[0][-1]
+        return self._items[number]
 
     def _gather(self, seed: Item, now: float) -> list[Item]:
         """Fill a batch around `seed` with the windows nearest to it in length, up to the token budget."""
@@ -134,7 +138,7 @@ class Scheduler:
                 above = len(queue)
                 continue
             below, above = (below - 1, above) if take_below else (below, above + 1)
-            item = self._by_age[number]
+            item = self._items[number]
             if item.ticket.deadline > now:
                 items.append(item)
                 room -= length
@@ -147,17 +151,19 @@ class Scheduler:
 
     def _add(self, item: Item) -> None:
         ticket = item.ticket
-        self._by_age[item.number] = item
+        self._items[item.number] = item
+        self._by_turn.add((item.turn, item.number))
         self._of_ticket.setdefault(ticket, {})[item.number] = item
-        self._by_urgency.add((-ticket.priority, ticket.deadline, item.number))
+        self._by_urgency.add(item.urgency)
         self._by_length.setdefault(ticket.lane, SortedList()).add((item.length, item.number))
         self.queued_tokens += item.length
         self.queued_cost_s += item.cost
 
     def _remove(self, item: Item) -> None:
         ticket, lane = item.ticket, item.ticket.lane
-        del self._by_age[item.number]
-        self._by_urgency.remove((-ticket.priority, ticket.deadline, item.number))
+        del self._items[item.number]
+        self._by_turn.remove((item.turn, item.number))
+        self._by_urgency.remove(item.urgency)
         self._by_length[lane].remove((item.length, item.number))
         if not self._by_length[lane]:
             del self._by_length[lane]
@@ -165,4 +171,4 @@ class Scheduler:
         if not self._of_ticket[ticket]:
             del self._of_ticket[ticket]
         self.queued_tokens -= item.length
-        self.queued_cost_s = max(0.0, self.queued_cost_s - item.cost) if self._by_age else 0.0
+        self.queued_cost_s = max(0.0, self.queued_cost_s - item.cost) if self._items else 0.0

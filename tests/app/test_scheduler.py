@@ -152,6 +152,42 @@ def test_one_that_waited_too_long_goes_before_all():
     assert scheduler.next_batch(0.51).items[0].ticket is old
 
 
+def runs_until(scheduler, ticket, now=0.0):
+    """Return how long `ticket` takes, batches running one after the other for as long as their cost says."""
+    while not ticket.done:
+        batch = scheduler.next_batch(now)
+        now += sum(item.cost for item in batch.items)
+        for item in batch.items:
+            item.ticket.fill(item.index, item.window.input_ids[:, None])
+    return now - ticket.arrival
+
+
+@pytest.mark.parametrize("age", [0.05, 1e9])
+def test_a_request_of_many_windows_takes_turns_with_the_others(age):
+    """Ten seconds of work by one request; another that comes after four waits for a window or two, not for six."""
+    scheduler, lane = make_scheduler(tokens=10**6, age=age), make_lane(budget=10, cost=SLOW)
+    many = admit(scheduler, lane, *[10] * 100, deadline=30.0)
+    now = 0.0
+    for _ in range(40):
+        now += scheduler.next_batch(now).items[0].cost
+    one = admit(scheduler, lane, 10, now=now, deadline=now + 30.0)
+    assert runs_until(scheduler, one, now) < 0.4
+    assert not many.done
+
+
+def test_a_request_of_many_windows_is_not_starved_by_others():
+    """New requests take all that the machine can do; the large one still gets its turns."""
+    scheduler, lane = make_scheduler(tokens=10**6, age=1e9), make_lane(budget=10, cost=SLOW)
+    many = admit(scheduler, lane, *[10] * 20, deadline=30.0)
+    now = 0.0
+    for _ in range(60):
+        admit(scheduler, lane, 10, now=now, deadline=now + 30.0)
+        for item in scheduler.next_batch(now).items:
+            now += item.cost
+            item.ticket.fill(item.index, item.window.input_ids[:, None])
+    assert many.done
+
+
 def longest_wait(age):
     """Run 600 arrivals of every priority, length and model at nine tenths of the capacity of one runner."""
     generator = random.Random(11)

@@ -86,7 +86,7 @@ class Growth:
     def measure_connections(self) -> None:
         with running(self.material.server(), self.material.log_file) as server:
             for connections in CONNECTIONS:
-                point = loop(server, self.short, connections, self.seconds / 2)
+                point = loop(server, self.short, connections, self.seconds)
                 self.found.connections[connections].append(point)
                 log.info("    %d connections: %.0f texts/s", connections, point.texts_per_s)
 

@@ -15,20 +15,22 @@ import numpy as np
 from benchmarks.client import Answered
 from benchmarks.machine import wait_until_idle
 from benchmarks.material import Material, Plan, Section, Target, log, median_of, run_alone, saturation
-from benchmarks.openloop import Measured, drive, lateness_ms, open_loop, percentile_ms, poisson
+from benchmarks.openloop import Measured, closed_loop, drive, lateness_ms, open_loop, percentile_ms, poisson
 from benchmarks.plots import Line, Panel, draw
 from benchmarks.report import table
 from benchmarks.servers import running
 from benchmarks.texts import TextSet
 
 LOADS = (0.3, 0.5, 0.7, 0.9)
+ALONE = 0.0  # instead of a load: one request at a time, the least that the texts take
 TARGET_LOAD, TARGET_RATIO = 0.7, 3.0
 PERCENTS = (50, 90, 99)
 
 METHOD = (
     "A closed loop of 32 connections finds the most that the service answers; then requests arrive at a share of that "
     "as a Poisson process, and each one's latency counts from the moment it was due. Each round starts a new server "
-    "and takes the shares in another order."
+    "and takes the shares in another order. *One at a time* is a closed loop of one connection: how far apart the "
+    "texts are by themselves."
 )
 
 
@@ -94,8 +96,9 @@ def measure_curve(material: Material, curve: Curve, seconds: float, number: int)
     with running(material.server(), material.log_file) as server:
         most = saturation(server, questions, seconds)
         curve.saturated.append(most)
+        curve.points[ALONE].append(Point.of(drive(server, closed_loop(questions, 1, seconds))))
         for load in rotated(LOADS, number):
-            arrivals = poisson(questions, load * most, seconds, seed=number)
+            arrivals = poisson(questions, load * most, 2 * seconds, seed=number)
             point = Point.of(drive(server, open_loop(arrivals)))
             curve.points[load].append(point)
             log.info("    %s at %.0f%%: p99 %.1f ms", curve.text_set.name, 100 * load, point.latency_ms[99])
@@ -118,12 +121,12 @@ def target(curve: Curve) -> Target:
 def render(curve: Curve) -> str:
     header = ["load", "requests/s", "p50 ms", "p90 ms", "p99 ms", "p99 / p50", "p99 ms in the queue"]
     rows = []
-    for load in LOADS:
+    for load in (ALONE, *LOADS):
         points = curve.points[load]
         latencies = [median_of([point.latency_ms[percent] for point in points]) for percent in PERCENTS]
         rows.append(
             [
-                f"{load:.0%}",
+                f"{load:.0%}" if load else "one at a time",
                 median_of([point.requests_per_s for point in points], 0),
                 *latencies,
                 median_of([point.ratio for point in points]),
@@ -135,13 +138,12 @@ def render(curve: Curve) -> str:
 
 
 def costs(curve: Curve) -> str:
-    points = [point for each in curve.points.values() for point in each]
+    points = [point for load in LOADS for point in curve.points[load]]
     return (
         f"The client took {statistics.median(p.client_cpu_ms for p in points):.2f} ms of CPU a request on the same "
         f"cores, and sent {statistics.median(p.late_p50_ms for p in points):.1f} ms after a request was due (p50; p99 "
         f"{statistics.median(p.late_p99_ms for p in points):.1f} ms), which is part of the latencies. Other processes "
-        f"had {statistics.median(p.others for p in points):.0%} of the machine (at most "
-        f"{max(p.others for p in points):.0%})."
+        f"had at most {max(p.others for p in points):.0%} of the machine in any one measurement."
     )
 
 

@@ -6,6 +6,7 @@ import argparse
 import itertools
 import logging
 import math
+import os
 import statistics
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from app.bundle import Bundle, Precision
 from benchmarks.bundles import make_bundles
 from benchmarks.client import Check, Question
 from benchmarks.expected import Scores, check_scores, int8_scores
-from benchmarks.machine import describe_machine, wait_until_idle
+from benchmarks.machine import TICKS_PER_S, describe_machine, machine_cpu_s, wait_until_idle
 from benchmarks.openloop import closed_loop, drive, texts_per_s
 from benchmarks.servers import Running, Server, our_servers
 from benchmarks.texts import read_texts, short_and_mixed
@@ -43,6 +44,10 @@ class Plan:
 
     rounds: int
     seconds: float
+
+    def __str__(self) -> str:
+        rounds = "One round" if self.rounds == 1 else f"Medians of {self.rounds} rounds"
+        return f"{rounds} of {self.seconds:g} s a measurement."
 
     def each_round(self) -> Iterator[int]:
         for number in range(self.rounds):
@@ -154,10 +159,20 @@ def saturation(server: Running, questions: Sequence[Question], seconds: float) -
     return texts_per_s(answered)
 
 
+def observed(measure: Callable[[], Section]) -> Section:
+    """Measure, and say what share of the machine other processes had meanwhile; ours are this one and its children."""
+    machine, ours = machine_cpu_s(), sum(os.times()[:4])
+    section = measure()
+    used = machine_cpu_s() - machine
+    others = max(0.0, used.busy - (sum(os.times()[:4]) - ours)) / max(used.all, 1 / TICKS_PER_S)
+    section.tables.append(f"Other processes had {others:.0%} of the machine meanwhile.")
+    return section
+
+
 def median_of(values: Sequence[float], digits: int = 1) -> str:
-    """Render the median, and the least and greatest of all rounds."""
-    middle, least, greatest = statistics.median(values), min(values), max(values)
-    return f"{middle:,.{digits}f} ({least:,.{digits}f}-{greatest:,.{digits}f})"
+    """Render the median, and the least and greatest where there are several rounds."""
+    middle = f"{statistics.median(values):,.{digits}f}"
+    return f"{middle} ({min(values):,.{digits}f}-{max(values):,.{digits}f})" if len(values) > 1 else middle
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -166,7 +181,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     root.add_argument("--checkpoint", required=True, help="folder of a sentiment classifier that transformers loads")
     root.add_argument("--data", type=Path, required=True, help="folder with sentiment/ and ner/")
     root.add_argument("--rounds", type=int, default=3, help="how often everything is measured (3)")
-    root.add_argument("--seconds", type=float, default=4, help="length of one measurement (4)")
+    root.add_argument("--seconds", type=float, default=3, help="length of one measurement (3)")
     root.add_argument("--work", type=Path, help="keep the exported bundles here and use them again")
     return root
 
@@ -183,6 +198,7 @@ def prepared(options: argparse.Namespace) -> Iterator[Material]:
 def run_alone(description: str, measure: Callable[[Material, Plan], Section]) -> None:
     """The command of one measurement: print its section."""
     options = parser(description).parse_args()
+    plan = Plan(options.rounds, options.seconds)
     with prepared(options) as material:
-        section = measure(material, Plan(options.rounds, options.seconds))
-    print(f"{describe_machine()} Medians of {options.rounds} rounds of {options.seconds:g} s.\n\n{section.render()}")
+        section = observed(lambda: measure(material, plan))
+    print(f"{describe_machine()} {plan}\n\n{section.render()}")

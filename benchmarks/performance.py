@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import client_batches, growth, latency, long_text, memory, startup, tasks
+from benchmarks import client_batches, comparison, growth, latency, long_text, memory, startup, tasks
 from benchmarks.machine import describe_machine
-from benchmarks.material import Material, Plan, Section, log, parser, prepared
+from benchmarks.material import Material, Plan, Section, log, observed, parser, prepared
 from benchmarks.plots import save
 from benchmarks.report import table
 
@@ -47,22 +47,22 @@ def measurements(options: argparse.Namespace) -> dict[str, Measurement]:
 def main() -> None:
     root = flags()
     options = root.parse_args()
-    known = measurements(options)
+    plan, known = Plan(options.rounds, options.seconds), measurements(options)
     chosen = options.only.split(",") if options.only else list(known)
     if unknown := set(chosen) - known.keys():
         root.error(f"--only: no measurement is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    sections = []
+    sections = [comparison.read(options.http_json)] if options.http_json else []
     with prepared(options) as material:
         for name in chosen:
-            sections.append(run(name, known[name], material, Plan(options.rounds, options.seconds)))
-    write(options.output, sections, head(options.rounds, options.seconds))
+            sections.append(run(name, known[name], material, plan))
+    write(options.output, sections, head(plan))
     print(target_table(sections))
 
 
 def run(name: str, measurement: Measurement, material: Material, plan: Plan) -> Section:
     log.info("%s", name)
     started = time.monotonic()
-    section = measurement(material, plan)
+    section = observed(lambda: measurement(material, plan))
     log.info("  %s took %.0f s", name, time.monotonic() - started)
     return section
 
@@ -73,17 +73,15 @@ def write(page: Path, sections: Sequence[Section], introduction: str) -> None:
     for section in sections:
         for name, figure in section.figures.items():
             save(figure, figures / f"{name}.svg")
-    parts = [introduction, target_table(sections), *(section.render(figures.name) for section in sections)]
+    targets = [target_table(sections)] if any(section.targets for section in sections) else []
+    parts = [introduction, *targets, *(section.render(figures.name) for section in sections)]
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def head(rounds: int, seconds: float) -> str:
+def head(plan: Plan) -> str:
     command = shlex.join(["python", "-m", "benchmarks.performance", *sys.argv[1:]])
-    return (
-        f"# Performance\n\n{INTRODUCTION}\n\n{describe_machine()} Medians of {rounds} rounds of {seconds:g} s.\n\n"
-        f"```\n{command}\n```"
-    )
+    return f"# Performance\n\n{INTRODUCTION}\n\n{describe_machine()} {plan}\n\n```\n{command}\n```"
 
 
 def target_table(sections: Sequence[Section]) -> str:
@@ -95,6 +93,7 @@ def flags() -> argparse.ArgumentParser:
     root = parser(__doc__)
     tasks.add_flags(root)
     root.add_argument("--only", help="measurements, separated by commas; else all")
+    root.add_argument("--http-json", type=Path, metavar="FILE", help="what benchmarks.http wrote with --json")
     root.add_argument("--output", type=Path, default=PAGE, help=f"the page to write ({PAGE})")
     return root
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 PANEL_INCHES = (4.6, 3.4)
 COLUMNS = 2
+MOST_TICKS = 12
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """Lines over one pair of axes; a logarithmic x has its ticks at the lines' own values."""
+    """Lines over one pair of axes; where there are few, the values of x are its ticks."""
 
     title: str
     x_label: str
@@ -59,15 +60,18 @@ def draw_panel(panel: Panel, axes: Axes) -> None:
     axes.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
     if panel.log_x:
         axes.set_xscale("log", base=2)
-        axes.set_xticks(sorted({x for line in panel.lines for x in line.x}))
+    values = sorted({x for line in panel.lines for x in line.x})
+    if len(values) <= MOST_TICKS:
+        axes.set_xticks(values)
         axes.xaxis.set_major_formatter(ScalarFormatter())
     if panel.log_y:
         axes.set_yscale("log")
-        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            which(ScalarFormatter())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_locator(NullLocator())
     else:
         axes.set_ylim(bottom=0)
-    axes.grid(True, which="both", alpha=0.25)
+    axes.grid(True, alpha=0.25)
     if len(panel.lines) > 1:
         axes.legend(frameon=False)
 

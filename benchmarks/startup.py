@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.machine import describe_machine
-from benchmarks.material import Section, Target, log, median_of
+from benchmarks.material import Section, Target, log, median_of, observed
 from benchmarks.report import table
 from benchmarks.servers import free_port, stop
 
@@ -100,7 +100,8 @@ def main() -> None:
     options.add_argument("--times", type=int, default=TIMES, help=f"how often the service is started ({TIMES})")
     times = options.parse_args().times
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    print(f"{describe_machine()} Medians of {times} starts.\n\n{measure(times).render()}")
+    section = observed(lambda: measure(times))
+    print(f"{describe_machine()} Medians of {times} starts.\n\n{section.render()}")
 
 
 if __name__ == "__main__":

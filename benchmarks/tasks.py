@@ -18,7 +18,7 @@ from benchmarks.bundles import NAME
 from benchmarks.client import Question
 from benchmarks.expected import SCORE_TOLERANCE, WrongAnswerError
 from benchmarks.machine import describe_machine, wait_until_idle
-from benchmarks.material import WARM_UP_S, Material, Plan, Section, Target, log, median_of, parser, prepared
+from benchmarks.material import WARM_UP_S, Material, Plan, Section, Target, log, median_of, observed, parser, prepared
 from benchmarks.openloop import closed_loop, drive, percentile_ms, texts_per_s
 from benchmarks.report import table
 from benchmarks.servers import Server, our_servers, running
@@ -224,7 +224,7 @@ def main() -> None:
     options = root.parse_args()
     plan = Plan(options.rounds, options.seconds)
     with prepared(options) as material:
-        section = measure(material, plan, options.base, options.ner)
+        section = observed(lambda: measure(material, plan, options.base, options.ner))
     print(f"{describe_machine()} {plan}\n\n{section.render()}")
 
 

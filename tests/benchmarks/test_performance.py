@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from benchmarks import comparison
 from benchmarks.client import Answered, Question, Reply
 from benchmarks.expected import WrongAnswerError
 from benchmarks.long_text import meets
@@ -86,3 +89,21 @@ def test_the_page_shows_targets_tables_and_figures(tmp_path):
     assert "| speed | 2 | 3 |" in text
     assert "![growth](performance/growth.svg)" in text
     assert "texts/s" in (tmp_path / "performance" / "growth.svg").read_text()
+
+
+def test_the_comparison_has_a_row_for_each_server(tmp_path):
+    rounds = [{"requests_per_s": 100.0, "p50_ms": 9.0, "p99_ms": 20.0}] * 2
+    measured = [{"texts": "short", "connections": 32, "rounds": rounds}]
+    file = tmp_path / "http.json"
+    file.write_text(
+        json.dumps(
+            {
+                "sets": [{"name": "short", "texts": 2, "tokens": [17, 40]}],
+                "servers": [{"name": "ours", "measured": measured}, {"name": "left out", "measured": []}],
+            }
+        )
+    )
+    text = comparison.read(file).render()
+    assert "short: 2 texts, 17 to 40 tokens" in text
+    assert "| ours | 100 (100-100) | 9.0 (9.0-9.0) | 20.0 (20.0-20.0) |" in text
+    assert "left out" not in text

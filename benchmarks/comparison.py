@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.material import Section, median_of
+from benchmarks.material import Plan, Section, median_of
 from benchmarks.report import table
 
 METHOD = (
@@ -21,7 +21,8 @@ def read(path: Path) -> Section:
     """Raises `KeyError` when the file is not of that command."""
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     tables = [render(found["servers"], text_set) for text_set in found["sets"]]
-    return Section("Requests per second beside other servers", METHOD, tables)
+    about = f"{found['machine']} {Plan(found['rounds'], found['seconds'])}"
+    return Section("Requests per second beside other servers", f"{METHOD} {about}", tables)
 
 
 def render(servers: Sequence[dict[str, Any]], text_set: dict[str, Any]) -> str:

@@ -98,12 +98,16 @@ def test_the_comparison_has_a_row_for_each_server(tmp_path):
     file.write_text(
         json.dumps(
             {
+                "machine": "A machine.",
+                "rounds": 2,
+                "seconds": 4,
                 "sets": [{"name": "short", "texts": 2, "tokens": [17, 40]}],
                 "servers": [{"name": "ours", "measured": measured}, {"name": "left out", "measured": []}],
             }
         )
     )
     text = comparison.read(file).render()
+    assert "A machine. Medians of 2 rounds of 4 s" in text
     assert "short: 2 texts, 17 to 40 tokens" in text
     assert "| ours | 100 (100-100) | 9.0 (9.0-9.0) | 20.0 (20.0-20.0) |" in text
     assert "left out" not in text

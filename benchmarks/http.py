@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 from app.bundle import Bundle, Precision
@@ -28,6 +29,7 @@ from benchmarks.peers.candidates import peer_servers, prepare
 from benchmarks.report import agreements, render, trial_table
 from benchmarks.results import Results
 from benchmarks.servers import Server, our_servers, pipeline_servers
+from benchmarks.targets import targets
 from benchmarks.texts import TextSet, read_texts, short_and_mixed
 
 CALIBRATION_TEXTS = 512
@@ -91,7 +93,9 @@ def main() -> None:
     print(trial_table(results), agreements(results), sep="\n")
     if options.json:
         run = {"machine": machine, "rounds": options.rounds, "seconds": options.seconds, "trial_seconds": TRIAL_S}
-        options.json.write_text(json.dumps({**run, **results.as_json()}, indent=1) + "\n", encoding="utf-8")
+        reached = [{"texts": each.name, **asdict(t)} for each in results.sets for t in targets(results, each)]
+        whole = {**run, **results.as_json(), "targets": reached}
+        options.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(options: argparse.Namespace, folder: Path, environments: Path) -> Results:

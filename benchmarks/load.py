@@ -64,7 +64,7 @@ class LoadGenerator:
     """
 
     def __init__(self, texts: Sequence[str], expected: Sequence[Scores], folder: Path, exact: bool = True) -> None:
-        self.wrk, self.texts, self.expected, self.exact = find_wrk(), texts, expected, exact
+        self.texts, self.expected, self.exact = texts, expected, exact
         self.bodies, self.answers = folder / "bodies.jsonl", folder / "answers.tsv"
 
     def measure(self, server: Running, connections: int, seconds: int) -> Load:
@@ -98,7 +98,7 @@ class LoadGenerator:
         self.answers.write_text("")
         options = [f"-t{connections}", f"-c{connections}", f"-d{seconds}s", "--timeout", TIMEOUT, "-s", str(SCRIPT)]
         arguments = [server.url, str(self.bodies), str(self.answers), str(connections)]
-        output = subprocess.run([self.wrk, *options, *arguments], check=True, capture_output=True, text=True)
+        output = subprocess.run([find_wrk(), *options, *arguments], check=True, capture_output=True, text=True)
         summary: dict[str, float] = json.loads(output.stdout.splitlines()[-1])
         if summary["errors"]:
             self.check(server.api)  # an answer that says what is wrong is worth more than a number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from typing import Any
 
 import litserve
@@ -11,24 +12,27 @@ from benchmarks.peers.onnx_classifier import Classifier, options
 
 
 class ClassifyAPI(litserve.LitAPI):
-    """One worker process. LitServe hands over a list only where batches are longer than 1."""
+    """One worker process. LitServe hands over a list only where batches are longer than 1.
+
+    What it decodes and encodes has no annotations: LitServe would read a request's parameters out of them.
+    """
 
     def setup(self, device: str) -> None:
         chosen = options()
         self.classify = Classifier(chosen.folder, chosen.graph, chosen.threads)
 
-    def decode_request(self, request: dict[str, Any]) -> str:
-        text: str = request["inputs"]
-        return text
+    def decode_request(self, request):
+        return request["inputs"]
 
     def predict(self, x: str | list[str]) -> Any:
         return self.classify([x])[0] if isinstance(x, str) else self.classify(x)
 
-    def encode_response(self, output: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    def encode_response(self, output):
         return [output]
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started ignoring it
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     port, chosen = parser.parse_known_args()[0].port, options()

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from benchmarks.machine import processes
 
 START_TIMEOUT_S = 120.0  # importing torch on a busy machine takes its time
 STOP_TIMEOUT_S = 10.0
+LEAVE_TIMEOUT_S = 5.0  # for the children of a server that has ended
 
 log = logging.getLogger("benchmarks")
 
@@ -146,12 +147,16 @@ def stop(process: subprocess.Popen[bytes], stop_signal: signal.Signals = signal.
         process.wait()
 
 
-def end_session(leader: int) -> int:
-    """Kill what is left of the session that a stopped server led; return how many processes that was."""
-    left = [process.pid for process in processes() if process.session == leader and process.state != "Z"]
+def end_session(leader: int, patience_s: float = LEAVE_TIMEOUT_S) -> int:
+    """Wait for the session of a stopped server to end, kill what is left of it, and return how many that was."""
+    deadline = time.monotonic() + patience_s
+    while (left := session_of(leader)) and time.monotonic() < deadline:
+        time.sleep(0.05)
     for pid in left:
-        try:
+        with suppress(ProcessLookupError):  # it ended by itself meanwhile
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:  # it ended by itself meanwhile
-            continue
     return len(left)
+
+
+def session_of(leader: int) -> list[int]:
+    return [process.pid for process in processes() if process.session == leader and process.state != "Z"]

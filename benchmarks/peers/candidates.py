@@ -121,7 +121,7 @@ def onnx_servers(title: str, peer: str, cores: int, python: Path, model: Path, a
             python=python,
             environment=OFFLINE,
             api=api,
-            stop_signal=signal.SIGINT,
+            stop_signal=signal.SIGINT if peer == "litserve" else signal.SIGTERM,  # at SIGTERM LitServe leaves orphans
         )
         for precision, graph in GRAPHS.items()
         for way in ways(cores)

@@ -172,6 +172,6 @@ def test_children_count_and_are_not_left_behind():
     assert process_cpu_s(process.pid) >= sum(found.cpu_s for found in mine.values())
     process.kill()
     process.wait()
-    assert end_session(process.pid) == 1
+    assert end_session(process.pid, patience_s=0) == 1
     process.stdin.close()
     process.stdout.close()  # after the last writer has gone

@@ -15,7 +15,7 @@ from app.settings import available_cores
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 IDLE_S = 0.3  # long enough for a busy process on a busy machine to get a turn
-IDLE_CPU = 0.05  # of a core: a server's own housekeeping
+IDLE_CPU = 0.2  # of a core in one process: a worker of LitServe that polls for company takes 0.1
 BUSY_S = 10.0  # longer than any server needs for 32 answers
 VERSIONS_OF = ("onnxruntime", "torch", "transformers", "tokenizers", "fastapi", "uvicorn", "numpy")
 
@@ -60,25 +60,31 @@ def processes() -> Iterator[Process]:
         yield Process(int(path.parent.name), state, int(fields[0]), int(fields[2]), cpu_s)
 
 
-def process_cpu_s(pid: int) -> float:
-    """Return the CPU seconds of a process and of everything that it started, directly or not."""
-    found = sorted(processes())
+def family_of(pid: int) -> list[Process]:
+    """List a process and everything that it started, directly or not."""
+    found = list(processes())
     family = {pid}
     while grown := {p.pid for p in found if p.parent in family} - family:
         family |= grown
-    return sum(p.cpu_s for p in found if p.pid in family)
+    return [p for p in found if p.pid in family]
+
+
+def process_cpu_s(pid: int) -> float:
+    """Return the CPU seconds of a process and of everything that it started."""
+    return sum(process.cpu_s for process in family_of(pid))
 
 
 def wait_until_idle(pid: int) -> None:
     """Wait until a process and its children do nothing: most servers go on computing answers nobody waits for.
 
-    Gives up after `BUSY_S`: some servers poll their queues all the time.
+    Gives up after `BUSY_S`.
     """
     deadline = time.monotonic() + BUSY_S
     while time.monotonic() < deadline:
-        before = process_cpu_s(pid)
+        before = {process.pid: process.cpu_s for process in family_of(pid)}
         time.sleep(IDLE_S)
-        if process_cpu_s(pid) - before <= IDLE_CPU * IDLE_S:
+        spent = [process.cpu_s - before.get(process.pid, process.cpu_s) for process in family_of(pid)]
+        if max(spent, default=0.0) <= IDLE_CPU * IDLE_S:
             return
 
 

@@ -61,7 +61,7 @@ def flags() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder with sentiment/test.jsonl and train.jsonl")
     parser.add_argument("--mixed", action="store_true", help="measure short and long texts in one stream, too")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured; medians are printed")
-    parser.add_argument("--seconds", type=int, default=4, help="length of one measurement")
+    parser.add_argument("--seconds", type=int, default=3, help="length of one measurement")
     parser.add_argument(
         "--only",
         action="append",

@@ -26,7 +26,7 @@ def render(results: Results, text_set: TextSet) -> str:
         parts.append(table(["target", "at least", "reached"], [target.row() for target in reached]))
     if measured:
         parts.append(overheads(measured, text_set))
-    return "\n" + "\n\n".join(parts)
+    return "\n" + "\n\n".join(part for part in parts if part)
 
 
 def server_table(contenders: Iterable[Contender], text_set: TextSet) -> str:

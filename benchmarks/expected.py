@@ -18,6 +18,7 @@ Scores = dict[str, float]
 
 SCORE_TOLERANCE = 1e-3  # between a server and what it should answer; two kernels' rounding is 1e-5
 LEAST_AGREEMENT = 0.97  # of int8's labels with the checkpoint's, or the quantised graph is not worth measuring
+SUM_TOLERANCE = 1e-3  # how far the scores of a text may be from a sum of 1
 
 
 class WrongAnswerError(Exception):
@@ -50,11 +51,28 @@ def check_scores(answered: Scores, expected: Scores) -> None:
         raise WrongAnswerError(f"answered {answered} where {expected} is right")
 
 
+def check_labels(answered: Scores, expected: Scores) -> None:
+    """Raise `WrongAnswerError` unless the answer is a distribution over the expected labels."""
+    if answered.keys() != expected.keys() or abs(sum(answered.values()) - 1) > SUM_TOLERANCE:
+        raise WrongAnswerError(f"answered {answered}, which is no distribution over {sorted(expected)}")
+
+
+def top(scores: Scores) -> str:
+    return max(scores, key=scores.__getitem__)
+
+
+def check_agreement(name: str, agreed: int, total: int) -> None:
+    """Hold the labels of a server whose scores depend on its batches against the checkpoint's.
+
+    Raises `WrongAnswerError` when fewer than `LEAST_AGREEMENT` of them are the same.
+    """
+    if agreed < LEAST_AGREEMENT * total:
+        raise WrongAnswerError(f"{name} gave only {agreed / total:.1%} of {total} answers the checkpoint's label")
+
+
 def compare_int8(int8: Sequence[Scores], reference: Sequence[Scores]) -> str:
     """Say how far int8 is from the checkpoint. Raises `WrongAnswerError` when too far."""
-    same = np.mean(
-        [max(a, key=a.__getitem__) == max(b, key=b.__getitem__) for a, b in zip(int8, reference, strict=True)]
-    )
+    same = np.mean([top(a) == top(b) for a, b in zip(int8, reference, strict=True)])
     apart = [max(abs(a[label] - b[label]) for label in b) for a, b in zip(int8, reference, strict=True)]
     if same < LEAST_AGREEMENT:
         raise WrongAnswerError(f"int8 gives only {same:.1%} of the texts the checkpoint's label")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,8 @@ from app.settings import available_cores
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 IDLE_S = 0.3  # long enough for a busy process on a busy machine to get a turn
+IDLE_CPU = 0.2  # of a core in one process: a worker of LitServe that polls for company takes 0.1
+BUSY_S = 10.0  # longer than any server needs for 32 answers
 VERSIONS_OF = ("onnxruntime", "torch", "transformers", "tokenizers", "fastapi", "uvicorn", "numpy")
 
 
@@ -33,18 +36,55 @@ def machine_cpu_s() -> CpuSeconds:
     return CpuSeconds((sum(ticks) - ticks[3] - ticks[4]) / TICKS_PER_S, sum(ticks) / TICKS_PER_S)
 
 
+class Process(NamedTuple):
+    """One process: `cpu_s` is its own CPU time and that of the children that it has outlived."""
+
+    pid: int
+    state: str
+    parent: int
+    session: int
+    cpu_s: float
+
+
+def processes() -> Iterator[Process]:
+    """List every process of the machine.
+
+    Source: proc(5), /proc/PID/stat: fields 3, 4 and 6 are state, parent and session, 14 to 17 CPU times in ticks.
+    """
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, *fields = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
+            continue
+        cpu_s = sum(map(int, fields[10:14])) / TICKS_PER_S
+        yield Process(int(path.parent.name), state, int(fields[0]), int(fields[2]), cpu_s)
+
+
+def family_of(pid: int) -> list[Process]:
+    """List a process and everything that it started, directly or not."""
+    found = list(processes())
+    family = {pid}
+    while grown := {p.pid for p in found if p.parent in family} - family:
+        family |= grown
+    return [p for p in found if p.pid in family]
+
+
 def process_cpu_s(pid: int) -> float:
-    """Source: proc(5), /proc/PID/stat: fields 14 and 15 are user and system time in ticks."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+    """Return the CPU seconds of a process and of everything that it started."""
+    return sum(process.cpu_s for process in family_of(pid))
 
 
 def wait_until_idle(pid: int) -> None:
-    """Wait until a process does nothing: most servers go on computing answers that nobody waits for any more."""
-    while True:
-        before = process_cpu_s(pid)
+    """Wait until a process and its children do nothing: most servers go on computing answers nobody waits for.
+
+    Gives up after `BUSY_S`.
+    """
+    deadline = time.monotonic() + BUSY_S
+    while time.monotonic() < deadline:
+        before = {process.pid: process.cpu_s for process in family_of(pid)}
         time.sleep(IDLE_S)
-        if process_cpu_s(pid) - before <= 1 / TICKS_PER_S:
+        spent = [process.cpu_s - before.get(process.pid, process.cpu_s) for process in family_of(pid)]
+        if max(spent, default=0.0) <= IDLE_CPU * IDLE_S:
             return
 
 

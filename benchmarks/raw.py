@@ -18,7 +18,7 @@ from app.tasks.text import TextEncoder
 from benchmarks.expected import Scores, check_scores, named
 from benchmarks.texts import TextSet
 
-BUDGETS = (256, 512, 1024)  # tokens in a batch: the best differs between machines and precisions
+BUDGETS = (128, 256, 512, 1024)  # tokens in a batch: the best differs between machines and precisions
 
 
 class Rate(NamedTuple):
@@ -30,7 +30,7 @@ class Rate(NamedTuple):
     cpu_ms: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Arrangement:
     """A way to run a set of texts. A `budget` of 0 is one text at a time, in their order."""
 
@@ -45,17 +45,26 @@ class Arrangement:
 
 
 def arrangements(precision: Precision, cores: int) -> list[Arrangement]:
-    """One text on one core and on all of them, and batches with a core each."""
+    """One text on one core and on all of them; batches with every even share of the cores among callers."""
     alone = [Arrangement(precision, 0, 1, threads) for threads in sorted({1, cores})]
-    return [*alone, *(Arrangement(precision, budget, cores, 1) for budget in BUDGETS)]
+    shares = [(callers, cores // callers) for callers in range(cores, 0, -1) if cores % callers == 0]
+    return [
+        *alone,
+        *(Arrangement(precision, budget, callers, threads) for callers, threads in shares for budget in BUDGETS),
+    ]
+
+
+def open_session(bundle: Bundle, arrangement: Arrangement) -> Session:
+    """Open a session that serves every arrangement of this precision and number of threads."""
+    return Session(bundle, arrangement.precision, "cpu", arrangement.threads)
 
 
 class Ceiling:
-    """One arrangement of one bundle, its session open."""
+    """One arrangement of one bundle, on a session that may serve others, too."""
 
-    def __init__(self, bundle: Bundle, arrangement: Arrangement) -> None:
+    def __init__(self, bundle: Bundle, arrangement: Arrangement, session: Session | None = None) -> None:
         self.arrangement, self.labels = arrangement, bundle.manifest.labels
-        self.session = Session(bundle, arrangement.precision, "cpu", arrangement.threads)
+        self.session = session or open_session(bundle, arrangement)
         self.encoder = TextEncoder(bundle.tokenizer_file, bundle.manifest.max_length)
 
     def measure(self, text_set: TextSet, expected: Sequence[Scores], seconds: float) -> Rate:

@@ -3,47 +3,60 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchmarks.load import Load
 from benchmarks.raw import Arrangement, Rate
-from benchmarks.servers import Server
+from benchmarks.results import ALONE, CONNECTIONS, LOADED, Cell, Contender, Results, median
+from benchmarks.targets import targets
 from benchmarks.texts import TextSet
 
-Loads = Mapping[tuple[Server, str, int], Sequence[Load]]
-Rates = Mapping[tuple[Arrangement, str], Sequence[Rate]]
-ServerLoads = Mapping[tuple[Server, int], Sequence[Load]]  # of one set of texts
-RawRates = Mapping[Arrangement, Sequence[Rate]]
-
-ALONE, LOADED = 1, 32  # connections
+NOT_MEASURED = "-"
 
 
-def render(text_set: TextSet, loads: Loads, rates: Rates) -> str:
-    """Render what was measured with one set of texts."""
-    mine = {
-        (server, connections): found for (server, name, connections), found in loads.items() if name == text_set.name
-    }
-    raw = {way: found for (way, name), found in rates.items() if name == text_set.name}
-    parts = [f"## {text_set}", server_table(mine), raw_table(raw), *comparisons(mine, raw), overheads(mine)]
-    return "\n" + "\n\n".join(parts)
+def render(results: Results, text_set: TextSet) -> str:
+    """Render what was measured with one set of texts; what was left out leaves no empty table."""
+    measured, raw = results.measured(text_set.name), results.ceilings.measured(text_set.name)
+    parts = [f"## {text_set}"]
+    if measured:
+        parts += [server_table(measured, text_set), settings(measured, text_set)]
+    if raw:
+        parts.append(raw_table(raw))
+    if reached := targets(results, text_set):
+        parts.append(table(["target", "at least", "reached"], [target.row() for target in reached]))
+    if measured:
+        parts.append(overheads(measured, text_set))
+    return "\n" + "\n\n".join(part for part in parts if part)
 
 
-def server_table(loads: ServerLoads) -> str:
+def server_table(contenders: Iterable[Contender], text_set: TextSet) -> str:
     header = ["server"]
-    for connections in (ALONE, LOADED):
+    for connections in CONNECTIONS:
         header += [f"req/s at {connections} (least-greatest)", "p50 ms", "p99 ms"]
+    header += [f"tokens/s at {LOADED}", f"CPU ms a request at {LOADED}"]
     rows = []
-    for server in dict.fromkeys(server for server, _ in loads):
-        row = [server.name]
-        for connections in (ALONE, LOADED):
-            measured = loads[server, connections]
-            row += [spread(measured, "requests_per_s"), number(measured, "p50_ms"), number(measured, "p99_ms")]
-        rows.append([*row, number(loads[server, LOADED], "server_cpu_ms")])
-    return table([*header, f"CPU ms a request at {LOADED}"], rows)
+    for contender in contenders:
+        row = [contender.name]
+        for connections in CONNECTIONS:
+            loads = contender.loads[Cell(text_set.name, connections)]
+            row += [spread(loads, "requests_per_s"), number(loads, "p50_ms"), number(loads, "p99_ms")]
+        loads = contender.loads[Cell(text_set.name, LOADED)]
+        tokens_per_s = statistics.median(load.tokens_per_s(text_set.tokens) for load in loads)
+        rows.append([*row, f"{tokens_per_s:,.0f}", number(loads, "server_cpu_ms")])
+    return table(header, rows)
 
 
-def raw_table(rates: RawRates) -> str:
+def settings(contenders: Iterable[Contender], text_set: TextSet) -> str:
+    """Say which settings did best, where several were tried."""
+    lines = []
+    for contender in contenders:
+        if len(contender.servers) > 1:
+            alone, loaded = (contender.chosen[Cell(text_set.name, connections)] for connections in CONNECTIONS)
+            lines.append(f"- {contender}: {alone.settings} at {ALONE}; {loaded.settings} at {LOADED}")
+    return "\n".join(["The best settings of those that were tried:", "", *lines]) if lines else ""
+
+
+def raw_table(rates: dict[Arrangement, list[Rate]]) -> str:
     header = ["`session.run` without a server", "texts/s (least-greatest)", "tokens/s", "p50 ms a run", "CPU ms a text"]
     rows = [
         [
@@ -53,39 +66,44 @@ def raw_table(rates: RawRates) -> str:
             number(measured, "median_ms"),
             number(measured, "cpu_ms"),
         ]
-        for way, measured in rates.items()
+        for way, measured in sorted(rates.items(), key=lambda item: item[0])
     ]
     return table(header, rows)
 
 
-def comparisons(loads: ServerLoads, rates: RawRates) -> Iterable[str]:
-    """Say how each of our servers stands to the best peer and to the ceiling of its precision."""
-    for server in dict.fromkeys(server for server, _ in loads if server.is_ours):
-        raw = {way: found for way, found in rates.items() if way.precision == server.precision}
-        ceiling = max(median(found, "texts_per_s") for found in raw.values())
-        alone_ms = min(median(found, "median_ms") for way, found in raw.items() if not way.budget)
-        share = median(loads[server, LOADED], "requests_per_s") / ceiling
-        overhead_ms = median(loads[server, ALONE], "p50_ms") - alone_ms
-        yield (
-            f"{server}: {times_best_peer(server, ALONE, loads):.1f} times the best pipeline at {ALONE} connection and "
-            f"{times_best_peer(server, LOADED, loads):.1f} times at {LOADED}; {share:.2f} of the best raw texts/s; "
-            f"alone, p50 is {overhead_ms:.1f} ms over the fastest single `session.run`."
-        )
-
-
-def times_best_peer(server: Server, connections: int, loads: ServerLoads) -> float:
-    peers = [found for (peer, c), found in loads.items() if c == connections and not peer.is_ours]
-    best = max(median(found, "requests_per_s") for found in peers)
-    return median(loads[server, connections], "requests_per_s") / best
-
-
-def overheads(loads: ServerLoads) -> str:
-    wrk = [statistics.median(load.wrk_cpu_ms for load in found) for (_, c), found in loads.items() if c == LOADED]
-    others = [load.others for found in loads.values() for load in found]
+def overheads(contenders: Sequence[Contender], text_set: TextSet) -> str:
+    wrk = [contender.median(Cell(text_set.name, LOADED), "wrk_cpu_ms") for contender in contenders]
+    others = [load.others for c in contenders for cell, loads in c.loads.items() for load in loads]
     return (
         f"wrk took {min(wrk):.3f} to {max(wrk):.3f} ms of CPU a request. Other processes had "
         f"{statistics.median(others):.0%} of the machine (at most {max(others):.0%}) while servers were measured."
     )
+
+
+def trial_table(results: Results) -> str:
+    """Render the short trials that the settings of the peers were chosen by: requests per second."""
+    cells = [Cell(text_set.name, connections) for text_set in results.sets for connections in CONNECTIONS]
+    rows = [
+        [str(server), *(one_trial(by_cell.get(cell)) for cell in cells)]
+        for contender in results.contenders
+        for server, by_cell in contender.trials.items()
+    ]
+    header = ["tried, req/s", *(f"{cell.texts} at {cell.connections}" for cell in cells)]
+    return "\n## Settings tried\n\n" + table(header, rows) if rows else ""
+
+
+def one_trial(load: Any) -> str:
+    return NOT_MEASURED if load is None else f"{load.requests_per_s:,.0f}"
+
+
+def agreements(results: Results) -> str:
+    """Say how often the peers in dynamic int8, whose scores depend on their batches, gave the checkpoint's label."""
+    lines = []
+    for contender in results.contenders:
+        if contender.servers[0].depends_on_batch:
+            agreed, total = contender.agreement()
+            lines.append(f"{contender} gave {agreed / total:.1%} of {total:,} answers the checkpoint's label.")
+    return "\n" + " ".join(lines) if lines else ""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -94,11 +112,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
 
 
-def median(measured: Sequence[Any], value: str) -> float:
-    return float(statistics.median(getattr(one, value) for one in measured))
-
-
-def number(measured: Sequence[Any], value: str) -> str:
+def number(measured: Iterable[Any], value: str) -> str:
     return f"{median(measured, value):.2f}"
 
 

@@ -1,24 +1,36 @@
--- Asks the bodies of a file in turn, each numbered by X-Request-Id, and keeps every answer beside its number.
--- Arguments: a file with one JSON body a line, and the file to write "status <tab> number <tab> answer" to.
+-- Asks the bodies of a file in turn, and keeps every answer beside the number of its question.
+-- Arguments: a file with one JSON body a line, the file to append "number <tab> status <tab> answer" to, and how many
+-- threads there are. Each thread must have one connection only: then an answer is to the thread's last question, and
+-- no server has to send anything back by which to tell. Each begins at another text.
 
-local requests, answers, last = {}, nil, 0
+local threads = 0
+
+function setup(thread)
+  thread:set("thread_number", threads)
+  threads = threads + 1
+end
+
+local headers = { ["Content-Type"] = "application/json" }
+local bodies, requests, answers, last = {}, {}, nil, 0
 
 function init(args)
   for body in io.lines(args[1]) do
-    local headers = { ["Content-Type"] = "application/json", ["X-Request-Id"] = tostring(#requests) }
-    requests[#requests + 1] = wrk.format("POST", nil, headers, body)
+    bodies[#bodies + 1] = body
   end
-  answers = io.open(args[2], "w")
+  last = math.floor(thread_number * #bodies / tonumber(args[3]))
+  answers = io.open(args[2], "a") -- one write a line, so that threads may share it
   answers:setvbuf("line") -- wrk ends without closing it
 end
 
 function request()
-  last = last % #requests + 1
+  last = last % #bodies + 1
+  requests[last] = requests[last] or wrk.format("POST", nil, headers, bodies[last])
   return requests[last]
 end
 
 function response(status, headers, body)
-  answers:write(status, "\t", headers["x-request-id"] or "", "\t", body, "\n")
+  local line = body:gsub("%s*[\r\n]%s*", " ") -- JSON has line breaks between values only
+  answers:write(last - 1, "\t", status, "\t", line, "\n")
 end
 
 function done(summary, latency)

@@ -22,13 +22,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from app.bundle import Graph, Manifest, new_version, read_bundle, write_manifest
+from app.bundle import Bundle, Graph, Manifest, new_version, read_bundle, write_manifest
 from app.workers.processes import children_of
-from benchmarks.expected import Scores, int8_scores, named
+from benchmarks.expected import Scores, named
 from benchmarks.load import LoadGenerator
 from benchmarks.machine import describe_machine, machine_cpu_s, process_cpu_s
 from benchmarks.servers import Server, running
 from benchmarks.texts import read_texts, short_and_mixed
+from training.export.serving import ServedGraph
 
 MODELS = Path(__file__).parents[1] / "models"
 NAME = "lookup"
@@ -122,6 +123,12 @@ def measure(
                 )
 
 
+def sentiment_scores(bundle: Bundle, texts: Sequence[str]) -> list[Scores]:
+    """Answer all texts with the shipped graph and its temperature, without a server."""
+    rows, temperature = ServedGraph(bundle, "int8").classify(texts), bundle.manifest.graphs["int8"].temperature
+    return [named(row / temperature, bundle.manifest.labels) for row in rows]
+
+
 def roles_of(pid: int) -> dict[int, str]:
     """Return the process that serves, or those that it supervises, by what they are."""
     lines = {child: Path(f"/proc/{child}/cmdline").read_text().split("\0") for child in children_of(pid)}
@@ -148,7 +155,7 @@ def main() -> None:
             answer = named(np.array(logits, np.float32), LABELS)
             measure(NAME, folder / "models", [answer] * len(texts), texts, options, folder)
         if "sentiment" in options.models:
-            measure("sentiment", MODELS, int8_scores(bundle, texts), texts, options, folder)
+            measure("sentiment", MODELS, sentiment_scores(bundle, texts), texts, options, folder)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ class Connection:
         if isinstance(message, Submit):
             self._tasks[message.number] = self._loop.create_task(self._answer(message))
         elif isinstance(message, Cancel):
-            if task := self._tasks.get(message.number):
+            if task := self._tasks.pop(message.number, None):
                 task.cancel()
         elif isinstance(message, Refresh):
             self.host.core.refresh_gauges()
@@ -155,7 +155,7 @@ class Connection:
                 refusal(number, InternalError("the engine failed on this request; the cause is in its log"))
             )
         finally:
-            del self._tasks[number]
+            self._tasks.pop(number, None)
 
     async def _run(self, request: Submit) -> Finished:
         lane = self.host.lanes.get(request.model)

@@ -126,7 +126,7 @@ class Link:
         if stream is None:
             raise lost()
         if not stream.writable.is_set():
-            await stream.writable.wait()
+            await self._wait_until_writable(stream, deadline)
         number, tokens = next(self._numbers), sum(map(len, windows))
         try:
             stream.send(Submit(number, model, deadline, priority, [Piece.of(window) for window in windows]))
@@ -144,6 +144,15 @@ class Link:
             self._pending.pop(number, None)
             self.outstanding_tokens -= tokens
 
+    async def _wait_until_writable(self, stream: Stream[ToWorker], deadline: float) -> None:
+        """Wait for an engine that reads too slowly."""
+        try:
+            await asyncio.wait_for(stream.writable.wait(), deadline - time.monotonic())
+        except TimeoutError:
+            raise late() from None
+        if stream is not self._stream:
+            raise lost()
+
     def refresh(self) -> Future[None]:
         """Ask the engine to measure its gauges; done when it has, or is gone."""
         done: Future[None] = Future()
@@ -159,7 +168,7 @@ class Link:
         """Answer requests whose deadline has passed without a word from the engine."""
         for number, pending in list(self._pending.items()):
             if pending.deadline + GRACE_S < now and not pending.answered.done():
-                pending.fail(DeadlineExceededError("the deadline passed before the answer was ready"))
+                pending.fail(late())
                 self._cancel(number)
 
     def _cancel(self, number: int) -> None:
@@ -206,6 +215,10 @@ class Link:
         if not self._is_closing:
             log.warning("engine_lost", engine=self._path.stem, requests=len(self._pending))
         self._on_change()
+
+
+def late() -> DeadlineExceededError:
+    return DeadlineExceededError("the deadline passed before the answer was ready")
 
 
 def lost() -> EngineLostError:

@@ -13,6 +13,7 @@ import structlog
 from app.workers.messages import Message
 
 MAX_FRAME_BYTES = 32 * 2**20
+UNSENT_BYTES = 4 * 2**20  # that wait for the other side to read before this one is held back
 LENGTH = struct.Struct("<I")
 
 MessageT = TypeVar("MessageT")
@@ -77,6 +78,7 @@ class Stream(asyncio.Protocol, Generic[MessageT]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=UNSENT_BYTES)
 
     def data_received(self, data: bytes) -> None:
         received = self._received

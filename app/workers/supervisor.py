@@ -79,8 +79,7 @@ class Supervisor:
         pause_s = FIRST_PAUSE_S
         while not self._ending.is_set():
             started = time.monotonic()
-            place.process = await self._start(place)
-            code = await place.process.wait()
+            code = await self._run(place)
             mark_process_dead(place.name, str(self._folder))  # type: ignore[no-untyped-call]
             if self._ending.is_set():
                 return
@@ -93,6 +92,17 @@ class Supervisor:
             with_timeout = asyncio.wait_for(self._ending.wait(), pause_s)
             await asyncio.gather(with_timeout, return_exceptions=True)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _run(self, place: Place) -> int | None:
+        """Start a process and return its exit code once it has ended; None when it could not be started."""
+        try:
+            place.process = await self._start(place)
+        except OSError as error:
+            log.error("process_not_started", name=place.name, cause=str(error))
+            return None
+        if self._ending.is_set():  # since before it was there to be told
+            place.order(DRAIN)
+        return await place.process.wait()
 
     async def _start(self, place: Place) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(

@@ -99,6 +99,9 @@ class Wire(asyncio.Transport):
     def abort(self):
         self.aborted = True
 
+    def set_write_buffer_limits(self, high=None, low=None):
+        pass
+
 
 def make_stream(received=None):
     received = [] if received is None else received
@@ -258,10 +261,11 @@ def test_an_engine_that_goes_fails_what_it_had_and_the_link_comes_back(tmp_path)
         assert link.table is None
         while engine.stream is first:
             await asyncio.sleep(0)
-        task = ask(link)
         while not link.is_connected:
             await asyncio.sleep(0)
-        engine.stream.send(Refused((await engine.next()).number if task else 0, "queue_full", "full", 3.0))
+        engine.arrived.clear()
+        task = ask(link)
+        engine.stream.send(Refused((await engine.next()).number, "queue_full", "full", 3.0))
         with pytest.raises(QueueFullError) as caught:
             await task
         assert caught.value.retry_after_s == 3.0
@@ -281,6 +285,21 @@ def test_an_engine_that_says_nothing_at_the_deadline_is_not_waited_for(tmp_path)
         assert isinstance(await engine.next(), Cancel)
         assert link.problem(PATIENCE_S) is None
         assert link.problem(0.0) == "stalled"
+
+    with_link(tmp_path, scenario)
+
+
+def test_an_engine_that_does_not_read_is_not_waited_for_either(tmp_path):
+    async def scenario(engine, link):
+        link._stream.pause_writing()
+        with pytest.raises(DeadlineExceededError):
+            await ask(link, timeout_s=0.01)
+        waiting = ask(link)
+        await asyncio.sleep(0)
+        assert engine.received == []
+        link._stream.resume_writing()
+        engine.stream.send(Answer((await engine.next()).number, [(1, 1)], 0.0, 0.0, b"\0" * 4))
+        assert (await waiting).tokens == 5
 
     with_link(tmp_path, scenario)
 

@@ -6,17 +6,15 @@ import asyncio
 import signal
 import socket
 import sys
-from types import FrameType
 
-import uvicorn
-from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsConfigDict
 
+from app.gpu import use_gpu
 from app.logs import configure_logs
-from app.main import create_app
-from app.runtime.session import SessionError
+from app.server import Server
 from app.settings import Settings
+from app.workers.supervisor import supervise
 
 
 class Command(Settings):
@@ -32,49 +30,45 @@ class Command(Settings):
     )
 
 
-class Server(uvicorn.Server):
-    """uvicorn, which on SIGTERM refuses new work, finishes what is in flight and stops; SIGHUP reloads bundles."""
-
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=settings.host,
-                port=settings.port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,  # nothing here asks who the client is
-                timeout_graceful_shutdown=int(settings.drain_timeout_s),
-            )
-        )
-        self._predictor, self._registry = app.state.predictor, app.state.registry
+class ReloadingServer(Server):
+    """Serves the app of one process; SIGHUP loads new versions of the bundles while the old ones go on answering."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve; SIGHUP loads new versions of the bundles while the old ones go on answering."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, self._registry.load))
+        loop, load = asyncio.get_running_loop(), self.app.state.loader.load
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, load))
         await super().serve(sockets)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._predictor.draining = True
-        super().handle_exit(sig, frame)
-        self._captured_signals.clear()  # uvicorn would raise them again in the end: a clean stop exits with 0
 
 
 def main() -> None:
     """Parse flags and environment, and serve until SIGTERM or SIGINT."""
     try:
         settings = CliApp.run(Command)
-        configure_logs(settings)
-        app = create_app(settings)
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             sys.stderr.write(f"roberta-serve: {'.'.join(map(str, problem['loc']))}: {problem['msg']}\n")
         raise SystemExit(2) from None
+    if settings.http_workers:
+        serve_in_several_processes(settings)
+    else:
+        serve_in_one_process(settings)
+
+
+def serve_in_one_process(settings: Settings) -> None:
+    from app.main import create_app  # onnxruntime comes with it, which a supervisor does not need
+    from app.runtime.session import SessionError
+
+    configure_logs(settings)
+    use_gpu(settings.gpus[0])
+    try:
+        app = create_app(settings)
     except SessionError as error:
         raise SystemExit(f"roberta-serve: {error}") from None
-    Server(app, settings).run()
+    ReloadingServer(app, settings).run()
+
+
+def serve_in_several_processes(settings: Settings) -> None:
+    configure_logs(settings, "supervisor")
+    raise SystemExit(supervise(settings))
 
 
 if __name__ == "__main__":

@@ -97,6 +97,14 @@ class NotReadyError(ServeError):
     retry_after_s = 1.0
 
 
+class EngineLostError(ServeError):
+    """The process that runs the models ended while it had the request; a new one is being started."""
+
+    code, status = "engine_lost", 503
+    before_work = False
+    retry_after_s = 1.0
+
+
 class DeadlineExceededError(ServeError):
     """The deadline passed before the answer was ready."""
 

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 
 import structlog
 
 from app.settings import Settings
 
 
-def configure_logs(settings: Settings) -> None:
-    """Send structlog and the standard library's loggers (uvicorn's too) through one renderer."""
+def configure_logs(settings: Settings, process: str | None = None) -> None:
+    """Send structlog and the standard library's loggers (uvicorn's too) through one renderer.
+
+    `process` names this one among several, in a field of every line.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if process is not None:
+        shared.append(partial(name_process, process))
     console = settings.log_format == "console"
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
@@ -45,6 +51,11 @@ def configure_logs(settings: Settings) -> None:
         logger.handlers, logger.propagate = [], True
     logging.getLogger("uvicorn.error").addFilter(drop_exception_message)
     logging.getLogger("uvicorn.access").disabled = True  # requests are counted in /metrics, failures logged here
+
+
+def name_process(process: str, _: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    event["process"] = process
+    return event
 
 
 def drop_exception_message(record: logging.LogRecord) -> bool:

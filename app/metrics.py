@@ -5,6 +5,7 @@ Labels are bounded sets: routes, model names, status codes, reasons. Never text.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -58,12 +59,17 @@ class ModelSeries:
 
 
 class Metrics:
-    """All series; those without labels, and those of loaded models, exist from the start at zero."""
+    """All series; those without labels, and those of loaded models, exist from the start at zero.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.registry = registry
+    One of several processes counts in files that they share, where no series can be taken back: what is served
+    is then for `app.workers.exposition` to show.
+    """
+
+    def __init__(self, registry: CollectorRegistry, *, is_one_of_several: bool = False) -> None:
+        self.registry, self._is_one_of_several = registry, is_one_of_several
         counter = partial(Counter, registry=registry)
-        gauge = partial(Gauge, registry=registry)
+        gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")  # of several engines: what all hold
+        same = partial(Gauge, registry=registry, multiprocess_mode="livemax")  # what every process would say alike
         histogram = partial(Histogram, registry=registry)
 
         self.requests = counter("roberta_requests_total", "Requests answered, by HTTP status.", (*TASK_MODEL, "code"))
@@ -101,28 +107,39 @@ class Metrics:
                 self.rejected.labels(error.code)
         self.cancelled = counter("roberta_cancelled_total", "Requests whose client went away.")
         self.deadline_missed = counter("roberta_deadline_missed_total", "Admitted requests whose deadline passed.")
-        self.runner_busy_ratio = gauge(
+        self.runner_busy_ratio = same(
             "roberta_runner_busy_ratio",
             "Share of the time since the last scrape spent in batches.",
             ("runner",),
         )
 
-        self.gpu_memory_used = gauge("roberta_gpu_memory_used_bytes", "GPU memory in use.", ("gpu",))
-        self.gpu_memory_total = gauge("roberta_gpu_memory_total_bytes", "GPU memory.", ("gpu",))
-        self.gpu_utilization = gauge("roberta_gpu_utilization_ratio", "Share of time with a kernel running.", ("gpu",))
+        self.gpu_memory_used = same("roberta_gpu_memory_used_bytes", "GPU memory in use.", ("gpu",))
+        self.gpu_memory_total = same("roberta_gpu_memory_total_bytes", "GPU memory.", ("gpu",))
+        self.gpu_utilization = same("roberta_gpu_utilization_ratio", "Share of time with a kernel running.", ("gpu",))
 
-        self.model_info = gauge(
+        self.model_info = same(
             "roberta_model_info",
             "What is being served; always 1.",
             ("model", "version", "task", "precision", "provider", "layout"),
         )
-        self.model_loaded = gauge("roberta_model_loaded", "Whether a version of the model is served.", ("model",))
+        self.model_loaded = same("roberta_model_loaded", "Whether a version of the model is served.", ("model",))
         self.model_load_failures = counter(
             "roberta_model_load_failures_total", "Versions that were refused at load.", ("model",)
         )
-        gauge("roberta_build_info", "Version of the service; always 1.", ("version",)).labels(__version__).set(1)
+        same("roberta_build_info", "Version of the service; always 1.", ("version",)).labels(__version__).set(1)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
+
+    def show_models(self, loaded: Mapping[str, bool], served: Iterable[Mapping[str, str]]) -> None:
+        """Replace the series of names under `models/`, and of what is served, by its labels."""
+        if self._is_one_of_several:
+            return
+        self.model_info.clear()
+        self.model_loaded.clear()
+        for name, is_loaded in loaded.items():
+            self.model_loaded.labels(name).set(is_loaded)
+        for labels in served:
+            self.model_info.labels(**labels).set(1)
 
     def of_model(self, task: str, model: str) -> ModelSeries:
         """Return the series of one model, made at zero where they do not exist yet."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to run. auto: cuda where onnxruntime finds it, else cpu."
     )
+    gpus: list[int] = Field(
+        [0], min_length=1, description="GPUs to run on, as CUDA numbers them. Several: an engine process each."
+    )
     default_models: dict[str, str] = Field(
         default_factory=dict,
         description='Model that answers each route, e.g. {"classify": "sentiment"}. Else what defaults.json in '
@@ -32,6 +35,12 @@ class Settings(BaseSettings):
         description="Keys accepted as `Authorization: Bearer`. Empty: no key is asked for.",
     )
 
+    http_workers: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Processes for HTTP and tokenizing, beside one for each engine. 0: one process does everything.",
+    )
     runners: int | None = Field(
         None, ge=1, le=256, description="Batches that run at once. Default: one per CPU core, or one per GPU."
     )
@@ -67,6 +76,20 @@ class Settings(BaseSettings):
     def idle_threads_here(self) -> int:
         """Return the threads of a batch on CPU that has the machine to itself."""
         return self.idle_threads or available_cores()
+
+    @model_validator(mode="after")
+    def check_gpus(self) -> Self:
+        """Several engines are several processes, and only CUDA has something to share out between them."""
+        if len(set(self.gpus)) < len(self.gpus) or min(self.gpus) < 0:
+            raise ValueError("gpus must be different numbers from 0 up")
+        if len(self.gpus) > 1 and not (self.http_workers and self.device == "cuda"):
+            raise ValueError("several gpus need http_workers of at least 1, and device cuda")
+        return self
+
+    @property
+    def engines(self) -> int:
+        """How many engine processes there are when HTTP has its own."""
+        return len(self.gpus)
 
     def runners_on(self, device: Literal["cpu", "cuda"]) -> int:
         """Return how many batches run at once on `device`."""

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
 
 from app import __version__
-from app.engine.engine import Engine
 from app.errors import ModelNotFoundError, NotReadyError, ServeError
-from app.gpu import GpuReader
-from app.metrics import Metrics
 from app.registry import Entry, Registry
-from app.runtime.session import PROVIDERS, Device
 from app.settings import Settings
 
 
-class Status:
-    """Reads the registry and the engine; changes nothing but gauges."""
-
-    def __init__(
-        self, settings: Settings, device: Device, registry: Registry, engine: Engine, metrics: Metrics
-    ) -> None:
-        self._settings, self._device = settings, device
-        self._registry, self._engine, self._metrics = registry, engine, metrics
-        self._gpus = GpuReader()
-        self._scraped_at = time.monotonic()
-        self._busy_s = [0.0] * len(engine.runners)
+class Backend(Protocol):
+    """What runs the models, in this process or in others."""
 
     @property
-    def registry_of_metrics(self) -> CollectorRegistry:
-        return self._metrics.registry
+    def device(self) -> str: ...
+
+    def problem(self) -> str | None:
+        """Return in a word why the models make no progress; None when they do."""
+        ...
+
+    def refresh_gauges(self) -> None:
+        """See that what is measured at scrape time is measured now."""
+        ...
+
+
+class Status:
+    """Reads the registry and the backend; changes nothing but gauges. `/metrics` shows `registry_of_metrics`."""
+
+    def __init__(
+        self, settings: Settings, registry: Registry, backend: Backend, registry_of_metrics: CollectorRegistry
+    ) -> None:
+        self._settings, self._registry, self._backend = settings, registry, backend
+        self.registry_of_metrics = registry_of_metrics
 
     def live(self) -> Response:
-        if self._engine.is_stalled(self._settings.stall_timeout_s):
-            return JSONResponse({"status": "stalled"}, 503)
-        return JSONResponse({"status": "live"})
+        problem = self._backend.problem()
+        return JSONResponse({"status": problem or "live"}, 503 if problem else 200)
 
     def ready(self, *, route: str | None, draining: bool) -> Response:
         """Ready when some model is served, or, for a `route`, one of that task."""
@@ -56,7 +58,7 @@ class Status:
         about: dict[str, Any] = {
             "service": "roberta-serve",
             "version": __version__,
-            "device": self._device,
+            "device": self._backend.device,
             "max_inputs": self._settings.max_inputs,
             "max_body_bytes": self._settings.max_body_bytes,
             "request_timeout_s": self._settings.request_timeout_s,
@@ -76,34 +78,25 @@ class Status:
         raise ModelNotFoundError(f"there is no model {name!r}; GET /models lists them")
 
     def refresh_gauges(self) -> None:
-        """Set what is measured at scrape time: runners' share of busy time since the last scrape, and GPUs."""
-        now = time.monotonic()
-        elapsed = max(now - self._scraped_at, 1e-3)
-        for runner, before in zip(self._engine.runners, self._busy_s, strict=True):
-            share = (runner.busy_seconds(now) - before) / elapsed
-            self._metrics.runner_busy_ratio.labels(runner.number).set(min(max(share, 0.0), 1.0))
-        self._scraped_at = now
-        self._busy_s = [runner.busy_seconds(now) for runner in self._engine.runners]
-        self._gpus.report(self._metrics)
+        self._backend.refresh_gauges()
 
 
 def describe(entry: Entry) -> dict[str, Any]:
     """Render one name under `models/` for `GET /models`."""
     about: dict[str, Any] = {"name": entry.name, "state": entry.state}
-    if entry.model is not None:
-        manifest, session = entry.model.bundle.manifest, entry.model.session
-        graph = manifest.graphs[session.precision]
+    if (model := entry.model) is not None:
+        manifest, graph = model.bundle.manifest, model.bundle.manifest.graphs[model.precision]
         about |= {
             "version": manifest.version,
             "task": manifest.task,
-            "route": f"/{entry.model.task.route}",
+            "route": f"/{model.task.route}",
             "labels": manifest.labels,
             "layout": manifest.layout,
-            "precision": session.precision,
-            "provider": PROVIDERS[session.device],
+            "precision": model.precision,
+            "provider": model.provider,
             "max_length": manifest.max_length,
-            "max_batch_tokens": entry.model.lane.max_batch_tokens,
-            "verified": entry.model.bundle.verified,
+            "max_batch_tokens": model.lane.max_batch_tokens,
+            "verified": model.bundle.verified,
             "temperature": graph.temperature,
             "thresholds": graph.thresholds,
             "quantisation": graph.quantisation,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.engine.cost import GREATEST_BUDGET, LEAST_BUDGET, CostModel, Shape
-from app.model import WARM_UP_SHAPES
+from app.loading import WARM_UP_SHAPES
 
 LENGTHS = [(8,), (32,), (16,) * 8, (128,), (32,) * 8, (256,), (128, 64), (512, 3)]
 

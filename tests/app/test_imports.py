@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NEVER_IN_APP = {"torch", "transformers", "datasets", "onnx", "onnxscript", "training", "safetensors", "sklearn"}
 
-# What each part of `app` may import of `app`. One way: main -> api -> model -> tasks, engine -> runtime.
+# What each part of `app` may import of `app`. One way: main -> front -> api -> model -> tasks, and
+# main -> core -> loading -> engine -> runtime; several processes put a stream between the two.
 LAYERS = {
     "settings": set(),
     "errors": set(),
@@ -22,11 +23,20 @@ LAYERS = {
     "runtime": {"runtime", "bundle"},
     "tasks": {"tasks", "runtime.packing", "bundle", "errors"},
     "engine": {"engine", "runtime.packing", "errors", "metrics"},
-    "model": {"tasks", "engine", "runtime", "bundle", "errors", "metrics", "settings"},
-    "registry": {"model", "defaults", "engine", "runtime", "bundle", "errors", "metrics", "settings"},
-    "api": {"api", "registry", "model", "tasks", "engine", "runtime.session", "errors", "metrics", "gpu", "settings"},
-    "main": {"api", "registry", "engine", "runtime.session", "errors", "metrics", "settings"},
-    "__main__": {"main", "logs", "runtime.session", "settings"},
+    "model": {"tasks", "runtime.packing", "bundle", "errors", "metrics"},
+    "registry": {"model", "errors"},
+    "loading": {"registry", "model", "tasks", "engine", "runtime", "bundle", "defaults", "metrics", "settings"},
+    "core": {"loading", "registry", "engine", "runtime.session", "gpu", "metrics", "settings"},
+    "api": {"api", "registry", "model", "tasks", "errors", "metrics", "settings"},
+    "front": {"api", "registry", "metrics", "settings"},
+    "main": {"front", "core", "loading", "metrics", "settings"},
+    "server": {"settings"},
+    "workers": {
+        *("workers", "front", "core", "loading", "server", "logs", "gpu"),
+        *("registry", "model", "tasks", "engine.work", "runtime.packing", "runtime.session"),
+        *("bundle", "errors", "metrics", "settings"),
+    },
+    "__main__": {"main", "workers.supervisor", "server", "logs", "gpu", "runtime.session", "settings"},
     "": set(),
 }
 TRAINING_MAY_USE = ("app.bundle", "app.defaults", "app.settings", "app.runtime", "app.tasks")
@@ -34,13 +44,25 @@ TRAINING_MAY_USE = ("app.bundle", "app.defaults", "app.settings", "app.runtime",
 # Of other packages, what only some may touch.
 ONLY = {
     "onnxruntime": {"app.runtime.session"},
-    "fastapi": {"app.api", "app.main", "app.__main__"},
+    "fastapi": {"app.api", "app.front", "app.main", "app.server", "app.workers.worker"},
     "starlette": {"app.api"},
-    "uvicorn": {"app.__main__"},
+    "uvicorn": {"app.server"},
+    "msgspec": {"app.workers"},
     "tokenizers": {"app.tasks.text"},
-    "asyncio": {"app.api.predict", "app.engine.engine", "app.model", "app.main", "app.__main__"},
-    "threading": {"app.engine.engine", "app.engine.runner", "app.registry"},
-    "time": {"app.engine.engine", "app.engine.runner", "app.model", "app.api"},
+    "asyncio": {
+        *("app.api.predict", "app.engine.engine", "app.model", "app.loading", "app.main", "app.__main__"),
+        "app.workers",
+    },
+    "threading": {"app.engine.engine", "app.engine.runner", "app.loading", "app.workers.child"},
+    "time": {
+        "app.engine.engine",
+        "app.engine.runner",
+        "app.model",
+        "app.loading",
+        "app.core",
+        "app.api",
+        "app.workers",
+    },
     "pynvml": {"app.gpu"},
 }
 
@@ -123,6 +145,12 @@ def test_the_service_loads_nothing_of_training():
     loaded = run("import sys, app.main, app.__main__; print(*{name.split('.')[0] for name in sys.modules})")
     assert "onnxruntime" in loaded
     assert not NEVER_IN_APP & set(loaded)
+
+
+def test_a_worker_and_the_supervisor_need_no_onnxruntime():
+    loaded = run("import sys, app.workers.worker, app.__main__; print(*sys.modules)")
+    assert "tokenizers" in loaded
+    assert "onnxruntime" not in loaded
 
 
 def test_the_service_starts_where_torch_is_not_installed(tmp_path):

@@ -17,6 +17,7 @@ from app.defaults import set_default
 from app.engine.engine import Engine
 from app.engine.scheduler import Limits
 from app.errors import ModelNotFoundError, NotReadyError
+from app.loading import Loader
 from app.metrics import Metrics
 from app.registry import Registry
 from app.settings import Settings
@@ -26,7 +27,8 @@ from tests.app.builders import TABLE, toy_graph, toy_probe, wordpiece_tokenizer,
 
 def make_registry(folder, engine=None, **settings):
     metrics = Metrics(CollectorRegistry())
-    registry = Registry(Settings(models=folder, **settings), "cpu", engine, metrics)
+    registry = Registry(folder.name)
+    registry.load = Loader(Settings(models=folder, **settings), "cpu", engine, metrics, registry).load
     registry.metrics = metrics.registry
     return registry
 
@@ -172,7 +174,7 @@ def test_a_defect_in_loading_one_bundle_does_not_stop_the_others(tmp_path, byte_
             raise RuntimeError("nobody thought of this")
         return read_bundle(path, name=name, version=version)
 
-    monkeypatch.setattr("app.registry.read_bundle", read)
+    monkeypatch.setattr("app.loading.read_bundle", read)
     write_bundle(tmp_path, byte_level, name="bad")
     write_bundle(tmp_path, byte_level, name="good")
     registry = load(tmp_path)

@@ -56,6 +56,11 @@ def test_arguments_come_before_the_environment(monkeypatch):
         ("log_level", "loud"),
         ("log_format", "xml"),
         ("no_such_setting", 1),
+        ("http_workers", -1),
+        ("http_workers", 257),
+        ("gpus", []),
+        ("gpus", [-1]),
+        ("gpus", [0, 1]),
     ],
 )
 def test_what_is_out_of_bounds_is_refused_by_name(name, value):

@@ -7,16 +7,29 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.server import ThreadService, serve
+from tests.support.server import SeveralService, ThreadService, serve, serve_several
 
 SHIPPED = ["fill-mask", "ner", "sentiment"]
 
 
 @pytest.fixture(scope="session")
-def tiny(tiny_models) -> Iterator[ThreadService]:
-    """Serve tiny-classify, tiny-ner and tiny-fill-mask, int8."""
+def tiny_here(tiny_models) -> Iterator[ThreadService]:
+    """Serve tiny-classify, tiny-ner and tiny-fill-mask, int8, in this process."""
     with serve(tiny_models) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def tiny_several(tiny_models, tmp_path_factory) -> Iterator[SeveralService]:
+    """Serve them in several processes."""
+    with serve_several(tiny_models, tmp_path_factory.mktemp("several")) as service:
+        yield service
+
+
+@pytest.fixture(scope="session", params=["tiny_here", "tiny_several"])
+def tiny(request) -> ThreadService | SeveralService:
+    """Serve them in each shape."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")

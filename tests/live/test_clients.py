@@ -10,6 +10,8 @@ from huggingface_hub import InferenceClient, close_session, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils._http import default_client_factory
 
+from tests.support.server import SHAPES, Service, serve_as
+
 TOKEN = "hf_saved_on_this_machine"
 PRAISE = "A warm, funny and beautifully acted film."
 NAMES = "Angela Merkel met Emmanuel Macron in Paris."
@@ -23,6 +25,13 @@ def _loopback() -> Iterator[None]:
     yield
     close_session()
     set_client_factory(default_client_factory)
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def shipped(request, shipped_models, tmp_path_factory) -> Iterator[Service]:
+    """Serve the bundles of the repository in each shape."""
+    with serve_as(request.param, shipped_models, tmp_path_factory.mktemp("shipped")) as service:
+        yield service
 
 
 @pytest.fixture

@@ -64,7 +64,9 @@ def texts(task: str) -> list[str]:
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize(("name", "precision"), [("tiny", "int8"), ("tiny_fp32", "fp32"), ("shipped", "int8")])
+@pytest.mark.parametrize(
+    ("name", "precision"), [("tiny_here", "int8"), ("tiny_several", "int8"), ("tiny_fp32", "fp32"), ("shipped", "int8")]
+)
 def test_a_text_is_answered_alike_alone_and_in_company(name, precision, task, request, pool):
     service = request.getfixturevalue(name)
     model = next(m for m in service.client.get("/models").json()["models"] if m.get("route") == f"/{task}")

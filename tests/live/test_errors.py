@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.answers import assert_error
-from tests.support.server import ThreadService, held, replaced, serve, until
+from tests.support.server import SHAPES, SeveralService, ThreadService, held, replaced, serve, serve_as, until
 
 TEXT = "a good film"
 SECRET = "hunter2-in-an-exception"
@@ -21,17 +21,28 @@ def ask(service: ThreadService, path: str = "/classify", inputs: object = TEXT, 
     return service.client.post(path, json={"inputs": inputs, **fields}, headers=headers)
 
 
-@pytest.fixture(scope="module")
-def small(tiny_models) -> Iterator[ThreadService]:
+SMALL = {"runners": 1, "max_body_bytes": 8192, "max_inputs": 4, "max_queue_tokens": 512}
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def small(request, tiny_models, tmp_path_factory) -> Iterator[ThreadService | SeveralService]:
     """A service with one runner and little room."""
-    with serve(tiny_models, runners=1, max_body_bytes=8192, max_inputs=4, max_queue_tokens=512) as service:
+    with serve_as(request.param, tiny_models, tmp_path_factory.mktemp("small"), **SMALL) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
-def locked(tiny_models) -> Iterator[ThreadService]:
+def small_here(tiny_models) -> Iterator[ThreadService]:
+    """The same in this process, to be reached into."""
+    with serve(tiny_models, **SMALL) as service:
+        yield service
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def locked(request, tiny_models, tmp_path_factory) -> Iterator[ThreadService | SeveralService]:
     """A service that asks for a key."""
-    with serve(tiny_models, api_keys=["first-key", "second-key"]) as service:
+    folder = tmp_path_factory.mktemp("locked")
+    with serve_as(request.param, tiny_models, folder, api_keys=["first-key", "second-key"]) as service:
         yield service
 
 
@@ -277,10 +288,10 @@ def test_a_deadline_that_passes_is_a_504(small, pool):
     assert small.metric("roberta_deadline_missed_total") == missed + 1
 
 
-def test_a_deadline_that_cannot_be_met_is_a_504_before_any_work(small):
-    cost = small.lane("tiny-classify").cost
+def test_a_deadline_that_cannot_be_met_is_a_504_before_any_work(small_here):
+    cost = small_here.lane("tiny-classify").cost
     with replaced(cost, "per_token", 1.0):
-        assert_error(ask(small, headers={"X-Request-Timeout-Ms": "500"}), 504, "deadline_unmeetable", "would take")
+        assert_error(ask(small_here, headers={"X-Request-Timeout-Ms": "500"}), 504, "deadline_unmeetable", "would take")
 
 
 # --- 500: nothing internal leaks --------------------------------------------------------------------------
@@ -290,16 +301,16 @@ def fail(*_: object, **__: object) -> None:
     raise RuntimeError(f"{SECRET} at /usr/lib/internal.so")
 
 
-def test_a_failing_forward_pass_is_a_500_that_leaks_nothing(tiny, caplog):
-    failures = tiny.metric("roberta_forward_failures_total", model="tiny-classify")
-    with replaced(tiny.lane("tiny-classify"), "run", fail), capture_logs() as logs:
-        response = ask(tiny)
+def test_a_failing_forward_pass_is_a_500_that_leaks_nothing(tiny_here, caplog):
+    failures = tiny_here.metric("roberta_forward_failures_total", model="tiny-classify")
+    with replaced(tiny_here.lane("tiny-classify"), "run", fail), capture_logs() as logs:
+        response = ask(tiny_here)
 
     assert_error(response, 500, "inference_failed")
     assert_leaks_nothing(response.text, str(logs), caplog.text)
     assert "RuntimeError" in str(logs)
-    assert tiny.metric("roberta_forward_failures_total", model="tiny-classify") == failures + 1
-    assert ask(tiny).status_code == 200
+    assert tiny_here.metric("roberta_forward_failures_total", model="tiny-classify") == failures + 1
+    assert ask(tiny_here).status_code == 200
 
 
 def assert_leaks_nothing(*outputs: str) -> None:
@@ -308,8 +319,8 @@ def assert_leaks_nothing(*outputs: str) -> None:
             assert word not in output
 
 
-def test_only_the_culprit_of_a_batch_fails(small, pool):
-    lane = small.lane("tiny-classify")
+def test_only_the_culprit_of_a_batch_fails(small_here, pool):
+    lane = small_here.lane("tiny-classify")
     run, culprit = lane.run, "bad " * 9
 
     def fail_on_the_longest(windows, **where):
@@ -317,11 +328,11 @@ def test_only_the_culprit_of_a_batch_fails(small, pool):
             raise RuntimeError("this one")
         return run(windows, **where)
 
-    with replaced(lane, "run", fail_on_the_longest), held(small, "tiny-classify") as gate:
-        running = pool.submit(ask, small)
+    with replaced(lane, "run", fail_on_the_longest), held(small_here, "tiny-classify") as gate:
+        running = pool.submit(ask, small_here)
         gate.wait_for_batch()
-        batch = [pool.submit(ask, small, inputs=text) for text in ("good", "warm", culprit, "cold", "dull")]
-        until(lambda: small.metric("roberta_queue_requests") == 5)
+        batch = [pool.submit(ask, small_here, inputs=text) for text in ("good", "warm", culprit, "cold", "dull")]
+        until(lambda: small_here.metric("roberta_queue_requests") == 5)
         gate.opened.set()
         statuses = [future.result().status_code for future in (running, *batch)]
 
@@ -335,8 +346,8 @@ def test_a_service_that_is_loading_is_a_503(tiny_models):
     go_on = threading.Event()
 
     def prepare(app):
-        load = app.state.registry.load
-        app.state.registry.load = lambda: go_on.wait(30) and load()
+        load = app.state.loader.load
+        app.state.loader.load = lambda: go_on.wait(30) and load()
 
     with serve(tiny_models, wait=False, prepare=prepare) as service:
         try:
@@ -353,16 +364,16 @@ def test_a_service_that_is_loading_is_a_503(tiny_models):
         assert ask(service).status_code == 200
 
 
-def test_a_service_that_is_draining_is_a_503_and_finishes_its_work(small, pool):
-    with held(small, "tiny-classify") as gate:
-        running = pool.submit(ask, small)
+def test_a_service_that_is_draining_is_a_503_and_finishes_its_work(small_here, pool):
+    with held(small_here, "tiny-classify") as gate:
+        running = pool.submit(ask, small_here)
         gate.wait_for_batch()
-        with replaced(small.app.state.predictor, "draining", True):
-            assert_error(ask(small), 503, "not_ready", "shutting down")
-            assert_error(ask(small, "/models/tiny-ner"), 503, "not_ready", "shutting down")
-            assert small.client.get("/health/live").status_code == 200
+        with replaced(small_here.app.state.predictor, "draining", True):
+            assert_error(ask(small_here), 503, "not_ready", "shutting down")
+            assert_error(ask(small_here, "/models/tiny-ner"), 503, "not_ready", "shutting down")
+            assert small_here.client.get("/health/live").status_code == 200
             for path in ("/health", "/health/ready", "/ner/health"):
-                response = small.client.get(path)
+                response = small_here.client.get(path)
                 assert response.status_code == 503
                 assert "shutting down" in response.json()["reason"]
             gate.opened.set()

@@ -24,7 +24,7 @@ def filled(length: int) -> str:
     return SENTENCE * (length // len(SENTENCE))
 
 
-@pytest.fixture(params=["tiny", "shipped"])
+@pytest.fixture(params=["tiny_here", "tiny_several", "shipped"])
 def service(request) -> ThreadService:
     return request.getfixturevalue(request.param)
 

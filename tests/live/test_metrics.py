@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.server import ThreadService, serve
+from tests.support.server import SHAPES, Service, serve_as
 
 TASKS = ["classify", "ner", "fill-mask"]
 FAMILIES = {
@@ -39,10 +39,10 @@ FAMILIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def service(tiny_models) -> Iterator[ThreadService]:
+@pytest.fixture(scope="module", params=SHAPES)
+def service(request, tiny_models, tmp_path_factory) -> Iterator[Service]:
     """A service that has answered one request of each task, and refused one."""
-    with serve(tiny_models) as service:
+    with serve_as(request.param, tiny_models, tmp_path_factory.mktemp("metrics")) as service:
         service.client.get("/metrics")
         for task in TASKS:
             assert service.client.post(f"/{task}", json={"inputs": "a good <mask> film"}).status_code == 200
@@ -50,8 +50,9 @@ def service(tiny_models) -> Iterator[ThreadService]:
         yield service
 
 
-def test_every_family_is_there_from_the_start(tiny_models):
-    with serve(tiny_models) as service:
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_family_is_there_from_the_start(shape, tiny_models, tmp_path):
+    with serve_as(shape, tiny_models, tmp_path) as service:
         text = service.client.get("/metrics").text
         families = {family.name: family for family in text_string_to_metric_families(text)}
 

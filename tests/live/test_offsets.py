@@ -28,7 +28,7 @@ TEXTS = {
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-@pytest.mark.parametrize("service", ["tiny", "shipped"])
+@pytest.mark.parametrize("service", ["tiny_here", "tiny_several", "shipped"])
 def test_a_word_is_the_text_between_its_offsets(service, text, strategy, request):
     client = request.getfixturevalue(service).client
     parameters = {"aggregation_strategy": strategy, "ignore_labels": []}

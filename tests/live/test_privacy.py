@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.support.answers import assert_error
-from tests.support.server import command
+from tests.support.server import SHAPES, command
 
 MARKER = "xylophonist"
 KEY = "hf_key_that_nobody_may_read"
@@ -38,9 +38,10 @@ main()
 """
 
 
-def test_nothing_that_was_sent_is_kept(tiny_models, tmp_path):
+@pytest.mark.parametrize("flags", [(), ("--http-workers", "2")], ids=SHAPES)
+def test_nothing_that_was_sent_is_kept(flags, tiny_models, tmp_path):
     headers = {"Authorization": f"Bearer {KEY}"}
-    with command(tiny_models, tmp_path / "log", "--log-level", "debug") as service:
+    with command(tiny_models, tmp_path / "log", "--log-level", "debug", *flags) as service:
         statuses = [service.client.post(path, json=body, headers=headers).status_code for path, body in REQUESTS]
         service.client.post("/classify", content=f'{{"inputs": "{MARKER}'.encode(), headers=headers)
         metrics = service.client.get("/metrics", headers=headers).text

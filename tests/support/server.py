@@ -1,7 +1,8 @@
-"""The real service for live tests: in a thread of this process, or as the command `python -m app`."""
+"""The real service for live tests: in a thread of this process, or as the command, in one process or in several."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from app.engine.work import Forward, Lane
 from app.main import create_app
 from app.runtime.packing import Floats, Window
 from app.settings import Settings
+from app.workers.processes import children_of
 
 TIMEOUT_S = 60.0
 ANSWER_S = 600.0  # a long text on a machine that is busy with something else
@@ -52,6 +54,9 @@ class Service:
     def is_ready(self) -> bool:
         return self.client.get("/health/ready").status_code == 200
 
+    def runners(self) -> int:
+        return self.client.get("/metrics").text.count("roberta_runner_busy_ratio{")
+
     def metric(self, name: str, **labels: str) -> float:
         """Return the sum of a sample over the label sets that include `labels`; zero where there is none."""
         families = text_string_to_metric_families(self.client.get("/metrics").text)
@@ -73,9 +78,6 @@ class ThreadService(Service):
 
     def lane(self, name: str) -> Lane:
         return self.model(name).lane
-
-    def runners(self) -> int:
-        return self.client.get("/metrics").text.count("roberta_runner_busy_ratio{")
 
 
 @contextmanager
@@ -121,8 +123,12 @@ class Gate:
 
 
 @contextmanager
-def held(service: ThreadService, name: str) -> Iterator[Gate]:
+def held(service: ThreadService | SeveralService, name: str) -> Iterator[Gate | FileGate]:
     """Hold the batches of a model until the gate is opened, or the block is left."""
+    if isinstance(service, SeveralService):
+        with FileGate(service.gates, name) as gate:
+            yield gate
+        return
     lane = service.lane(name)
     with replaced(lane, "run", Gate(lane.run)) as gate:
         try:
@@ -158,11 +164,16 @@ class ProcessService(Service):
 
 @contextmanager
 def command(
-    models: Path, log_file: Path, *flags: str, program: Sequence[str] = (sys.executable, "-m", "app")
+    models: Path,
+    log_file: Path,
+    *flags: str,
+    program: Sequence[str] = (sys.executable, "-m", "app"),
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[ProcessService]:
     """Run the command on a free loopback port until it is ready, its standard error in `log_file`."""
     line = [*program, "--models", str(models), "--host", "127.0.0.1", "--port", "0", *flags]
-    with log_file.open("wb") as log, subprocess.Popen(line, stderr=log, cwd=REPOSITORY, env=environment()) as process:
+    env = environment() | dict(variables or {})
+    with log_file.open("wb") as log, subprocess.Popen(line, stderr=log, cwd=REPOSITORY, env=env) as process:
         try:
             url = until(lambda: announced_url(process, log_file))
             with httpx.Client(base_url=url, timeout=ANSWER_S) as client:
@@ -185,3 +196,81 @@ def announced_url(process: subprocess.Popen[bytes], log_file: Path) -> str | Non
     assert process.poll() is None, f"the command ended with {process.returncode}: {log}"
     found = re.search(r"http://127\.0\.0\.1:\d+", log)
     return found and found[0]
+
+
+# --- As several processes -----------------------------------------------------------------------------------
+
+SHAPES = ("one process", "several processes")
+HOOKS = Path(__file__).with_name("hooks")
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class SeveralService(ProcessService):
+    """A service of several processes, whose engine holds batches while there are files in `gates`."""
+
+    gates: Path
+
+    def processes(self, role: str) -> list[int]:
+        """Return the process ids of the workers, or of the engine."""
+        lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in children_of(self.process.pid)}
+        return [pid for pid, line in lines.items() if role.encode() in line]
+
+    def folder_of_sockets(self) -> Path:
+        """Return the private folder of the processes."""
+        (engine,) = self.processes("engine")
+        variables = Path(f"/proc/{engine}/environ").read_bytes().decode().split("\0")
+        (folder,) = [v.partition("=")[2] for v in variables if v.startswith("PROMETHEUS_MULTIPROC_DIR=")]
+        return Path(folder)
+
+    def workers_serving(self) -> int:
+        """Return how often a worker has begun to serve what the engine has loaded."""
+        return self.log().count('"models_served"')
+
+
+class FileGate:
+    """What `Gate` is for a service in this process: see `tests/support/hooks/sitecustomize.py`."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.opened = self
+        self._hold, self._entered = folder / name, folder / f"{name}.entered"
+        self._seen = 0
+
+    def __enter__(self) -> FileGate:
+        self._entered.write_text("")
+        self._hold.touch()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.set()
+
+    def set(self) -> None:
+        self._hold.unlink(missing_ok=True)
+
+    def wait_for_batch(self) -> None:
+        """Return when one more batch is held."""
+        self._seen += 1
+        until(lambda: len(self._entered.read_text()) >= self._seen)
+
+
+@contextmanager
+def serve_several(models: Path, folder: Path, **settings: Any) -> Iterator[SeveralService]:
+    """Serve `models` from two workers and an engine; `folder` takes the log and the gates. Waits for both workers."""
+    gates = folder / "gates"
+    gates.mkdir(parents=True)
+    settings = {"request_timeout_s": ANSWER_S, "http_workers": WORKERS, **settings}
+    values = {name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()}
+    variables = {f"ROBERTA_{name.upper()}": value for name, value in values.items()}
+    variables |= {"PYTHONPATH": f"{HOOKS}:{REPOSITORY}", "GATES": str(gates)}
+    with command(models, folder / "log", variables=variables) as running:
+        service = SeveralService(running.url, running.client, running.process, running.log_file, gates)
+        until(lambda: service.workers_serving() >= settings["http_workers"])
+        yield service
+
+
+@contextmanager
+def serve_as(shape: str, models: Path, folder: Path, **settings: Any) -> Iterator[ThreadService | SeveralService]:
+    """Serve in one of the two `SHAPES`."""
+    server = serve(models, **settings) if shape == SHAPES[0] else serve_several(models, folder, **settings)
+    with server as service:
+        yield service

@@ -1,0 +1,180 @@
+"""From the folder of bundles to models that are served: each is opened, proved by its probes, and warmed up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from asyncio import Future
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from app.bundle import TEMPORARY_PREFIX, Bundle, BundleError, read_bundle, versions
+from app.defaults import DefaultsError, read_defaults
+from app.engine.cost import CostModel, Shape
+from app.engine.engine import Engine
+from app.engine.work import Lane
+from app.metrics import Metrics
+from app.model import Model
+from app.registry import Entry, Registry
+from app.runtime.packing import Window
+from app.runtime.session import PROVIDERS, Device, Session, SessionError, choose_precision
+from app.settings import Settings, available_cores
+from app.tasks import TASKS
+from app.tasks.base import Task
+from app.tasks.text import TextEncoder
+
+log = structlog.get_logger(__name__)
+
+# (windows, tokens in each) timed at warm-up: enough to tell fixed, per-token and attention cost apart.
+WARM_UP_SHAPES = ((1, 8), (1, 32), (8, 16), (1, 128), (8, 32), (1, 256), (2, 128), (1, 512))
+
+
+class Loader:
+    """Fills a registry with the highest version that loads, of every name. `load` may be called again for new ones."""
+
+    def __init__(
+        self, settings: Settings, device: Device, engine: Engine, metrics: Metrics, registry: Registry
+    ) -> None:
+        self._settings, self._device = settings, device
+        self._engine, self._metrics, self._registry = engine, metrics, registry
+        self._loading = threading.Lock()
+
+    def load(self) -> None:
+        """Load every bundle, several at a time, and swap the table in one step. A model already served is kept."""
+        with self._loading:
+            folder = self._settings.models
+            names = sorted(p.name for p in folder.iterdir() if is_bundle(p)) if folder.is_dir() else []
+            with ThreadPoolExecutor(max_workers=available_cores(), thread_name_prefix="load") as pool:
+                entries = list(pool.map(self._load_name, names))
+            self._registry.publish(entries, self._read_defaults())
+            self._report()
+
+    def _read_defaults(self) -> dict[str, str]:
+        """Return the default of each route: the setting's, else that of the models folder."""
+        try:
+            published = read_defaults(self._settings.models)
+        except DefaultsError as error:
+            log.error("defaults_refused", reason=str(error))
+            published = {}
+        return published | self._settings.default_models
+
+    def _load_name(self, name: str) -> Entry:
+        folder = self._settings.models / name
+        served = self._registry.entry(name)
+        entry = Entry(name)
+        for version in versions(self._settings.models, name) or [1]:
+            if served and served.model and served.model.bundle.manifest.version == version:
+                entry.model = served.model
+                break
+            path = folder / str(version) if (folder / str(version)).is_dir() else folder
+            try:
+                bundle = read_bundle(path, name=name, version=version)
+                entry.model = load_model(bundle, self._device, self._settings, self._engine, self._metrics)
+                break
+            except Exception as error:  # whatever is wrong with one bundle, the others are served
+                reason = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
+                entry.refused[version] = reason
+                self._metrics.model_load_failures.labels(name).inc()
+                log.error("bundle_refused", model=name, version=version, reason=reason)
+        return entry
+
+    def _report(self) -> None:
+        entries = self._registry.entries
+        models = [entry.model for entry in entries if entry.model is not None]
+        self._metrics.show_models(
+            {entry.name: entry.model is not None for entry in entries}, [model.info_labels for model in models]
+        )
+        for entry in entries:
+            self._metrics.model_load_failures.labels(entry.name)
+        for model in models:
+            log.info("model_ready", model=model.id, precision=model.precision, device=self._device)
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a folder under `models/` is meant to be served: not when it is hidden, nor while only being written."""
+    if not path.is_dir() or path.name.startswith((".", "_")):
+        return False
+    entries = [entry.name for entry in path.iterdir()]
+    return not entries or not all(name.startswith(TEMPORARY_PREFIX) for name in entries)
+
+
+def report_failure(task: Future[None]) -> None:
+    """Log a defect in loading; refused bundles are no defect, and are reported by the loader."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("loading_failed", exc_info=error)
+
+
+def load_model(bundle: Bundle, device: Device, settings: Settings, engine: Engine, metrics: Metrics) -> Model:
+    """Open, prove and warm up a bundle.
+
+    Raises `BundleError` when its tokenizer or graph cannot be used, or when the graph does not answer its probes
+    as the trained model did.
+    """
+    manifest = bundle.manifest
+    try:
+        precision = choose_precision(bundle, device)
+        session = Session(bundle, precision, device, settings.intra_op_threads)
+        encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length)
+        task = TASKS[manifest.task](manifest, encoder, manifest.graphs[precision])
+    except SessionError as error:
+        raise BundleError(str(error)) from error
+    except Exception as error:  # tokenizers raises bare Exception
+        raise BundleError(f"tokenizer.json cannot be used: {error}") from error
+    check_width(bundle, session)
+    check_probes(bundle, session, task)
+    cost = measure_cost(session, manifest.max_length)
+    lane = Lane(
+        name=manifest.name,
+        run=session.run,
+        computed_tokens=session.layout.computed_tokens,
+        cost=cost,
+        max_batch_tokens=settings.max_batch_tokens or cost.token_budget(),
+        series=metrics.of_model(task.route, manifest.name),
+    )
+    return Model(bundle, precision, PROVIDERS[device], task, lane, engine, settings.max_inputs)
+
+
+def check_width(bundle: Bundle, session: Session) -> None:
+    """Run one window, whose output must have a column for each label."""
+    try:
+        (logits,) = session.run(synthetic_windows(1, 8))  # (1, width)
+    except Exception as error:  # onnxruntime raises its own types, one for each status code
+        raise BundleError(f"the graph does not run: {error}") from error
+    width, labels = logits.shape[-1], bundle.manifest.labels
+    if labels and width != len(labels):
+        raise BundleError(f"the graph answers {width} columns where there are {len(labels)} labels")
+
+
+def check_probes(bundle: Bundle, session: Session, task: Task[Any, Any]) -> None:
+    """Run the manifest's probes through the graph that will serve, and compare with the checkpoint's logits."""
+    tolerance = bundle.manifest.graphs[session.precision].tolerance
+    for number, probe in enumerate(bundle.manifest.probes):
+        (logits,) = session.run([task.probe(probe.text)])  # (rows, width)
+        if (drift := probe.drift(logits)) > tolerance:
+            raise BundleError(
+                f"probe {number} drifted by {drift:.4g} from the trained model, more than {tolerance:.4g}: "
+                "this graph is not the model that was trained"
+            )
+
+
+def measure_cost(session: Session, max_length: int) -> CostModel:
+    """Time a few shapes, the first run of each thrown away, and fit the cost of a batch to them."""
+    samples = []
+    for count, length in WARM_UP_SHAPES:
+        windows = synthetic_windows(count, min(length, max_length))
+        session.run(windows)
+        started = time.perf_counter()
+        session.run(windows)
+        samples.append((Shape.of([len(w) for w in windows]), time.perf_counter() - started))
+    return CostModel.fit(samples)
+
+
+def synthetic_windows(count: int, length: int) -> Sequence[Window]:
+    """Windows of `length` tokens that say nothing; token ids from 5 up are in every vocabulary we serve."""
+    ids = 5 + np.arange(length, dtype=np.int64) % 32
+    return [Window(ids, np.zeros(1, np.int64))] * count

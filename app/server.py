@@ -1,0 +1,42 @@
+"""uvicorn as both shapes of the service run it: refuse new work, finish what is in flight, and end cleanly."""
+
+from __future__ import annotations
+
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.settings import Settings
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which on SIGTERM and SIGINT drains."""
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        super().__init__(server_config(settings, app))
+        self.app, self._predictor = app, app.state.predictor
+
+    def drain(self) -> None:
+        """Answer what is in flight, refuse what comes, and stop."""
+        self._predictor.draining = True
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._predictor.draining = True
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()  # uvicorn would raise them again in the end: a clean stop exits with 0
+
+
+def server_config(settings: Settings, app: FastAPI | None = None) -> uvicorn.Config:
+    """Return uvicorn's configuration; without an app it only opens the listening socket."""
+    return uvicorn.Config(
+        app or "app.workers",
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nothing here asks who the client is
+        timeout_graceful_shutdown=int(settings.drain_timeout_s),
+    )

@@ -1,0 +1,83 @@
+"""What every process under the supervisor does first: learn its assignment, and follow orders until the pipe ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+from prometheus_client import values
+
+from app.logs import configure_logs
+from app.settings import Settings
+
+CONFIGURATION_EXIT = 78  # EX_CONFIG of sysexits.h: starting again would not help
+ORPHANED_EXIT = 1
+
+DRAIN, RELOAD = "drain", "reload"  # the supervisor's orders, a line each
+
+log = structlog.get_logger(__name__)
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """The first line that a process reads. `listener` is the file descriptor of the listening socket."""
+
+    name: str
+    number: int
+    folder: str
+    listener: int
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, settings: Settings, name: str, number: int, folder: Path, listener: int) -> Assignment:
+        fields = settings.model_dump(mode="json")
+        fields["api_keys"] = [key.get_secret_value() for key in settings.api_keys]
+        return cls(name, number, str(folder), listener, fields)
+
+    def line(self) -> bytes:
+        return msgspec.json.encode(self) + b"\n"
+
+
+def engine_socket(folder: Path, number: int) -> Path:
+    return folder / f"engine-{number}.sock"
+
+
+class Child:
+    """This process: its assignment, its settings, and the pipe that it hears from the supervisor through.
+
+    Signals are the supervisor's to handle: a terminal or an init system that sends them to everybody must not stop
+    an engine that workers still wait for.
+    """
+
+    def __init__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        self._pipe = FileIO(0, closefd=False)  # unbuffered: a buffer's lock would be held at exit by the thread below
+        self.assignment = msgspec.json.decode(self._pipe.readline(), type=Assignment)
+        self.settings = Settings(**self.assignment.settings)
+        self.folder = Path(self.assignment.folder)
+        # A process that takes another's place counts on in its files, so that no counter ever goes back.
+        values.ValueClass = values.MultiProcessValue(lambda: self.assignment.name)  # type: ignore[no-untyped-call]
+        configure_logs(self.settings, self.assignment.name)
+
+    def follow(self, orders: Mapping[str, Callable[[], None]]) -> None:
+        """Run the supervisor's orders on the running loop from now on, and end at once when it is gone."""
+        loop = asyncio.get_running_loop()
+
+        def read() -> None:
+            while line := self._pipe.readline():
+                if order := orders.get(line.decode().strip()):
+                    loop.call_soon_threadsafe(order)
+            log.error("supervisor_gone")
+            shutil.rmtree(self.folder, ignore_errors=True)
+            os._exit(ORPHANED_EXIT)
+
+        threading.Thread(target=read, name="orders", daemon=True).start()

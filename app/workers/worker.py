@@ -1,0 +1,68 @@
+"""A worker process: HTTP, validation, tokenizing and decoding, in front of the engines."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from types import FrameType
+
+import structlog
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from app import __version__
+from app.front import build_front
+from app.metrics import Metrics
+from app.registry import Registry
+from app.server import Server, server_config
+from app.workers.child import DRAIN, Child, engine_socket
+from app.workers.exposition import AllProcesses
+from app.workers.fleet import Fleet
+
+FIRST_WORD_S = 5.0  # how long to wait for an engine to say what it serves before answering 503
+
+log = structlog.get_logger(__name__)
+
+
+class Worker(Server):
+    """The server of one worker; it drains on the supervisor's order, not on a signal."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        log.debug("signal_left_to_the_supervisor", number=sig)
+
+
+def run_worker(child: Child) -> None:
+    """Answer requests until the supervisor says to end."""
+    with asyncio.Runner(loop_factory=server_config(child.settings).get_loop_factory()) as runner:
+        runner.run(serve(child))
+
+
+async def serve(child: Child) -> None:
+    settings = child.settings
+    metrics = Metrics(CollectorRegistry(), is_one_of_several=True)
+    registry = Registry(settings.models.name)
+    sockets = [engine_socket(child.folder, number) for number in range(settings.engines)]
+    fleet = Fleet(settings, metrics, registry, sockets)
+    exposed = CollectorRegistry()
+    exposed.register(AllProcesses(metrics, registry, fleet, child.folder))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        fleet.start()
+        log.info("starting", version=__version__)
+        with suppress(TimeoutError):  # until then the workers that are there take the connections
+            await asyncio.wait_for(fleet.told.wait(), FIRST_WORD_S)
+        yield
+        await fleet.close()
+        log.info("stopped")
+
+    server = Worker(build_front(settings, registry, fleet, metrics, exposed, lifespan), settings)
+
+    def drain() -> None:
+        fleet.told.set()  # a worker that has not begun need not begin
+        server.drain()
+
+    child.follow({DRAIN: drain})
+    await server.serve([socket.socket(fileno=child.assignment.listener)])

@@ -1,0 +1,193 @@
+"""Several processes: whichever of them is killed, the others go on or end, and nobody is left waiting or orphaned."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.live.test_lifecycle import send_and_stay
+from tests.support.answers import assert_error
+from tests.support.server import REPOSITORY, SeveralService, environment, held, serve_several, until
+
+BODY = {"inputs": "a good film"}
+
+
+@pytest.fixture
+def service(tiny_models, tmp_path):
+    """Two workers, and an engine with one runner."""
+    with serve_several(tiny_models, tmp_path, runners=1) as service:
+        yield service
+
+
+def answered(service: SeveralService) -> float:
+    return service.metric("roberta_requests_total", task="classify", code="200")
+
+
+def ask_anew(service: SeveralService) -> int | None:
+    """Ask over a new connection and return the status, or None where there was no answer."""
+    try:
+        return httpx.post(f"{service.url}/classify", json=BODY, timeout=30).status_code
+    except httpx.TransportError:
+        return None
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def events(service: SeveralService) -> list[dict[str, object]]:
+    return [json.loads(line) for line in service.log().splitlines()]
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_counts_are_kept(service):
+    for _ in range(20):
+        assert ask_anew(service) == 200
+    before = answered(service)
+    cpu = service.metric("process_cpu_seconds_total")
+    assert before == 20
+    first = service.processes("worker")
+
+    os.kill(first[0], signal.SIGKILL)
+
+    until(lambda: service.workers_serving() == 3)
+    assert len(set(service.processes("worker")) - {first[0]}) == 2
+    statuses = [ask_anew(service) for _ in range(20)]
+    assert statuses == [200] * 20
+    scrapes = [float(sum_of_requests(service)) for _ in range(10)]  # whichever worker answers
+    assert scrapes == [before + 20] * 10
+    assert service.metric("process_cpu_seconds_total") >= cpu
+    (died,) = [event for event in events(service) if event["event"] == "process_died"]
+    assert (died["code"], died["process"]) == (-signal.SIGKILL, "supervisor")
+
+
+def sum_of_requests(service: SeveralService) -> float:
+    """Return the number of answered requests over a new connection."""
+    text = httpx.get(f"{service.url}/metrics").text
+    return sum(float(value) for value in re.findall(r'^roberta_requests_total\{.*code="200".*\} (.+)$', text, re.M))
+
+
+def test_the_other_worker_goes_on_while_one_is_away(service):
+    for pid in service.processes("worker")[:1]:
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not is_alive(pid))  # noqa: B023
+        assert ask_anew(service) == 200
+
+
+def test_a_worker_that_is_killed_leaves_the_queue(service, pool):
+    with held(service, "tiny-classify") as gate:
+        pool.submit(ask_anew, service)
+        gate.wait_for_batch()
+        queued = [pool.submit(ask_anew, service) for _ in range(8)]
+        until(lambda: service.metric("roberta_queue_requests") == 8)
+
+        for pid in service.processes("worker"):
+            os.kill(pid, signal.SIGKILL)
+
+        assert {future.result() for future in queued} == {None}
+        until(lambda: service.workers_serving() == 4)
+        assert service.metric("roberta_queue_requests") == service.metric("roberta_queue_tokens") == 0
+    assert ask_anew(service) == 200
+
+
+def test_an_engine_that_is_killed_is_a_503_until_another_has_loaded(service, pool):
+    (engine,) = service.processes("engine")
+    with held(service, "tiny-classify") as gate:
+        waiting = [pool.submit(service.client.post, "/classify", json=BODY) for _ in range(4)]
+        gate.wait_for_batch()
+        until(lambda: service.metric("roberta_queue_requests") == 3)
+
+        os.kill(engine, signal.SIGKILL)
+
+        for future in waiting:
+            assert_error(future.result(), 503, "engine_lost", "try again")
+            assert int(future.result().headers["retry-after"]) >= 1
+    until(lambda: service.workers_serving() == 4)
+    assert service.is_ready()
+    assert service.client.get("/health/live").status_code == 200
+    assert [ask_anew(service) for _ in range(10)] == [200] * 10
+    assert service.processes("engine") != [engine]
+    assert service.metric("roberta_queue_requests") == 0
+    assert service.metric("roberta_requests_total", code="503") == 4
+
+
+def test_without_an_engine_health_is_red(service):
+    (engine,) = service.processes("engine")
+    with held(service, "tiny-classify"):
+        os.kill(engine, signal.SIGKILL)
+        until(lambda: service.client.get("/health/live").status_code == 503)
+        assert service.client.get("/health/live").json() == {"status": "engine lost"}
+        assert service.client.get("/health/ready").status_code == 503
+        assert_error(service.client.post("/classify", json=BODY), 503, "not_ready", "is being started")
+    until(service.is_ready)
+    assert service.client.get("/health/live").status_code == 200
+
+
+def test_nobody_outlives_a_supervisor_that_is_killed(service, pool):
+    family = service.processes("worker") + service.processes("engine")
+    folder = service.folder_of_sockets()
+    assert len(family) == 3
+    with held(service, "tiny-classify") as gate:
+        asked = pool.submit(ask_anew, service)
+        gate.wait_for_batch()
+
+        service.process.kill()
+
+        until(lambda: not any(is_alive(pid) for pid in family))
+        assert asked.result() is None
+    until(lambda: not folder.exists())
+
+
+def test_a_client_that_leaves_frees_its_place_whichever_worker_it_asked(service, pool):
+    with held(service, "tiny-classify") as gate:
+        running = pool.submit(ask_anew, service)
+        gate.wait_for_batch()
+        connections = [send_and_stay(service, BODY) for _ in range(10)]
+        until(lambda: service.metric("roberta_queue_requests") == 10)
+        for connection in connections:
+            connection.close()
+        until(lambda: service.metric("roberta_cancelled_total") == 10)
+        assert service.metric("roberta_queue_requests") == 0
+    assert running.result() == 200
+
+
+@pytest.mark.parametrize("role", ["engine", "worker"])
+def test_signals_to_everybody_stop_nobody_who_is_needed(service, pool, role):
+    """As from a terminal, or an init system that signals a whole group."""
+    with held(service, "tiny-classify") as gate:
+        running = pool.submit(ask_anew, service)
+        gate.wait_for_batch()
+        for pid in service.processes(role):
+            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGINT)
+        service.process.send_signal(signal.SIGTERM)
+        until(lambda: "Shutting down" in service.log())
+    assert running.result() == 200
+    assert service.process.wait(30) == 0
+    assert not [event for event in events(service) if event["level"] in ("warning", "error")]
+
+
+def test_every_line_of_the_log_names_its_process(service):
+    assert ask_anew(service) == 200
+    service.process.send_signal(signal.SIGTERM)
+    service.process.wait(30)
+    assert {event["process"] for event in events(service)} == {"supervisor", "engine-0", "worker-0", "worker-1"}
+
+
+def test_a_device_that_is_not_there_ends_the_command(tiny_models):
+    line = [sys.executable, "-m", "app", "--models", str(tiny_models), "--port", "0", "--http-workers", "1"]
+    done = subprocess.run(
+        [*line, "--device", "cuda"], cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "device cuda was asked for, but the installed onnxruntime has only cpu" in done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,7 +33,13 @@ class Settings(BaseSettings):
     )
 
     runners: int | None = Field(
-        None, ge=1, le=256, description="Batches that run at once. Default: one per CPU core, or one per GPU."
+        None, ge=1, le=256, description="Batches that run at once. Default: one per CPU core, or two per GPU."
+    )
+    gpus: list[Annotated[int, Field(ge=0)]] = Field(
+        [0], min_length=1, description="GPUs to run on, by CUDA's numbers, e.g. [0, 1]; each holds every model."
+    )
+    gpu_memory_limit_mb: int | None = Field(
+        None, ge=64, description="Memory of one model on one GPU, in MiB. Default: what there is."
     )
     intra_op_threads: int = Field(1, ge=1, le=256, description="Threads of one batch on CPU.")
     max_batch_tokens: int | None = Field(
@@ -58,8 +64,8 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field("json", description="console: coloured, for a person.")
 
     def runners_on(self, device: Literal["cpu", "cuda"]) -> int:
-        """Return how many batches run at once on `device`."""
-        return self.runners or (available_cores() if device == "cpu" else 1)
+        """Return how many batches run at once on `device`: on a GPU one is packed and copied beside one computed."""
+        return self.runners or (available_cores() if device == "cpu" else 2 * len(self.gpus))
 
 
 def available_cores() -> int:

@@ -10,7 +10,6 @@ import sys
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsConfigDict
 
-from app.gpu import use_gpu
 from app.logs import configure_logs
 from app.server import Server
 from app.settings import Settings
@@ -58,7 +57,6 @@ def serve_in_one_process(settings: Settings) -> None:
     from app.runtime.session import SessionError
 
     configure_logs(settings)
-    use_gpu(settings.gpus[0])
     try:
         app = create_app(settings)
     except SessionError as error:

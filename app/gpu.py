@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import Any
 
 from app.metrics import Metrics
-
-
-def use_gpu(number: int) -> None:
-    """Let this process see one GPU only, which is then its device 0: the `number`-th of those that it sees now.
-
-    To be called before CUDA is initialised; what the variable holds is in CUDA's programming guide.
-    """
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    device = str(number) if visible is None else "".join(visible.split(",")[number : number + 1])
-    os.environ["CUDA_VISIBLE_DEVICES"] = device
 
 
 class GpuReader:

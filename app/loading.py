@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import threading
-import time
 from asyncio import Future
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import structlog
 
 from app.bundle import TEMPORARY_PREFIX, Bundle, BundleError, read_bundle, versions
 from app.defaults import DefaultsError, read_defaults
-from app.engine.cost import CostModel, Shape
 from app.engine.engine import Engine
 from app.engine.work import Lane
 from app.metrics import Metrics
 from app.model import Model
 from app.registry import Entry, Registry
-from app.runtime.packing import Window
-from app.runtime.session import PROVIDERS, Device, Session, SessionError, choose_precision
+from app.runtime.opening import AnySession, open_session
+from app.runtime.session import PROVIDERS, Device, SessionError
 from app.settings import Settings, available_cores
 from app.tasks import TASKS
 from app.tasks.base import Task
 from app.tasks.text import TextEncoder
+from app.warmup import choose_budget, measure_cost, synthetic_windows
 
 log = structlog.get_logger(__name__)
-
-# (windows, tokens in each) timed at warm-up: enough to tell fixed, per-token and attention cost apart.
-WARM_UP_SHAPES = ((1, 8), (1, 32), (8, 16), (1, 128), (8, 32), (1, 256), (2, 128), (1, 512))
 
 
 class Loader:
@@ -117,10 +111,9 @@ def load_model(bundle: Bundle, device: Device, settings: Settings, engine: Engin
     """
     manifest = bundle.manifest
     try:
-        precision = choose_precision(bundle, device)
-        session = Session(bundle, precision, device, settings.intra_op_threads)
+        session = open_session(bundle, device, settings)
         encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length)
-        task = TASKS[manifest.task](manifest, encoder, manifest.graphs[precision])
+        task = TASKS[manifest.task](manifest, encoder, manifest.graphs[session.precision])
     except SessionError as error:
         raise BundleError(str(error)) from error
     except Exception as error:  # tokenizers raises bare Exception
@@ -128,18 +121,22 @@ def load_model(bundle: Bundle, device: Device, settings: Settings, engine: Engin
     check_width(bundle, session)
     check_probes(bundle, session, task)
     cost = measure_cost(session, manifest.max_length)
+    try:
+        budget = choose_budget(session, cost, manifest.max_length, settings.max_batch_tokens)
+    except SessionError as error:
+        raise BundleError(str(error)) from error
     lane = Lane(
         name=manifest.name,
         run=session.run,
         computed_tokens=session.layout.computed_tokens,
         cost=cost,
-        max_batch_tokens=settings.max_batch_tokens or cost.token_budget(),
+        max_batch_tokens=budget,
         series=metrics.of_model(task.route, manifest.name),
     )
-    return Model(bundle, precision, PROVIDERS[device], task, lane, engine, settings.max_inputs)
+    return Model(bundle, session.precision, PROVIDERS[device], task, lane, engine, settings.max_inputs)
 
 
-def check_width(bundle: Bundle, session: Session) -> None:
+def check_width(bundle: Bundle, session: AnySession) -> None:
     """Run one window, whose output must have a column for each label."""
     try:
         (logits,) = session.run(synthetic_windows(1, 8))  # (1, width)
@@ -150,7 +147,7 @@ def check_width(bundle: Bundle, session: Session) -> None:
         raise BundleError(f"the graph answers {width} columns where there are {len(labels)} labels")
 
 
-def check_probes(bundle: Bundle, session: Session, task: Task[Any, Any]) -> None:
+def check_probes(bundle: Bundle, session: AnySession, task: Task[Any, Any]) -> None:
     """Run the manifest's probes through the graph that will serve, and compare with the checkpoint's logits."""
     tolerance = bundle.manifest.graphs[session.precision].tolerance
     for number, probe in enumerate(bundle.manifest.probes):
@@ -160,21 +157,3 @@ def check_probes(bundle: Bundle, session: Session, task: Task[Any, Any]) -> None
                 f"probe {number} drifted by {drift:.4g} from the trained model, more than {tolerance:.4g}: "
                 "this graph is not the model that was trained"
             )
-
-
-def measure_cost(session: Session, max_length: int) -> CostModel:
-    """Time a few shapes, the first run of each thrown away, and fit the cost of a batch to them."""
-    samples = []
-    for count, length in WARM_UP_SHAPES:
-        windows = synthetic_windows(count, min(length, max_length))
-        session.run(windows)
-        started = time.perf_counter()
-        session.run(windows)
-        samples.append((Shape.of([len(w) for w in windows]), time.perf_counter() - started))
-    return CostModel.fit(samples)
-
-
-def synthetic_windows(count: int, length: int) -> Sequence[Window]:
-    """Windows of `length` tokens that say nothing; token ids from 5 up are in every vocabulary we serve."""
-    ids = 5 + np.arange(length, dtype=np.int64) % 32
-    return [Window(ids, np.zeros(1, np.int64))] * count

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_FILE = "roberta-serve.env"  # in the folder that the service starts in; `roberta-serve tune` writes it
 
 
 class Settings(BaseSettings):
     """Serve fine-tuned RoBERTa models over HTTP with dynamic batching."""
 
-    model_config = SettingsConfigDict(env_prefix="ROBERTA_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="ROBERTA_", env_file=ENV_FILE, frozen=True, extra="forbid")
 
     models: Path = Field(Path("models"), description="Folder of bundles, models/<name>/<version>/.")
     host: str = Field("0.0.0.0", description="Address to listen on.")
@@ -21,8 +23,14 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to run. auto: cuda where onnxruntime finds it, else cpu."
     )
-    gpus: list[int] = Field(
-        [0], min_length=1, description="GPUs to run on, as CUDA numbers them. Several: an engine process each."
+    gpus: list[Annotated[int, Field(ge=0)]] = Field(
+        [0],
+        min_length=1,
+        description="GPUs to run on, by CUDA's numbers, e.g. [0, 1]; each holds every model. With http_workers, each "
+        "has a process of its own.",
+    )
+    gpu_memory_limit_mb: int | None = Field(
+        None, ge=64, description="Memory of one model on one GPU, in MiB. Default: what there is."
     )
     default_models: dict[str, str] = Field(
         default_factory=dict,
@@ -42,7 +50,7 @@ class Settings(BaseSettings):
         description="Processes for HTTP and tokenizing, beside one for each engine. 0: one process does everything.",
     )
     runners: int | None = Field(
-        None, ge=1, le=256, description="Batches that run at once. Default: one per CPU core, or one per GPU."
+        None, ge=1, le=256, description="Batches that run at once. Default: one per CPU core, or two per GPU."
     )
     intra_op_threads: int = Field(1, ge=1, le=256, description="Threads of one batch on CPU.")
     idle_threads: int | None = Field(
@@ -79,11 +87,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def check_gpus(self) -> Self:
-        """Several engines are several processes, and only CUDA has something to share out between them."""
-        if len(set(self.gpus)) < len(self.gpus) or min(self.gpus) < 0:
-            raise ValueError("gpus must be different numbers from 0 up")
-        if len(self.gpus) > 1 and not (self.http_workers and self.device == "cuda"):
-            raise ValueError("several gpus need http_workers of at least 1, and device cuda")
+        """Engine processes are started before anybody knows which device there is."""
+        if len(set(self.gpus)) < len(self.gpus):
+            raise ValueError("gpus must be different numbers")
+        if len(self.gpus) > 1 and self.http_workers and self.device != "cuda":
+            raise ValueError("several gpus with http_workers need device cuda")
         return self
 
     @property
@@ -92,8 +100,8 @@ class Settings(BaseSettings):
         return len(self.gpus)
 
     def runners_on(self, device: Literal["cpu", "cuda"]) -> int:
-        """Return how many batches run at once on `device`."""
-        return self.runners or (available_cores() if device == "cpu" else 1)
+        """Return how many batches run at once on `device`: on a GPU one is packed and copied beside one computed."""
+        return self.runners or (available_cores() if device == "cpu" else 2 * len(self.gpus))
 
 
 def available_cores() -> int:

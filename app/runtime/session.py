@@ -17,10 +17,10 @@ Device = Literal["cpu", "cuda"]
 
 PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
-# What each device runs best, first: fp16 needs CUDA's kernels, int8 the CPU's.
+# What each device runs best, first: fp16 needs CUDA's kernels, int8 the CPU's; CUDA runs int8 rewritten to fp16.
 PREFERENCES: dict[Device, tuple[Precision, ...]] = {
     "cpu": ("int8", "fp32"),
-    "cuda": ("fp16", "fp32", "int8"),
+    "cuda": ("fp16", "int8", "fp32"),
 }
 
 
@@ -36,7 +36,8 @@ def available_devices() -> list[Device]:
 def choose_precision(bundle: Bundle, device: Device) -> Precision:
     """Return the precision of the bundle that `device` runs best. Raises `SessionError` if there is none."""
     for precision in PREFERENCES[device]:
-        if precision in bundle.manifest.graphs:
+        foreign = device == "cuda" and precision == "int8" and bundle.manifest.layout == "padded"  # no rewriting those
+        if precision in bundle.manifest.graphs and not foreign:
             return precision
     raise SessionError(f"none of its graphs ({', '.join(bundle.manifest.graphs)}) runs on {device}")
 

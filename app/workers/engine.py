@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry
 
 from app import __version__
 from app.core import Core
-from app.gpu import use_gpu
 from app.loading import report_failure
 from app.metrics import Metrics
 from app.runtime.session import SessionError
@@ -27,9 +26,9 @@ log = structlog.get_logger(__name__)
 def run_engine(child: Child) -> None:
     """Run until the supervisor says to end. What is wrong with the settings ends it with `CONFIGURATION_EXIT`."""
     number = child.assignment.number
-    use_gpu(child.settings.gpus[number])
+    settings = child.settings.model_copy(update={"gpus": [child.settings.gpus[number]]})
     try:
-        core = Core(child.settings, Metrics(CollectorRegistry(), is_one_of_several=True), number)
+        core = Core(settings, Metrics(CollectorRegistry(), is_one_of_several=True), number)
     except SessionError as error:
         sys.stderr.write(f"roberta-serve: {error}\n")
         raise SystemExit(CONFIGURATION_EXIT) from None

@@ -42,6 +42,9 @@ def test_arguments_come_before_the_environment(monkeypatch):
         ("default_route", "translate"),
         ("runners", 0),
         ("runners", 257),
+        ("gpus", []),
+        ("gpus", [-1]),
+        ("gpu_memory_limit_mb", 0),
         ("intra_op_threads", 0),
         ("max_batch_tokens", 15),
         ("max_queue_delay_ms", -1),
@@ -58,9 +61,7 @@ def test_arguments_come_before_the_environment(monkeypatch):
         ("no_such_setting", 1),
         ("http_workers", -1),
         ("http_workers", 257),
-        ("gpus", []),
-        ("gpus", [-1]),
-        ("gpus", [0, 1]),
+        ("gpus", [1, 1]),
     ],
 )
 def test_what_is_out_of_bounds_is_refused_by_name(name, value):
@@ -123,8 +124,9 @@ def test_available_cores_are_bounded_by_a_containers_quota(cores, quota, expecte
 
 
 @pytest.mark.parametrize(
-    ("runners", "device", "expected"), [(None, "cpu", 4), (None, "cuda", 1), (3, "cpu", 3), (2, "cuda", 2)]
+    ("runners", "device", "expected"), [(None, "cpu", 4), (None, "cuda", 2), (3, "cpu", 3), (5, "cuda", 5)]
 )
-def test_as_many_runners_as_cores_but_one_for_a_gpu(runners, device, expected, machine):
+def test_as_many_runners_as_cores_and_two_for_each_gpu(runners, device, expected, machine):
     machine(4, None)
     assert Settings(runners=runners).runners_on(device) == expected
+    assert Settings(gpus=[0, 2, 3]).runners_on("cuda") == 6

@@ -1,0 +1,68 @@
+"""Before a model serves: what a batch costs on this device, and that the largest one fits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from app.engine.cost import LEAST_BUDGET, CostModel, Shape
+from app.runtime.cuda import CudaSession, out_of_memory
+from app.runtime.opening import AnySession
+from app.runtime.packing import Window
+from app.runtime.session import Device
+
+SHORTEST = 16  # tokens of the shortest windows that memory is proved with: many of them need more for heads and results
+
+# (windows, tokens in each) to time: enough to tell fixed, per-token and attention cost apart on each device. A GPU
+# is not filled by less than thousands of tokens, and its cost per token is to be seen only beyond.
+WARM_UP_SHAPES: dict[Device, tuple[tuple[int, int], ...]] = {
+    "cpu": ((1, 8), (1, 32), (8, 16), (1, 128), (8, 32), (1, 256), (2, 128), (1, 512)),
+    "cuda": ((1, 8), (1, 128), (1, 512), (16, 32), (8, 512), (128, 32), (64, 128), (32, 512), (1024, 16), (128, 128)),
+}
+
+
+def warm_up_shapes(device: Device, max_length: int) -> list[tuple[int, int]]:
+    """Return the shapes to time, none longer than the model takes."""
+    return [(count, min(length, max_length)) for count, length in WARM_UP_SHAPES[device]]
+
+
+def measure_cost(session: AnySession, max_length: int) -> CostModel:
+    """Time a few shapes, the first run of each thrown away, and fit the cost of a batch to them."""
+    samples = []
+    for count, length in warm_up_shapes(session.device, max_length):
+        windows = synthetic_windows(count, length)
+        session.run(windows)
+        started = time.perf_counter()
+        session.run(windows)
+        samples.append((Shape.of([len(w) for w in windows]), time.perf_counter() - started))
+    return CostModel.fit(samples)
+
+
+def choose_budget(session: AnySession, cost: CostModel, max_length: int, max_batch_tokens: int | None) -> int:
+    """Return how many tokens a batch may have: the setting, else what the cost model finds best.
+
+    On CUDA the largest batches are run on every runner at once, so that memory which does not suffice is found
+    here: a budget that was found is halved until it fits, and one that was set raises `SessionError`.
+    """
+    budget = max_batch_tokens or cost.token_budget()
+    if not isinstance(session, CudaSession):
+        return budget
+    while not all(session.prove(windows) for windows in largest_batches(budget, max_length)):
+        if max_batch_tokens or budget <= LEAST_BUDGET:
+            raise out_of_memory(f"{session.options.runners} batches of {budget} tokens at once")
+        budget = max(LEAST_BUDGET, budget // 2)
+    return budget
+
+
+def largest_batches(budget: int, max_length: int) -> list[Sequence[Window]]:
+    """Return the batches that need most memory: for attention the longest windows, for heads the most."""
+    lengths = (min(max_length, budget), min(SHORTEST, max_length))
+    return [synthetic_windows(max(1, budget // length), length) for length in lengths]
+
+
+def synthetic_windows(count: int, length: int) -> Sequence[Window]:
+    """Windows of `length` tokens that say nothing; token ids from 5 up are in every vocabulary we serve."""
+    ids = 5 + np.arange(length, dtype=np.int64) % 32
+    return [Window(ids, np.zeros(1, np.int64))] * count

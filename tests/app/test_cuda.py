@@ -1,0 +1,311 @@
+"""What can be shown of CUDA without a GPU: refusals, placement, runners on GPUs, memory; the copies are on the host."""
+
+import ctypes
+import gc
+from types import SimpleNamespace
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from app.bundle import read_bundle
+from app.engine.cost import CostModel, Shape
+from app.runtime import cuda, dequantise
+from app.runtime.binding import Binding
+from app.runtime.cuda import CudaOptions, CudaSession, check_placement, is_out_of_memory, open_runtime
+from app.runtime.cudart import CudaError, CudaMemory, CudaRuntime
+from app.runtime.opening import open_session
+from app.runtime.packing import Window
+from app.runtime.session import Session, SessionError, choose_precision, session_options
+from app.settings import Settings
+from app.warmup import choose_budget, largest_batches, warm_up_shapes
+from tests.support.cudart import FakeCudart
+from tests.support.memory import HostMemory
+
+
+def make_windows(*lengths):
+    return [Window(np.full(n, 5 + n % 7, np.int64), np.zeros(1, np.int64)) for n in lengths]
+
+
+@pytest.fixture
+def cudart(monkeypatch):
+    """Return a function that puts a CUDA library in place, `OSError` where it is None."""
+
+    def install(library):
+        def load(name):
+            assert name == "libcudart.so.13"
+            if library is None:
+                raise OSError("not there")
+            return library
+
+        monkeypatch.setattr(ctypes, "CDLL", load)
+        monkeypatch.setattr(ort, "cuda_version", "13.0")
+        monkeypatch.setattr(ort, "preload_dlls", lambda: None)
+
+    return install
+
+
+# --- The runtime library ------------------------------------------------------------------------------------
+
+
+def test_copies_go_through_page_locked_memory_and_blocks_are_freed_with_their_arrays(cudart):
+    library = FakeCudart()
+    cudart(library)
+    memory = CudaMemory(CudaRuntime("13.0"), gpu=1)
+    assert library.selected == 1
+    host, block = memory.allocate_host(64), memory.allocate_device(64)
+    host[:5] = np.arange(5)
+    memory.upload(host[:5], block.address + 8)
+    assert library.blocks[block.address][8:13].tolist() == [255] * 5
+    memory.synchronise()
+    assert library.blocks[block.address][8:13].tolist() == [0, 1, 2, 3, 4]
+    back = memory.allocate_host(5)
+    memory.download(block.address + 8, back)
+    memory.synchronise()
+    assert back.tolist() == [0, 1, 2, 3, 4]
+    part = host[:5].view()
+    assert len(library.blocks) == 3
+    del host, block
+    gc.collect()
+    assert len(library.blocks) == 2  # the device's is gone, the host's is still seen through `part`
+    del part, back
+    gc.collect()
+    assert not library.blocks
+
+
+def test_a_session_answers_through_cuda_s_copies_what_it_answers_without(cudart, tiny_models):
+    library = FakeCudart()
+    cudart(library)
+    bundle = read_bundle(tiny_models / "tiny-ner" / "1", name="tiny-ner", version=1)
+    session, memory = Session(bundle, "fp32", "cpu"), CudaMemory(CudaRuntime("13.0"), gpu=0)
+    memory.device_type = "cpu"
+    windows = make_windows(3, 17, 60)
+    output = Binding(session.session, memory).run(session.layout.feed(windows))
+    np.testing.assert_array_equal(output, np.concatenate(session.run(windows)))
+
+
+def test_a_failed_call_says_what_cuda_says(cudart):
+    cudart(FakeCudart("memory"))
+    with pytest.raises(CudaError, match="cudaHostAlloc: out of memory") as caught:
+        CudaMemory(CudaRuntime("13.0"), gpu=0).allocate_host(10)
+    assert is_out_of_memory(caught.value)
+
+
+# --- Refusals -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("library", "gpus", "sentence"),
+    [
+        (None, [0], "libraries are not installed; install the extra 'gpu'"),
+        (FakeCudart("driver", driver=0), [0], "no NVIDIA driver was found"),
+        (FakeCudart("driver", driver=12040), [0], "driver is for CUDA 12.4 and onnxruntime needs 13.0; update"),
+        (FakeCudart("driver"), [0], "CUDA cannot be used .*insufficient.*; check nvidia-smi"),
+        (FakeCudart(devices=2), [0, 2], "there is no GPU 2: 2 are visible"),
+        (FakeCudart(devices=0), [0], "there is no GPU 0: 0 are visible"),
+        (FakeCudart(capability=(7, 0)), [0], "GPU 0 is older than CUDA 13.0 supports"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_missing_is_said_in_one_sentence(library, gpus, sentence, cudart):
+    cudart(library)
+    with pytest.raises(SessionError, match=sentence):
+        open_runtime(gpus)
+
+
+def test_turing_and_newer_are_taken(cudart):
+    cudart(FakeCudart(capability=(7, 5)))
+    open_runtime([0, 1])
+
+
+def recorded(graph):
+    options = session_options(1)
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def test_a_provider_that_did_not_load_is_no_silent_fallback(shipped_models):
+    session = recorded(str(shipped_models / "sentiment/1/model.int8.onnx"))
+    with pytest.raises(SessionError, match="could not load CUDAExecutionProvider and would run on CPUExecution"):
+        check_placement(session, "CUDAExecutionProvider")
+
+
+def test_every_node_s_place_is_known(shipped_models):
+    session = recorded(str(shipped_models / "sentiment/1/model.int8.onnx"))
+    check_placement(session, "CPUExecutionProvider")
+    placed = [node.op_type for part in session.get_provider_graph_assignment_info() for node in part.get_nodes()]
+    assert "MatMulIntegerToFloat" in placed
+
+
+def session_with(**nodes):
+    """A session whose nodes are on the given providers."""
+    parts = [
+        SimpleNamespace(ep_name=provider, get_nodes=lambda kinds=kinds: [SimpleNamespace(op_type=k) for k in kinds])
+        for provider, kinds in nodes.items()
+    ]
+    return SimpleNamespace(get_providers=lambda: ["GPU", "CPU"], get_provider_graph_assignment_info=lambda: parts)
+
+
+def test_arithmetic_on_the_cpu_is_refused_and_that_of_shapes_is_not():
+    check_placement(session_with(GPU=["Gemm", "Softmax"], CPU=["Shape", "Gather", "Concat"]), "GPU")
+    with pytest.raises(SessionError, match="has no kernel for DynamicQuantizeLinear, MatMulInteger as this graph"):
+        check_placement(session_with(GPU=["Gemm"], CPU=["Shape", "MatMulInteger", "DynamicQuantizeLinear"]), "GPU")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA failure 2: out of memory ; GPU=0",
+        "Failed to allocate memory for requested buffer of size 268435456",
+        "Available memory of 1024 is smaller than requested bytes of 4096",
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_memory_used_up_is_recognised(message):
+    assert is_out_of_memory(RuntimeError(message))
+    assert not is_out_of_memory(RuntimeError("CUDA failure 700: an illegal memory access was encountered"))
+
+
+# --- A CUDA session, its GPUs played by the CPU -------------------------------------------------------------
+
+
+@pytest.fixture
+def on_host(monkeypatch):
+    """Let a CUDA session run on the CPU; return the GPUs for which memory was asked, runner by runner."""
+    asked = []
+
+    def memory(runtime, gpu):
+        asked.append(gpu)
+        return HostMemory()
+
+    monkeypatch.setattr(cuda, "open_runtime", lambda gpus: None)
+    monkeypatch.setattr(cuda, "CudaMemory", memory)
+    monkeypatch.setattr(cuda, "PROVIDERS", {"cuda": "CPUExecutionProvider"})
+    monkeypatch.setattr(cuda, "provider_options", lambda gpu, limit: {})
+    monkeypatch.setattr(dequantise, "read_for_gpu", lambda path, dtype: str(path))  # packed attention is CUDA's alone
+    return asked
+
+
+@pytest.fixture(scope="module")
+def fp32_bundle(tiny_models):
+    return read_bundle(tiny_models / "tiny-ner" / "1", name="tiny-ner", version=1)
+
+
+def test_runners_take_turns_on_the_gpus_and_answer_alike(on_host, fp32_bundle):
+    session = CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(3, 5), runners=4))
+    assert on_host == [3, 5, 3, 5]
+    windows = make_windows(3, 17, 60)
+    expected = Session(fp32_bundle, "fp32", "cpu").run(windows)
+    for runner in range(4):
+        for mine, theirs in zip(session.run(windows, runner=runner, alone=True), expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_memory_is_proved_on_every_runner_at_once(on_host, fp32_bundle, monkeypatch):
+    session = CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(0,), runners=3))
+    assert session.prove(make_windows(60))
+    monkeypatch.setattr(session._bindings[2], "run", failing("CUDA failure 2: out of memory"))
+    assert not session.prove(make_windows(60))
+    monkeypatch.setattr(session._bindings[1], "run", failing("an illegal memory access"))
+    with pytest.raises(RuntimeError, match="illegal"):
+        session.prove(make_windows(60))
+
+
+def failing(message):
+    def run(feed):
+        raise RuntimeError(message)
+
+    return run
+
+
+def test_a_model_that_does_not_fit_is_refused_with_a_sentence(on_host, fp32_bundle, monkeypatch):
+    def out_of_memory(*_, **__):
+        raise RuntimeError("Failed to allocate memory for requested buffer of size 99")
+
+    monkeypatch.setattr(ort, "InferenceSession", out_of_memory)
+    with pytest.raises(SessionError, match="GPU memory does not suffice for the model; lower"):
+        CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(0,), runners=1))
+
+
+def test_a_graph_that_does_not_load_is_refused_without_a_path(on_host, fp32_bundle, monkeypatch):
+    def unreadable(graph, *_, **__):
+        raise RuntimeError(f"Load model from {graph} failed: bad")
+
+    monkeypatch.setattr(ort, "InferenceSession", unreadable)
+    with pytest.raises(SessionError, match=r"cannot open model.fp32.onnx: Load model from model.fp32.onnx failed: bad"):
+        CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(0,), runners=1))
+
+
+def test_the_settings_choose_the_session(on_host, fp32_bundle):
+    settings = Settings(gpus=[1, 2], gpu_memory_limit_mb=512)
+    assert isinstance(open_session(fp32_bundle, "cpu", settings), Session)
+    only_fp32 = with_graphs(fp32_bundle, "fp32")
+    session = open_session(only_fp32, "cuda", settings)
+    assert isinstance(session, CudaSession)
+    assert session.options == CudaOptions(gpus=(1, 2), runners=4, memory_limit_mb=512)
+
+
+def with_graphs(bundle, *precisions, **changes):
+    graphs = {p: bundle.manifest.graphs.get(p, bundle.manifest.graphs["fp32"]) for p in precisions}
+    manifest = bundle.manifest.model_copy(update={"graphs": graphs, **changes})
+    return SimpleNamespace(path=bundle.path, config=bundle.config, manifest=manifest, graph_file=bundle.graph_file)
+
+
+def test_fp16_before_rewritten_int8_before_fp32_and_no_rewriting_of_strangers(fp32_bundle):
+    assert choose_precision(with_graphs(fp32_bundle, "int8", "fp32", "fp16"), "cuda") == "fp16"
+    assert choose_precision(with_graphs(fp32_bundle, "int8", "fp32"), "cuda") == "int8"
+    assert choose_precision(with_graphs(fp32_bundle, "int8", "fp32", layout="padded"), "cuda") == "fp32"
+    with pytest.raises(SessionError, match=r"none of its graphs \(int8\) runs on cuda"):
+        choose_precision(with_graphs(fp32_bundle, "int8", layout="padded"), "cuda")
+
+
+def test_provider_options():
+    options = cuda.provider_options(3, None)
+    assert options == {"device_id": "3", "arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"}
+    assert cuda.provider_options(3, 512) == {**options, "gpu_mem_limit": str(512 * 2**20)}
+
+
+# --- Warm-up ------------------------------------------------------------------------------------------------
+
+
+def test_a_gpu_is_timed_over_thousands_of_tokens_and_the_fit_recovers_its_cost():
+    shapes = [Shape.of([length] * count) for count, length in warm_up_shapes("cuda", 512)]
+    assert max(shape.tokens for shape in shapes) == 16_384
+    true = CostModel(2e-3, 1e-6, 1e-10)
+    fitted = CostModel.fit([(shape, true.predict(shape)) for shape in shapes])
+    assert fitted.predict(Shape(30_000, 10**7)) == pytest.approx(true.predict(Shape(30_000, 10**7)), rel=1e-3)
+
+
+def test_the_largest_batches_are_of_the_longest_and_of_the_shortest_windows():
+    assert [(len(b), len(b[0])) for b in largest_batches(16_384, 512)] == [(32, 512), (1024, 16)]
+    assert [(len(b), len(b[0])) for b in largest_batches(16, 512)] == [(1, 16), (1, 16)]
+
+
+class LimitedSession(CudaSession):
+    """A GPU on which batches up to a number of tokens fit."""
+
+    def __init__(self, fits):
+        self.fits, self.options, self.proved = fits, CudaOptions(gpus=(0,), runners=2), []
+
+    def prove(self, windows):
+        self.proved.append(sum(map(len, windows)))
+        return self.proved[-1] <= self.fits
+
+
+def test_a_budget_that_was_found_is_halved_until_it_fits():
+    cost = CostModel(fixed=1e-3, per_token=1e-6)  # 20,000 tokens
+    session = LimitedSession(6000)
+    assert choose_budget(session, cost, 500, None) == 5000
+    assert max(session.proved) == 20_000
+    assert choose_budget(LimitedSession(10**6), cost, 500, None) == 20_000
+
+
+def test_a_budget_that_was_set_or_cannot_be_less_is_an_error():
+    with pytest.raises(SessionError, match="does not suffice for 2 batches of 8192 tokens at once"):
+        choose_budget(LimitedSession(6000), CostModel(), 512, 8192)
+    with pytest.raises(SessionError, match="does not suffice for 2 batches of 256 tokens at once"):
+        choose_budget(LimitedSession(100), CostModel(), 512, None)
+
+
+def test_nothing_is_proved_on_a_cpu(fp32_bundle):
+    assert choose_budget(Session(fp32_bundle, "fp32", "cpu"), CostModel(), 64, 2048) == 2048

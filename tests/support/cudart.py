@@ -1,0 +1,83 @@
+"""CUDA's runtime library as `app.runtime.cudart` calls it, on the host: copies happen when a stream is waited for."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+POINTER = (ctypes.c_void_p, type(ctypes.byref(ctypes.c_int())))
+
+
+class ErrorString:
+    restype = None  # ctypes would return an int
+
+    def __call__(self, status):
+        assert self.restype is ctypes.c_char_p
+        return {2: b"out of memory", 35: b"CUDA driver version is insufficient for CUDA runtime version"}[status]
+
+
+class FakeCudart:
+    """Two GPUs. A pointer or a size that is passed as a bare integer would be cut to 32 bits: it is refused here."""
+
+    def __init__(self, failure=None, devices=2, driver=13000, capability=(8, 0)):
+        self.failure, self.devices, self.driver, self.capability = failure, devices, driver, capability
+        self.blocks, self.begun, self.selected = {}, [], None
+        self.cudaGetErrorString = ErrorString()
+
+    def cudaSetDevice(self, gpu):  # noqa: N802
+        self.selected = gpu
+        return 0
+
+    def cudaGetDeviceCount(self, count):  # noqa: N802
+        count._obj.value = self.devices
+        return 35 if self.failure == "driver" else 0
+
+    def cudaDriverGetVersion(self, version):  # noqa: N802
+        version._obj.value = self.driver
+        return 0
+
+    def cudaDeviceGetAttribute(self, value, attribute, gpu):  # noqa: N802
+        value._obj.value = self.capability[attribute - 75]
+        return 0
+
+    def cudaStreamCreateWithFlags(self, stream, flags):  # noqa: N802
+        stream._obj.value = 77
+        return 0
+
+    def cudaStreamDestroy(self, stream):  # noqa: N802
+        return 0
+
+    def cudaHostAlloc(self, address, size, flags):  # noqa: N802
+        return self.allocate(address, size)
+
+    def cudaMalloc(self, address, size):  # noqa: N802
+        return self.allocate(address, size)
+
+    def allocate(self, address, size):
+        assert isinstance(size, ctypes.c_size_t)
+        if self.failure == "memory":
+            return 2
+        block = np.full(size.value, 255, np.uint8)
+        address._obj.value = block.ctypes.data
+        self.blocks[block.ctypes.data] = block
+        return 0
+
+    def cudaFree(self, address):  # noqa: N802
+        del self.blocks[address.value]
+        return 0
+
+    cudaFreeHost = cudaFree  # noqa: N815
+
+    def cudaMemcpyAsync(self, target, source, size, kind, stream):  # noqa: N802
+        assert all(isinstance(pointer, POINTER) for pointer in (target, source, stream))
+        assert isinstance(size, ctypes.c_size_t)
+        assert kind in (1, 2)
+        self.begun.append((target.value, source.value, size.value))
+        return 0
+
+    def cudaStreamSynchronize(self, stream):  # noqa: N802
+        for target, source, size in self.begun:
+            ctypes.memmove(target, source, size)
+        self.begun.clear()
+        return 0

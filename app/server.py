@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from types import FrameType
 
 import uvicorn
@@ -29,7 +30,7 @@ class Server(uvicorn.Server):
 
 
 def server_config(settings: Settings, app: FastAPI | None = None) -> uvicorn.Config:
-    """Return uvicorn's configuration; without an app it only opens the listening socket."""
+    """Return uvicorn's configuration; without an app it only chooses the event loop."""
     return uvicorn.Config(
         app or "app.workers",
         host=settings.host,
@@ -40,3 +41,21 @@ def server_config(settings: Settings, app: FastAPI | None = None) -> uvicorn.Con
         proxy_headers=False,  # nothing here asks who the client is
         timeout_graceful_shutdown=int(settings.drain_timeout_s),
     )
+
+
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Return a bound socket that does not listen yet. Raises `OSError` when the port is taken.
+
+    Several processes of one user may have a `shared` one of the same port, over which Linux spreads new connections.
+    """
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        share_port(bound)
+    bound.bind((host, port))
+    return bound
+
+
+def share_port(keeper: socket.socket) -> None:
+    """Source: socket(7), SO_REUSEPORT."""
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

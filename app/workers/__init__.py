@@ -2,6 +2,6 @@
 
     clients -> worker 0..N-1 (HTTP, validation, tokenizing, decoding) -> engine 0.. (queue, scheduler, sessions)
 
-The supervisor opens the listening socket, which the workers share, and watches over everybody. Workers and engines
+The supervisor keeps the port, on which each worker listens, and watches over everybody. Workers and engines
 talk over unix sockets in a private folder, which also holds the files that their metrics are counted in.
 """

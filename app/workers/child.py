@@ -28,19 +28,19 @@ log = structlog.get_logger(__name__)
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """The first line that a process reads. `listener` is the file descriptor of the listening socket."""
+    """The first line that a process reads. Workers listen on `port`, which the supervisor keeps for them."""
 
     name: str
     number: int
     folder: str
-    listener: int
+    port: int
     settings: dict[str, Any]
 
     @classmethod
-    def of(cls, settings: Settings, name: str, number: int, folder: Path, listener: int) -> Assignment:
+    def of(cls, settings: Settings, name: str, number: int, folder: Path, port: int) -> Assignment:
         fields = settings.model_dump(mode="json")
         fields["api_keys"] = [key.get_secret_value() for key in settings.api_keys]
-        return cls(name, number, str(folder), listener, fields)
+        return cls(name, number, str(folder), port, fields)
 
     def line(self) -> bytes:
         return msgspec.json.encode(self) + b"\n"

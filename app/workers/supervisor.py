@@ -1,4 +1,4 @@
-"""The supervisor: opens the listening socket, starts engines and workers, and starts again what dies."""
+"""The supervisor: keeps the port, starts engines and workers, and starts again what dies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
 from app import __version__
-from app.server import server_config
+from app.server import bind, share_port
 from app.settings import Settings
 from app.workers.child import CONFIGURATION_EXIT, DRAIN, RELOAD, Assignment
 
@@ -50,8 +50,8 @@ class Place:
 class Supervisor:
     """Starts the processes and keeps them there until SIGTERM or SIGINT; SIGHUP reloads the engines' bundles."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, folder: Path) -> None:
-        self._settings, self._listener, self._folder = settings, listener, folder
+    def __init__(self, settings: Settings, port: int, folder: Path) -> None:
+        self._settings, self._port, self._folder = settings, port, folder
         self._engines = [Place("engine", number) for number in range(settings.engines)]
         self._workers = [Place("worker", number) for number in range(settings.http_workers)]
         self._ending = asyncio.Event()
@@ -67,7 +67,6 @@ class Supervisor:
         places = [*self._engines, *self._workers]
         keepers = [asyncio.create_task(self._keep(place)) for place in places]
         await self._ending.wait()
-        self._listener.close()
         await self._end(self._workers, self._settings.drain_timeout_s + MARGIN_S)
         await self._end(self._engines, MARGIN_S)
         await asyncio.gather(*keepers)
@@ -113,9 +112,8 @@ class Supervisor:
             str(place.number),
             stdin=asyncio.subprocess.PIPE,  # its end tells the process that the supervisor is gone
             env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(self._folder)},
-            pass_fds=[self._listener.fileno()] if place.role == "worker" else [],
         )
-        assignment = Assignment.of(self._settings, place.name, place.number, self._folder, self._listener.fileno())
+        assignment = Assignment.of(self._settings, place.name, place.number, self._folder, self._port)
         assert process.stdin is not None
         process.stdin.write(assignment.line())
         return process
@@ -140,11 +138,23 @@ class Supervisor:
 
 def supervise(settings: Settings) -> int:
     """Serve in several processes until SIGTERM or SIGINT, and return the exit code."""
-    listener = server_config(settings).bind_socket()
-    listener.listen(server_config(settings).backlog)
-    with tempfile.TemporaryDirectory(prefix="roberta-serve-", ignore_cleanup_errors=True) as folder:
+    with keep_port(settings) as kept, tempfile.TemporaryDirectory(prefix="roberta-serve-") as folder:
 
         async def run() -> int:
-            return await Supervisor(settings, listener, Path(folder)).run()
+            return await Supervisor(settings, kept.getsockname()[1], Path(folder)).run()
 
         return asyncio.run(run())
+
+
+def keep_port(settings: Settings) -> socket.socket:
+    """Return a socket that holds the port, and does not listen: workers do, each on a socket of its own.
+
+    Of one socket that all share, whoever wakes first takes every connection that is waiting. It is bound before it
+    allows sharing, so a port on which something listens is an error, even another instance of this service.
+    """
+    try:
+        kept = bind(settings.host, settings.port)
+    except OSError as error:
+        raise SystemExit(f"roberta-serve: cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+    share_port(kept)
+    return kept

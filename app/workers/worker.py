@@ -16,7 +16,7 @@ from app import __version__
 from app.front import build_front
 from app.metrics import Metrics
 from app.registry import Registry
-from app.server import Server, server_config
+from app.server import Server, bind, server_config
 from app.workers.child import DRAIN, Child, engine_socket
 from app.workers.exposition import AllProcesses
 from app.workers.fleet import Fleet
@@ -28,6 +28,12 @@ log = structlog.get_logger(__name__)
 
 class Worker(Server):
     """The server of one worker; it drains on the supervisor's order, not on a signal."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            log.info("listening", url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         log.debug("signal_left_to_the_supervisor", number=sig)
@@ -65,4 +71,4 @@ async def serve(child: Child) -> None:
         server.drain()
 
     child.follow({DRAIN: drain})
-    await server.serve([socket.socket(fileno=child.assignment.listener)])
+    await server.serve([bind(settings.host, child.assignment.port, shared=True)])

@@ -77,6 +77,29 @@ def sum_of_requests(service: SeveralService) -> float:
     return sum(float(value) for value in re.findall(r'^roberta_requests_total\{.*code="200".*\} (.+)$', text, re.M))
 
 
+def test_connections_are_spread_over_the_workers(service):
+    """Refusals say in the log who answered. That one worker gets all of 64 happens once in 2 ** 63 times."""
+    clients = [httpx.Client(base_url=service.url) for _ in range(64)]
+    statuses = {client.post("/classify", json={}).status_code for client in clients}
+    for client in clients:
+        client.close()
+    assert statuses == {422}
+    assert {event["process"] for event in events(service) if event["event"] == "request_failed"} == {
+        "worker-0",
+        "worker-1",
+    }
+
+
+def test_a_second_supervisor_on_the_same_port_ends(service, tiny_models):
+    port = service.url.rpartition(":")[2]
+    line = [sys.executable, "-m", "app", "--models", str(tiny_models), "--host", "127.0.0.1", "--http-workers", "1"]
+    done = subprocess.run(
+        [*line, "--port", port], cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0
+    assert "address already in use" in done.stderr.lower()
+
+
 def test_the_other_worker_goes_on_while_one_is_away(service):
     for pid in service.processes("worker")[:1]:
         os.kill(pid, signal.SIGKILL)

@@ -23,7 +23,7 @@ from app.settings import Settings, available_cores
 from app.tasks import TASKS
 from app.tasks.base import Task
 from app.tasks.text import TextEncoder
-from app.warmup import choose_budget, measure_cost, synthetic_windows
+from app.warmup import choose_budget, learn_idle, measure_cost, synthetic_windows
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +37,7 @@ class Loader:
         self._settings, self._device = settings, device
         self._engine, self._metrics, self._registry = engine, metrics, registry
         self._loading = threading.Lock()
+        self._opened: list[tuple[AnySession, int]] = []  # sessions of this load, and their longest windows
 
     def load(self) -> None:
         """Load every bundle, several at a time, and swap the table in one step. A model already served is kept."""
@@ -47,6 +48,16 @@ class Loader:
                 entries = list(pool.map(self._load_name, names))
             self._registry.publish(entries, self._read_defaults())
             self._report()
+            self._learn_idle()
+
+    def _learn_idle(self) -> None:
+        """Now that everything is served, see what more cores do for a text that comes alone."""
+        for session, max_length in self._opened:
+            try:
+                learn_idle(session, self._settings.idle_threads_here(), max_length)
+            except SessionError as error:  # memory, most likely: it is served on fewer threads
+                log.warning("idle_threads_not_used", reason=str(error))
+        self._opened.clear()
 
     def _read_defaults(self) -> dict[str, str]:
         """Return the default of each route: the setting's, else that of the models folder."""
@@ -68,7 +79,8 @@ class Loader:
             path = folder / str(version) if (folder / str(version)).is_dir() else folder
             try:
                 bundle = read_bundle(path, name=name, version=version)
-                entry.model = load_model(bundle, self._device, self._settings, self._engine, self._metrics)
+                entry.model, session = load_model(bundle, self._device, self._settings, self._engine, self._metrics)
+                self._opened.append((session, bundle.manifest.max_length))
                 break
             except Exception as error:  # whatever is wrong with one bundle, the others are served
                 reason = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
@@ -103,7 +115,9 @@ def report_failure(task: Future[None]) -> None:
         log.error("loading_failed", exc_info=error)
 
 
-def load_model(bundle: Bundle, device: Device, settings: Settings, engine: Engine, metrics: Metrics) -> Model:
+def load_model(
+    bundle: Bundle, device: Device, settings: Settings, engine: Engine, metrics: Metrics
+) -> tuple[Model, AnySession]:
     """Open, prove and warm up a bundle.
 
     Raises `BundleError` when its tokenizer or graph cannot be used, or when the graph does not answer its probes
@@ -133,7 +147,7 @@ def load_model(bundle: Bundle, device: Device, settings: Settings, engine: Engin
         max_batch_tokens=budget,
         series=metrics.of_model(task.route, manifest.name),
     )
-    return Model(bundle, session.precision, PROVIDERS[device], task, lane, engine, settings.max_inputs)
+    return Model(bundle, session.precision, PROVIDERS[device], task, lane, engine, settings.max_inputs), session
 
 
 def check_width(bundle: Bundle, session: AnySession) -> None:

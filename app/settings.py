@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+MOST_IDLE_THREADS = 8  # beyond, a sentence's matrices are too small to be shared out
 ENV_FILE = "roberta-serve.env"  # in the folder that the service starts in; `roberta-serve tune` writes it
 
 
@@ -58,7 +59,7 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
         description="Threads of a batch on CPU while nothing else runs or waits, for lengths at which that measured "
-        "faster at warm-up; costs a second copy of the weights. Default: one per core. 1: never.",
+        "faster after loading; costs a second copy of the weights. Default: one per core, at most 8. 1: never.",
     )
     max_batch_tokens: int | None = Field(
         None, ge=16, description="Tokens in one batch. Default: found by timing the model at warm-up."
@@ -83,7 +84,7 @@ class Settings(BaseSettings):
 
     def idle_threads_here(self) -> int:
         """Return the threads of a batch on CPU that has the machine to itself."""
-        return self.idle_threads or available_cores()
+        return self.idle_threads or min(available_cores(), MOST_IDLE_THREADS)
 
     @model_validator(mode="after")
     def check_gpus(self) -> Self:

@@ -11,8 +11,11 @@ from app.engine.cost import LEAST_BUDGET, CostModel, Shape
 from app.runtime.cuda import CudaSession, out_of_memory
 from app.runtime.opening import AnySession
 from app.runtime.packing import Window
-from app.runtime.session import Device
+from app.runtime.session import Device, Session
 
+IDLE_LENGTHS = (8, 16, 32, 64, 256)  # tokens in the lone windows that are timed
+IDLE_TRIALS = 5
+LEAST_GAIN = 0.9  # share of the time on fewer threads; what gains less is not worth every core
 SHORTEST = 16  # tokens of the shortest windows that memory is proved with: many of them need more for heads and results
 
 # (windows, tokens in each) to time: enough to tell fixed, per-token and attention cost apart on each device. A GPU
@@ -38,6 +41,34 @@ def measure_cost(session: AnySession, max_length: int) -> CostModel:
         session.run(windows)
         samples.append((Shape.of([len(w) for w in windows]), time.perf_counter() - started))
     return CostModel.fit(samples)
+
+
+def learn_idle(session: AnySession, threads: int, max_length: int) -> None:
+    """On a CPU, find from which length on a lone window gains from `threads` threads, and have it run on as many.
+
+    Where none does, the memory of the second session is given back. To be called while the machine does little else:
+    spinning threads that share a core with another process look slow. Raises `SessionError`.
+    """
+    if not isinstance(session, Session) or threads <= session.intra_op_threads:
+        return
+    session.open_idle(threads)
+    gains_from = None
+    for length in sorted({min(length, max_length) for length in IDLE_LENGTHS}, reverse=True):
+        windows = synthetic_windows(1, length)
+        if fastest_s(session, windows, alone=True) > LEAST_GAIN * fastest_s(session, windows, alone=False):
+            break
+        gains_from = length
+    session.use_idle_from(gains_from)
+
+
+def fastest_s(session: Session, windows: Sequence[Window], *, alone: bool) -> float:
+    """Return the seconds of the fastest of a few runs."""
+    seconds = []
+    for _ in range(IDLE_TRIALS):
+        started = time.perf_counter()
+        session.run(windows, alone=alone)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 def choose_budget(session: AnySession, cost: CostModel, max_length: int, max_batch_tokens: int | None) -> int:

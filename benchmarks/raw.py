@@ -56,7 +56,7 @@ def arrangements(precision: Precision, cores: int) -> list[Arrangement]:
 
 def open_session(bundle: Bundle, arrangement: Arrangement) -> Session:
     """Open a session that serves every arrangement of this precision and number of threads."""
-    return Session(bundle, arrangement.precision, "cpu", arrangement.threads)
+    return Session(bundle, arrangement.precision, arrangement.threads)
 
 
 class Ceiling:

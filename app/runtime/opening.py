@@ -14,6 +14,6 @@ def open_session(bundle: Bundle, device: Device, settings: Settings) -> AnySessi
     """Open the precision of the bundle that `device` runs best. Raises `SessionError` where none can be opened."""
     precision = choose_precision(bundle, device)
     if device == "cpu":
-        return Session(bundle, precision, device, settings.intra_op_threads)
+        return Session(bundle, precision, settings.intra_op_threads)
     options = CudaOptions(tuple(settings.gpus), settings.runners_on(device), settings.gpu_memory_limit_mb)
     return CudaSession(bundle, precision, options)

@@ -43,29 +43,17 @@ def choose_precision(bundle: Bundle, device: Device) -> Precision:
 
 
 class Session:
-    """A loaded graph. `run` is safe to call from several threads at once.
+    """A graph on the CPU. `run` is safe to call from several threads at once."""
 
-    On CPU it may be opened a second time with more threads (`idle`), for batches that have the machine to themselves.
-    """
+    device: Device = "cpu"
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        precision: Precision,
-        device: Device,
-        intra_op_threads: int = 1,
-        idle_threads: int = 1,
-    ) -> None:
-        """Open the graph of `precision` on `device`.
-
-        Raises `SessionError` when the graph does not load, or would fall back to another device.
-        """
-        self.precision, self.device = precision, device
-        self.session = open_graph(bundle, precision, device, session_options(intra_op_threads))
-        self.idle: ort.InferenceSession | None = None
-        self.idle_from_tokens = 0  # batches of fewer tokens gain nothing from more threads
-        if device == "cpu" and idle_threads > intra_op_threads:
-            self.idle = open_graph(bundle, precision, device, idle_options(idle_threads))
+    def __init__(self, bundle: Bundle, precision: Precision, intra_op_threads: int = 1) -> None:
+        """Open the graph of `precision`. Raises `SessionError` when it does not load."""
+        self.precision, self.intra_op_threads = precision, intra_op_threads
+        self._bundle = bundle
+        self.session = open_graph(bundle, precision, session_options(intra_op_threads))
+        self._idle: ort.InferenceSession | None = None
+        self._idle_from_tokens = 0
         try:
             self.layout = layout_of(bundle, [graph_input.name for graph_input in self.session.get_inputs()])
         except ValueError as error:
@@ -75,32 +63,32 @@ class Session:
     def run(self, windows: Sequence[Window], *, runner: int = 0, alone: bool = False) -> list[Floats]:
         """Compute the head outputs of every window: an array of shape (rows, width) each, in order.
 
-        `alone` says that nothing else runs, so that every core may be used.
+        `alone` says that nothing else runs, so that every core may be used; which runner calls changes nothing here.
         """
-        session = self.session
-        if alone and self.idle is not None and self.layout.computed_tokens(windows) >= self.idle_from_tokens:
-            session = self.idle
+        session, idle = self.session, self._idle
+        if alone and idle is not None and self.layout.computed_tokens(windows) >= self._idle_from_tokens:
+            session = idle
         (output,) = session.run(self.output_names, self.layout.feed(windows))
         return self.layout.split(output, windows)
 
+    def open_idle(self, threads: int) -> None:
+        """Open the graph once more, for batches that have the machine to themselves. Raises `SessionError`."""
+        self._idle = open_graph(self._bundle, self.precision, idle_options(threads))
 
-def open_graph(
-    bundle: Bundle, precision: Precision, device: Device, options: ort.SessionOptions
-) -> ort.InferenceSession:
-    """Open one graph of a bundle. Raises `SessionError` when it does not load, or falls back to another device."""
+    def use_idle_from(self, tokens: int | None) -> None:
+        """Give batches of so many tokens, when they are alone, to the second session; None closes it."""
+        self._idle_from_tokens = tokens or 0
+        if tokens is None:
+            self._idle = None
+
+
+def open_graph(bundle: Bundle, precision: Precision, options: ort.SessionOptions) -> ort.InferenceSession:
+    """Open one graph of a bundle on the CPU. Raises `SessionError` when it does not load."""
     try:
-        if device == "cuda":
-            ort.preload_dlls()
-        session = ort.InferenceSession(str(bundle.graph_file(precision)), options, providers=[PROVIDERS[device]])
+        return ort.InferenceSession(str(bundle.graph_file(precision)), options, providers=[PROVIDERS["cpu"]])
     except Exception as error:  # onnxruntime raises its own types, one for each status code
         reason = str(error).replace(f"{bundle.path}{os.sep}", "")  # `GET /models` shows it: no path of this machine
         raise SessionError(f"onnxruntime cannot open {bundle.graph_file(precision).name}: {reason}") from error
-    if PROVIDERS[device] not in session.get_providers():
-        raise SessionError(
-            f"{device} was asked for but onnxruntime fell back to {session.get_providers()[0]}; "
-            "check the driver, or start with --device cpu"
-        )
-    return session
 
 
 def layout_of(bundle: Bundle, input_names: Sequence[str]) -> Layout:

@@ -23,7 +23,7 @@ def make_windows(lengths, all_rows, seed=0):
 @pytest.fixture(scope="module")
 def sessions(tiny_models):
     bundles = {r: read_bundle(tiny_models / f"tiny-{r}" / "1", name=f"tiny-{r}", version=1) for r in ROUTES}
-    return {route: Session(bundle, "fp32", "cpu") for route, bundle in bundles.items()}
+    return {route: Session(bundle, "fp32") for route, bundle in bundles.items()}
 
 
 @pytest.fixture

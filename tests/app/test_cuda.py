@@ -77,7 +77,7 @@ def test_a_session_answers_through_cuda_s_copies_what_it_answers_without(cudart,
     library = FakeCudart()
     cudart(library)
     bundle = read_bundle(tiny_models / "tiny-ner" / "1", name="tiny-ner", version=1)
-    session, memory = Session(bundle, "fp32", "cpu"), CudaMemory(CudaRuntime("13.0"), gpu=0)
+    session, memory = Session(bundle, "fp32"), CudaMemory(CudaRuntime("13.0"), gpu=0)
     memory.device_type = "cpu"
     windows = make_windows(3, 17, 60)
     output = Binding(session.session, memory).run(session.layout.feed(windows))
@@ -195,7 +195,7 @@ def test_runners_take_turns_on_the_gpus_and_answer_alike(on_host, fp32_bundle):
     session = CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(3, 5), runners=4))
     assert on_host == [3, 5, 3, 5]
     windows = make_windows(3, 17, 60)
-    expected = Session(fp32_bundle, "fp32", "cpu").run(windows)
+    expected = Session(fp32_bundle, "fp32").run(windows)
     for runner in range(4):
         for mine, theirs in zip(session.run(windows, runner=runner, alone=True), expected, strict=True):
             np.testing.assert_array_equal(mine, theirs)
@@ -308,4 +308,4 @@ def test_a_budget_that_was_set_or_cannot_be_less_is_an_error():
 
 
 def test_nothing_is_proved_on_a_cpu(fp32_bundle):
-    assert choose_budget(Session(fp32_bundle, "fp32", "cpu"), CostModel(), 64, 2048) == 2048
+    assert choose_budget(Session(fp32_bundle, "fp32"), CostModel(), 64, 2048) == 2048

@@ -35,7 +35,7 @@ def drifts(session, bundle):
 
 
 def test_a_shipped_bundle_dequantised_is_the_checkpoint_and_nearer_to_it_than_int8(bundle):
-    session = Session(bundle, "int8", "cpu")
+    session = Session(bundle, "int8")
     int8 = drifts(session, bundle)
     graph = dequantise(onnx.load(bundle.graph_file("int8")), np.float32, packed_attention=False)
     session.session = ort.InferenceSession(

@@ -65,7 +65,7 @@ def make_windows(lengths, all_rows, seed=0, types=False):
 def graphs(tiny_models):
     """Open every tiny bundle in both precisions."""
     bundles = {r: read_bundle(tiny_models / f"tiny-{r}" / "1", name=f"tiny-{r}", version=1) for r in ROUTES}
-    return {(r, p): Session(bundle, p, "cpu") for r, bundle in bundles.items() for p in ("fp32", "int8")}
+    return {(r, p): Session(bundle, p) for r, bundle in bundles.items() for p in ("fp32", "int8")}
 
 
 @pytest.mark.parametrize("lengths", MIXES, ids=str)
@@ -115,7 +115,7 @@ def open_graph(graph, config, folder):
         position_offset=position_offset_of(config.to_dict()),
         graphs={"fp32": Graph(file="model.fp32.onnx", tolerance=1e-3)},
     )
-    return Session(Bundle(folder, manifest, {}), "fp32", "cpu")
+    return Session(Bundle(folder, manifest, {}), "fp32")
 
 
 def test_fp16_graph_is_written_for_cuda():

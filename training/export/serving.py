@@ -26,7 +26,7 @@ class ServedGraph:
     """One precision of an unpublished bundle, on the CPU."""
 
     def __init__(self, bundle: Bundle, precision: Precision) -> None:
-        self.session = Session(bundle, precision, "cpu", available_cores())
+        self.session = Session(bundle, precision, available_cores())
         self.encoder = TextEncoder(bundle.tokenizer_file, bundle.manifest.max_length)
         graph = bundle.manifest.graphs[precision]
         self.task: Any = TASKS[bundle.manifest.task](bundle.manifest, self.encoder, graph)

@@ -1,4 +1,4 @@
-"""The command `roberta-serve`."""
+"""The commands `roberta-serve` and `roberta-serve tune`."""
 
 from __future__ import annotations
 
@@ -6,27 +6,22 @@ import asyncio
 import signal
 import socket
 import sys
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsConfigDict
 
 from app.logs import configure_logs
 from app.server import Server
-from app.settings import Settings
+from app.settings import CLI, Settings
 from app.workers.supervisor import supervise
 
 
 class Command(Settings):
     """Serve fine-tuned RoBERTa models over HTTP with dynamic batching. Every flag is also an environment
-    variable: --max-queue-tokens is ROBERTA_MAX_QUEUE_TOKENS."""
+    variable: --max-queue-tokens is ROBERTA_MAX_QUEUE_TOKENS. `roberta-serve tune MODEL` finds the best settings."""
 
-    model_config = SettingsConfigDict(
-        cli_prog_name="roberta-serve",
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-    )
+    model_config = SettingsConfigDict(**CLI, cli_prog_name="roberta-serve")
 
 
 class ReloadingServer(Server):
@@ -38,18 +33,42 @@ class ReloadingServer(Server):
         await super().serve(sockets)
 
 
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
 def main() -> None:
-    """Parse flags and environment, and serve until SIGTERM or SIGINT."""
-    try:
-        settings = CliApp.run(Command)
-    except ValidationError as error:
-        for problem in error.errors(include_url=False):
-            sys.stderr.write(f"roberta-serve: {'.'.join(map(str, problem['loc']))}: {problem['msg']}\n")
-        raise SystemExit(2) from None
+    """Parse flags and environment, and serve until SIGTERM or SIGINT, or tune."""
+    if sys.argv[1:2] == ["tune"]:
+        tune(sys.argv[2:])
+        return
+    settings = parse(Command, sys.argv[1:])
     if settings.http_workers:
         serve_in_several_processes(settings)
     else:
         serve_in_one_process(settings)
+
+
+def parse(kind: type[SettingsT], arguments: list[str]) -> SettingsT:
+    """Read flags and environment; what is wrong with them ends the command with a sentence for each."""
+    try:
+        return CliApp.run(kind, arguments)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            sys.stderr.write(f"roberta-serve: {'.'.join(map(str, problem['loc']))}: {problem['msg']}\n")
+        raise SystemExit(2) from None
+
+
+def tune(arguments: list[str]) -> None:
+    from app.bundle import BundleError
+    from app.core import choose_device
+    from app.runtime.session import SessionError
+    from app.tune import Tune
+
+    settings = parse(Tune, arguments)
+    try:
+        settings.run_on(choose_device(settings))
+    except (BundleError, SessionError) as error:
+        raise SystemExit(f"roberta-serve: {error}") from None
 
 
 def serve_in_one_process(settings: Settings) -> None:

@@ -12,6 +12,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 MOST_IDLE_THREADS = 8  # beyond, a sentence's matrices are too small to be shared out
 ENV_FILE = "roberta-serve.env"  # in the folder that the service starts in; `roberta-serve tune` writes it
 
+CLI = SettingsConfigDict(  # how both commands read their flags
+    cli_kebab_case=True,
+    cli_implicit_flags=True,
+    cli_hide_none_type=True,
+    cli_avoid_json=True,
+)
+
 
 class Settings(BaseSettings):
     """Serve fine-tuned RoBERTa models over HTTP with dynamic batching."""

@@ -41,7 +41,11 @@ LAYERS = {
         *("registry", "model", "tasks", "engine.work", "runtime.packing", "runtime.session"),
         *("bundle", "errors", "metrics", "settings"),
     },
-    "__main__": {"main", "workers.supervisor", "server", "logs", "runtime.session", "settings"},
+    "tune": {"warmup", "engine", "runtime", "bundle", "metrics", "settings"},
+    "__main__": {
+        *("main", "tune", "core", "workers.supervisor", "server", "logs"),
+        *("runtime.session", "bundle", "settings"),
+    },
     "": set(),
 }
 TRAINING_MAY_USE = ("app.bundle", "app.defaults", "app.settings", "app.runtime", "app.tasks")
@@ -56,7 +60,7 @@ ONLY = {
     "msgspec": {"app.workers"},
     "tokenizers": {"app.tasks.text"},
     "asyncio": {
-        *("app.api.predict", "app.engine.engine", "app.model", "app.loading", "app.main", "app.__main__"),
+        *("app.api.predict", "app.engine.engine", "app.model", "app.loading", "app.main", "app.tune", "app.__main__"),
         "app.workers",
     },
     "threading": {"app.engine.engine", "app.engine.runner", "app.loading", "app.runtime.binding", "app.workers.child"},
@@ -65,6 +69,7 @@ ONLY = {
         "app.engine.runner",
         "app.model",
         "app.warmup",
+        "app.tune",
         "app.core",
         "app.api",
         "app.workers",

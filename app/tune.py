@@ -1,0 +1,173 @@
+"""`roberta-serve tune MODEL`: time the ways to share out this machine, and write the best as settings."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry
+from pydantic import Field
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
+
+from app.bundle import Bundle, BundleError, read_bundle, versions
+from app.engine.cost import CostModel
+from app.engine.engine import Engine
+from app.engine.scheduler import Limits
+from app.engine.work import Lane
+from app.metrics import Metrics
+from app.runtime.opening import AnySession, open_session
+from app.runtime.packing import Window
+from app.runtime.session import Device
+from app.settings import CLI, ENV_FILE, Settings, available_cores
+from app.warmup import measure_cost, synthetic_windows
+
+BUDGETS: dict[Device, tuple[int, ...]] = {
+    "cpu": (128, 256, 512, 1024, 2048),
+    "cuda": (1024, 4096, 16_384, 32_768, 65_536),
+}
+LENGTHS = (12, 20, 26, 18, 34, 48, 24, 256)  # tokens of the windows that are run: sentences, and now and then a page
+ROUNDS = 3
+GOOD_ENOUGH = 0.98  # of the best: among these the smallest batches win, because they answer soonest
+UNBOUNDED = 2**31  # tokens that may queue: everything is submitted at once
+PATIENCE_S = 3600.0
+
+
+class Way(NamedTuple):
+    """One way to share out the machine."""
+
+    runners: int
+    intra_op_threads: int
+    max_batch_tokens: int
+
+    def __str__(self) -> str:
+        return f"{self.runners} runners x {self.intra_op_threads} threads, batches of {self.max_batch_tokens} tokens"
+
+
+class Tune(Settings):
+    """Time the ways to share out this machine for one model, and write the best to a file that `roberta-serve` reads
+    when it starts in the same folder. Flags and environment variables go before what the file says."""
+
+    model_config = SettingsConfigDict(**CLI, cli_prog_name="roberta-serve tune")
+
+    model: CliPositionalArg[str] = Field(description="Bundle to tune for: `name` or `name:version`.")
+    output: Path = Field(Path(ENV_FILE), description="File to write.")
+    seconds: float = Field(1.0, gt=0, description="Length of one measurement.")
+
+    def run_on(self, device: Device) -> None:
+        """Measure every way, print the table and write the best.
+
+        Raises `BundleError` where there is no such bundle, `SessionError` where it cannot be opened.
+        """
+        bundle = self.find_bundle()
+        rates = measure(bundle, device, self)
+        best = choose(rates)
+        say(f"best: {best}")
+        self.output.write_text(render(bundle, device, best), encoding="utf-8")
+        say(f"written to {self.output}: `roberta-serve` reads it when it starts in this folder")
+
+    def find_bundle(self) -> Bundle:
+        name, _, version = self.model.partition(":")
+        found = [int(version)] if version.isdecimal() else versions(self.models, name)
+        if not found:
+            raise BundleError(f"there is no bundle {self.model!r} under {self.models}/")
+        return read_bundle(self.models / name / str(found[0]), name=name, version=found[0])
+
+
+def measure(bundle: Bundle, device: Device, settings: Tune) -> dict[Way, float]:
+    """Return the tokens per second of every way, the median of several rounds; each is printed as it is known.
+
+    The default is measured as one way among the others.
+    """
+    sessions = {threads: open_with(threads, bundle, device, settings) for _, threads in splits(device, settings)}
+    costs = {threads: measure_cost(s, bundle.manifest.max_length) for threads, s in sessions.items()}
+    default = Way(settings.runners_on(device), 1, costs[1].token_budget())
+    budgets = sorted({*BUDGETS[device], default.max_batch_tokens})
+    ways = [Way(*split, budget) for split in splits(device, settings) for budget in budgets]
+    windows = [window for length in LENGTHS for window in synthetic_windows(1, min(length, bundle.manifest.max_length))]
+    found: dict[Way, list[float]] = {way: [] for way in ways}
+    for number in range(ROUNDS):
+        for done, way in enumerate(ways, number * len(ways) + 1):
+            progress(f"{done} of {ROUNDS * len(ways)}: {way}")
+            session, cost = sessions[way.intra_op_threads], costs[way.intra_op_threads]
+            found[way].append(tokens_per_s(session, cost, way, windows, settings.seconds))
+    progress("")
+    rates = {way: statistics.median(each) for way, each in found.items()}
+    for way, rate in sorted(rates.items(), key=lambda pair: -pair[1]):
+        say(f"{rate:10,.0f} tokens/s  {way}{'  (the default)' if way == default else ''}")
+    return rates
+
+
+def splits(device: Device, settings: Settings) -> list[tuple[int, int]]:
+    """Return the numbers of runners and of threads for each that use every core; on CUDA one to four runners a GPU."""
+    if device == "cuda":
+        return [(count * len(settings.gpus), 1) for count in (1, 2, 3, 4)]
+    cores = available_cores()
+    return [(cores // threads, threads) for threads in range(1, cores + 1) if cores % threads == 0]
+
+
+def open_with(threads: int, bundle: Bundle, device: Device, settings: Settings) -> AnySession:
+    most = max(runners for runners, _ in splits(device, settings))
+    return open_session(bundle, device, settings.model_copy(update={"intra_op_threads": threads, "runners": most}))
+
+
+def tokens_per_s(session: AnySession, cost: CostModel, way: Way, windows: Sequence[Window], seconds: float) -> float:
+    """Keep an engine as busy as a full queue does, for about `seconds`."""
+    metrics = Metrics(CollectorRegistry())
+    engine = Engine(Limits(UNBOUNDED, max_queue_age_s=PATIENCE_S, runners=way.runners), metrics)
+    lane = Lane(
+        name="tune",
+        run=session.run,
+        computed_tokens=session.layout.computed_tokens,
+        cost=replace(cost),
+        max_batch_tokens=way.max_batch_tokens,
+        series=metrics.of_model("tune", "tune"),
+    )
+    expected_s = sum(cost.share(len(window)) for window in windows) / way.runners
+    queue = list(windows) * max(1, math.ceil(seconds / expected_s))
+
+    async def answer_all() -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        await asyncio.gather(*(engine.submit(lane, [window], deadline=deadline) for window in queue))
+
+    engine.start()
+    started = time.monotonic()
+    try:
+        asyncio.run(answer_all())
+        elapsed = time.monotonic() - started
+    finally:
+        engine.stop()
+    return sum(map(len, queue)) / elapsed
+
+
+def choose(rates: Mapping[Way, float]) -> Way:
+    """Return the way with the smallest batches among those that are as good as the best."""
+    enough = GOOD_ENOUGH * max(rates.values())
+    return min((way for way in rates if rates[way] >= enough), key=lambda way: (way.max_batch_tokens, -rates[way]))
+
+
+def render(bundle: Bundle, device: Device, way: Way) -> str:
+    """Return the settings as an environment file."""
+    manifest = bundle.manifest
+    lines = [
+        f"# By `roberta-serve tune` for {manifest.name}:{manifest.version} on {device}, {available_cores()} cores."
+    ]
+    lines += [f"ROBERTA_{name.upper()}={value}" for name, value in way._asdict().items()]
+    return "\n".join(lines) + "\n"
+
+
+def progress(line: str) -> None:
+    """Show what is being measured, where somebody looks; an empty line clears it."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{line}")
+        sys.stderr.flush()
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")

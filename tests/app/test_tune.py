@@ -1,0 +1,66 @@
+"""`roberta-serve tune`: what is chosen of what was measured, and that the service starts with what was written."""
+
+import subprocess
+import sys
+
+import pytest
+
+from app.settings import ENV_FILE, Settings
+from app.tune import Way, choose, splits
+
+
+def test_of_ways_that_are_as_good_the_smallest_batches_win():
+    best, close, slow = Way(2, 1, 2048), Way(2, 1, 256), Way(2, 1, 128)
+    assert choose({best: 1000.0, close: 985.0, slow: 900.0}) == close
+    assert choose({best: 1000.0, close: 900.0, slow: 700.0}) == best
+
+
+def test_of_as_small_batches_the_fastest_win():
+    assert choose({Way(1, 4, 256): 990.0, Way(4, 1, 256): 1000.0}) == Way(4, 1, 256)
+
+
+@pytest.mark.parametrize(
+    ("cores", "expected"), [(1, [(1, 1)]), (2, [(2, 1), (1, 2)]), (6, [(6, 1), (3, 2), (2, 3), (1, 6)])]
+)
+def test_every_way_uses_every_core(cores, expected, monkeypatch):
+    monkeypatch.setattr("app.tune.available_cores", lambda: cores)
+    assert splits("cpu", Settings()) == expected
+
+
+def test_on_gpus_the_runners_of_each_are_varied():
+    assert splits("cuda", Settings(gpus=[0, 1])) == [(2, 1), (4, 1), (6, 1), (8, 1)]
+
+
+def tune(folder, *arguments):
+    command = [sys.executable, "-m", "app", "tune", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def tuning(tiny_models, tmp_path, monkeypatch):
+    """Run the command in a folder of its own."""
+    monkeypatch.setenv("PYTHONPATH", str(pytest.importorskip("app").__path__[0]) + "/..")
+    return lambda *arguments: tune(tmp_path, *arguments, "--models", str(tiny_models), "--seconds", "0.01")
+
+
+def test_what_it_writes_the_service_reads(tuning, tmp_path, monkeypatch):
+    done = tuning("tiny-classify")
+    assert done.returncode == 0, done.stderr
+    assert "(the default)" in done.stdout
+    assert "written to roberta-serve.env" in done.stdout
+    written = (tmp_path / ENV_FILE).read_text(encoding="utf-8")
+    assert "for tiny-classify:1 on cpu" in written
+    monkeypatch.chdir(tmp_path)
+    settings = Settings()
+    for name in ("runners", "intra_op_threads", "max_batch_tokens"):
+        assert f"ROBERTA_{name.upper()}={getattr(settings, name)}\n" in written
+    monkeypatch.setenv("ROBERTA_MAX_BATCH_TOKENS", "77")  # goes before the file
+    assert Settings().max_batch_tokens == 77
+
+
+@pytest.mark.parametrize("model", ["no-such-model", "tiny-classify:99"])
+def test_a_bundle_that_is_not_there_is_a_sentence(model, tuning):
+    done = tuning(model)
+    assert done.returncode == 1
+    assert done.stderr.startswith("roberta-serve: ")
+    assert "Traceback" not in done.stderr

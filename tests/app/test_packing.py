@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from app.runtime.grid import Grid
 from app.runtime.packing import PackedBatch, PackedLayout, PaddedLayout, Window
 
 EVERY_INPUT = (
@@ -36,9 +37,9 @@ WINDOWS = [window([10, 11]), window([20, 21, 22], rows=(2, 0), types=[0, 1, 1]),
         ("position_ids", [2, 3, 2, 3, 4, 2]),
         ("token_type_ids", [0, 0, 0, 1, 1, 0]),
         ("head_rows", [0, 4, 2]),
-        ("pad_rows", [[2, 3, 4], [0, 1, 5]]),
-        ("unpad_rows", [3, 4, 0, 1, 2, 5]),
-        ("attention_mask", [[[1, 1, 1]] * 3, [[1, 1, 0], [1, 1, 0], [0, 0, 1]]]),
+        ("pad_rows", [[2, 3, 4], [0, 1, 0], [5, 0, 0]]),
+        ("unpad_rows", [3, 4, 0, 1, 2, 6]),
+        ("attention_mask", [[[1, 1, 1]] * 3, [[1, 1, 0]] * 2 + [[0, 0, 1]], [[1, 0, 0]] + [[0, 1, 1]] * 2]),
         ("token_offset", [[0, 1, 3], [4, 5, 6], [2, 7, 8]]),
         ("cumulative_lengths", [0, 2, 5, 6]),
     ],
@@ -79,10 +80,30 @@ def test_a_token_attends_to_its_own_window_and_to_nothing_else(lengths):
 
 
 @pytest.mark.parametrize(
-    ("lengths", "rows"), [((5,), 1), ((5, 5), 2), ((5, 3, 2), 2), ((5, 4, 3, 2, 1), 3), ((6, 3, 3, 2, 2, 2), 3)]
+    ("lengths", "rows"),
+    [
+        ((5,), 1),
+        ((5, 5), 2),
+        ((48, 30, 16), 2),
+        ((64, 17, 16, 16), 2),
+        ((300, 128, 100, 16), 2),
+        ((300, 128, 100, 28), 3),
+        ((300, 140, 140), 3),
+    ],
 )
 def test_short_windows_share_a_row_of_the_grid(lengths, rows):
     assert PackedBatch([window(range(n)) for n in lengths], 0).pad_rows().shape == (rows, max(lengths))
+
+
+def test_a_window_is_summed_up_as_it_would_be_alone():
+    """It begins where a vector of 16 floats does, and crosses a border of 128 keys only from the start of its row."""
+    generator = np.random.default_rng(5)
+    for _ in range(200):
+        lengths = generator.integers(1, 400, generator.integers(1, 30)).tolist()
+        grid = Grid.of(lengths)
+        for slot, length in zip(grid.slots % grid.width, lengths, strict=True):
+            assert slot % 16 == 0
+            assert slot == 0 or slot // 128 == (slot + length - 1) // 128 or (slot % 128 == 0 and length <= 128)
 
 
 def test_a_graph_gets_the_inputs_it_names_and_no_others():

@@ -16,7 +16,7 @@ NEVER_ON_CPU = NEVER_IN_APP | {"onnx"}  # which only rewrites int8 graphs for a 
 LAYERS = {
     "settings": set(),
     "errors": set(),
-    "bundle": set(),
+    "bundle": {"bundle"},
     "defaults": set(),
     "logs": {"settings"},
     "metrics": {"errors"},

@@ -1,0 +1,68 @@
+"""What a Hugging Face `config.json` says of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.bundle.files import read_json
+from app.bundle.manifest import BundleError, ProblemType, TaskName
+
+ARCHITECTURES: dict[str, TaskName] = {
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForMaskedLM": "fill-mask",
+}
+
+
+def task_of(config: dict[str, Any]) -> TaskName:
+    """Return the task that `architectures` names. Raises `BundleError` when it is not one of ours."""
+    architectures = config.get("architectures") or []
+    for architecture in architectures:
+        for suffix, task in ARCHITECTURES.items():
+            if str(architecture).endswith(suffix):
+                return task
+    raise BundleError(f"config.json's architectures {architectures} name no task served here")
+
+
+def labels_of(config: dict[str, Any]) -> list[str]:
+    """Return labels in column order from `id2label`."""
+    id2label = config.get("id2label")
+    if not isinstance(id2label, dict) or set(id2label) != {str(i) for i in range(len(id2label))}:
+        raise BundleError("config.json needs an id2label that names the columns 0, 1, 2, ...")
+    return [str(id2label[str(i)]) for i in range(len(id2label))]
+
+
+def problem_type_of(config: dict[str, Any]) -> ProblemType:
+    """Return the kind of classification. Raises `BundleError` when it is not one of transformers'."""
+    problem_type = config.get("problem_type") or "single_label_classification"
+    try:
+        return TypeAdapter(ProblemType).validate_python(problem_type)
+    except ValidationError as error:
+        raise BundleError(f"config.json's problem_type {problem_type!r} is not known") from error
+
+
+def whole_number(config: dict[str, Any], key: str, default: int | None = None) -> int:
+    """Return a whole number of the config, or raise `BundleError` naming it."""
+    value = config.get(key, default)
+    if not isinstance(value, int):
+        raise BundleError(f"config.json needs a whole number as {key}, not {value!r}")
+    return value
+
+
+def position_offset_of(config: dict[str, Any]) -> int:
+    """Return the first position id.
+
+    RoBERTa and its kin count positions from pad_token_id + 1 (fairseq's make_positions); BERT from zero.
+    """
+    return 0 if config.get("model_type") == "bert" else whole_number(config, "pad_token_id", 1) + 1
+
+
+def max_length_of(path: Path, config: dict[str, Any]) -> int:
+    """Return the longest window in tokens: the tokenizer's limit, bounded by the position embeddings."""
+    positions = whole_number(config, "max_position_embeddings") - position_offset_of(config)
+    tokenizer_config = path / "tokenizer_config.json"
+    limit = read_json(tokenizer_config).get("model_max_length") if tokenizer_config.is_file() else None
+    return min(positions, int(limit)) if isinstance(limit, int | float) else positions

@@ -1,0 +1,105 @@
+"""What a bundle says of itself, and proves itself by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+MANIFEST = "manifest.json"
+TEMPORARY_PREFIX = ".partial-"
+
+TaskName = Literal["text-classification", "token-classification", "fill-mask"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+Precision = Literal["fp32", "fp16", "int8"]
+Layout = Literal["packed", "padded"]
+Pooling = Literal["mean", "max", "first"]
+
+BundleName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+
+
+class BundleError(Exception):
+    """A bundle cannot be read, is incomplete, or was altered. The message is one sentence for a person."""
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Graph(Frozen):
+    """One served ONNX graph of a bundle."""
+
+    file: str = Field(description="File name inside the bundle.")
+    tolerance: float = Field(gt=0, description="Largest drift of a probe's logits from the checkpoint's.")
+    temperature: float = Field(1.0, gt=0, description="Logits are divided by this before the softmax.")
+    thresholds: dict[str, float] | None = Field(
+        None, description="Multi-label: the score from which on each label applies, fitted on validation."
+    )
+    metrics: dict[str, float] = Field(default_factory=dict, description="Measured on the test split.")
+    quantisation: dict[str, Any] | None = Field(
+        None, description="int8: operators left in fp32, and the validation metric lost before and after."
+    )
+
+
+class Probe(Frozen):
+    """A text and what the PyTorch checkpoint answered, to be compared with what the service's graph answers.
+
+    `logits` has shape (rows, columns): a row per output position of the text, and the columns of `columns`
+    (every one of them where that is None; a vocabulary's are too many to store).
+    """
+
+    text: str
+    columns: list[int] | None = None
+    logits: list[list[float]]
+
+    def drift(self, answered: NDArray[np.float32]) -> float:
+        """Return the greatest difference of `answered` (rows, width) from the checkpoint's logits.
+
+        Infinite where the shapes differ, or an answer is not a number.
+        """
+        expected = np.array(self.logits, np.float32)
+        columns = answered if self.columns is None else answered[:, self.columns]
+        if columns.shape != expected.shape or not np.isfinite(columns).all():
+            return math.inf
+        return float(np.abs(columns - expected).max())
+
+
+class Manifest(Frozen):
+    """What a bundle says of itself."""
+
+    schema_version: Literal[1] = 1
+    name: BundleName
+    version: int = Field(ge=1)
+    task: TaskName
+    problem_type: ProblemType | None = None
+    layout: Layout
+    labels: list[str] = Field(default_factory=list, description="Label of each output column, in order.")
+    max_length: int = Field(ge=8, description="Tokens in a window, special tokens included.")
+    position_offset: int = Field(0, ge=0, description="First position id; RoBERTa counts from pad_token_id + 1.")
+    pooling: Pooling = Field("mean", description="How the windows of a long text become one classification.")
+    graphs: dict[Precision, Graph] = Field(min_length=1)
+    probes: list[Probe] = Field(default_factory=list)
+    files: dict[str, str] = Field(default_factory=dict, description="sha256 of each file but the manifest.")
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A readable bundle on disk. `verified` is False for a Hub folder, which carries no hashes or probes."""
+
+    path: Path
+    manifest: Manifest
+    config: dict[str, Any]
+    verified: bool = True
+
+    @property
+    def tokenizer_file(self) -> Path:
+        return self.path / "tokenizer.json"
+
+    def graph_file(self, precision: Precision) -> Path:
+        return self.path / self.manifest.graphs[precision].file

@@ -1,0 +1,28 @@
+"""A bundle is read whole, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from app.bundle.files import check_files, first_problem, read_json
+from app.bundle.hub import read_hub_folder
+from app.bundle.manifest import MANIFEST, Bundle, BundleError, Manifest
+
+
+def read_bundle(path: Path, *, name: str, version: int) -> Bundle:
+    """Read and check a bundle folder, hashes included, or a Hub folder that has no manifest.
+
+    Raises `BundleError` with the reason when anything is missing, altered or not understood.
+    """
+    if not (path / MANIFEST).is_file():
+        return read_hub_folder(path, name=name, version=version)
+    try:
+        manifest = Manifest.model_validate_json((path / MANIFEST).read_bytes())
+    except ValidationError as error:
+        raise BundleError(f"{MANIFEST} is not valid at {first_problem(error)}") from error
+    if (manifest.name, manifest.version) != (name, version):
+        raise BundleError(f"{MANIFEST} says {manifest.name}:{manifest.version} but the folder says {name}:{version}")
+    check_files(path, manifest)
+    return Bundle(path, manifest, read_json(path / "config.json"))

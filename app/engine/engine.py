@@ -90,7 +90,7 @@ class Engine:
         with self._changed:
             if self._stopping:
                 raise NotReadyError("the service is shutting down")
-            self._scheduler.admit(ticket, ticket.arrival)
+            self._scheduler.admit(ticket)
             self._report_queue()
             self._changed.notify(len(ticket.windows))
 

@@ -47,7 +47,7 @@ class Scheduler:
     def queued_requests(self) -> int:
         return len(self._of_ticket)
 
-    def admit(self, ticket: Ticket, now: float) -> None:
+    def admit(self, ticket: Ticket) -> None:
         """Queue every window of a request, or none.
 
         Raises `RequestTooLargeError` when it could never fit, `QueueFullError` when it does not fit now, and
@@ -58,17 +58,14 @@ class Scheduler:
             raise RequestTooLargeError(f"the request has {tokens} tokens; at most {limit} are taken at once")
         if self.queued_tokens + tokens > limit:
             raise QueueFullError("the queue is full; try again later", retry_after_s=self.drain_time_s())
-        lengths = [len(window) for window in ticket.windows]
-        costs = [ticket.lane.cost.share(length) for length in lengths]
-        expected = self.drain_time_s() + sum(costs) / min(self.limits.runners, len(costs))
-        if now + expected > ticket.deadline:
+        items = self._items_of(ticket)
+        expected = self._expected_s(items)
+        if ticket.arrival + expected > ticket.deadline:
             raise DeadlineUnmeetableError(
                 f"the answer would take about {expected:.2f} s, longer than this request's deadline allows"
             )
-        turn = ticket.arrival
-        for index, (length, cost) in enumerate(zip(lengths, costs, strict=True)):
-            self._add(Item(next(self._numbers), ticket, index, length, cost, turn))
-            turn += cost / self.limits.runners
+        for item in items:
+            self._add(item)
 
     def drain_time_s(self) -> float:
         """Return how long the queue as it stands will take to run."""
@@ -111,6 +108,28 @@ class Scheduler:
         for ticket in tickets:
             self.withdraw(ticket)
         return tickets
+
+    def _items_of(self, ticket: Ticket) -> list[Item]:
+        """Return an item for each window, its turn after those before it."""
+        items, turn = [], ticket.arrival
+        for index, window in enumerate(ticket.windows):
+            cost = ticket.lane.cost.share(len(window))
+            items.append(Item(next(self._numbers), ticket, index, len(window), cost, turn))
+            turn += cost / self.limits.runners
+        return items
+
+    def _expected_s(self, items: list[Item]) -> float:
+        """Return how long the items of a request would take, waiting included.
+
+        Everything queued is counted, and only where that is too long, what would go before their last.
+        """
+        ticket, last = items[0].ticket, items[-1]
+        own = sum(item.cost for item in items) / min(self.limits.runners, len(items))
+        if ticket.arrival + self.drain_time_s() + own <= ticket.deadline:
+            return self.drain_time_s() + own
+        aged = min(last.turn, ticket.deadline - self.limits.max_queue_age_s)  # turns that age lets go before it
+        ahead = sum(i.cost for i in self._items.values() if i.urgency < last.urgency or i.turn <= aged)
+        return ahead / self.limits.runners + own
 
     def _most_urgent(self, now: float) -> Item:
         """Return the most urgent item; one whose turn is too long ago goes before all."""

@@ -20,7 +20,7 @@ def make_scheduler(tokens=1000, age=0.5, delay=0.0, runners=1):
 
 def admit(scheduler, lane, *lengths, now=0.0, **fields):
     ticket = make_ticket(lane, *lengths, arrival=now, **fields)
-    scheduler.admit(ticket, now)
+    scheduler.admit(ticket)
     return ticket
 
 
@@ -69,12 +69,23 @@ def test_a_request_larger_than_the_queue_is_not_told_to_try_again(queued):
 )
 def test_a_deadline_that_cannot_be_met_is_refused_before_any_work(lengths, runners, expected):
     """60 tokens, 0.6 s, wait on all runners; the request's own windows run side by side."""
-    scheduler, lane = make_scheduler(runners=runners), make_lane(cost=SLOW)
+    scheduler, lane = make_scheduler(runners=runners, age=0.0), make_lane(cost=SLOW)
     admit(scheduler, lane, 60)
     with pytest.raises(DeadlineUnmeetableError):
         admit(scheduler, lane, *lengths, deadline=expected - 0.01)
     assert state_of(scheduler) == (60, 1, 1)
     admit(scheduler, lane, *lengths, deadline=expected + 0.01)
+
+
+@pytest.mark.parametrize("age", [0.05, 1e9])
+def test_what_a_request_passes_does_not_count_against_its_deadline(age):
+    """Ten seconds are queued, all later than the first tenth by their turn; the newcomer waits for that tenth."""
+    scheduler, lane = make_scheduler(tokens=10**6, age=age), make_lane(budget=10, cost=SLOW)
+    admit(scheduler, lane, *[10] * 100, deadline=30.0)
+    with pytest.raises(DeadlineUnmeetableError, match="about 0.20 s" if age < 1 else "about 0.10 s"):
+        admit(scheduler, lane, 10, deadline=0.09)
+    one = admit(scheduler, lane, 10, deadline=0.21)
+    assert runs_until(scheduler, one) <= 0.21
 
 
 # --- The choice of a batch ------------------------------------------------------------------------------

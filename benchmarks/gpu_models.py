@@ -69,10 +69,12 @@ def forward_flops(shape: str, lengths: Sequence[int]) -> int:
     """Return the floating-point operations of the encoder's matrix products for windows of these lengths.
 
     Two for each multiply-add: for a token and layer 2 * (4 h**2 + 2 h f) in the linear layers and 4 h n in QK' and
-    AV, n being the length of its window. Embeddings, norms, softmax and the head on one token are left out. Source:
-    Kaplan et al. 2020, arXiv:2001.08361, section 2.1, whose attention term is for one of the two products of a
-    causal mask.
+    AV, n being the length of its window. In the last layer, what follows attention, 2 * (h**2 + 2 h f), is computed
+    for one token of each window. Embeddings, norms, softmax and the head are left out. Source: Kaplan et al. 2020,
+    arXiv:2001.08361, section 2.1, whose attention term is for one of the two products of a causal mask.
     """
     layers, hidden, _, intermediate = SHAPES[shape]
     linear = 2 * (4 * hidden**2 + 2 * hidden * intermediate)
-    return layers * sum(n * linear + 4 * hidden * n**2 for n in lengths)
+    after_attention = 2 * (hidden**2 + 2 * hidden * intermediate)
+    spared = after_attention * sum(n - 1 for n in lengths)
+    return layers * sum(n * linear + 4 * hidden * n**2 for n in lengths) - spared

@@ -22,12 +22,13 @@ from transformers import (
 )
 
 from app.bundle import Bundle, Graph, Manifest, position_offset_of, read_bundle, task_of
-from app.runtime.packing import Window
+from app.runtime.packing import PackedLayout, Window
 from app.runtime.session import Session
 from tests.support.tiny import tiny_model
 from training.export.graph import export_fp16, export_fp32
 from training.export.heads import UnsupportedModelError
 from training.export.loading import load_checkpoint
+from training.export.ranges import observe
 from training.export.verify import reference_logits
 
 ROUTES = ("classify", "ner", "fill-mask")
@@ -76,6 +77,14 @@ def test_packed_graph_matches_torch(route, lengths, graphs, tiny_checkpoints):
     for window, answer in zip(windows, graphs[route, "fp32"].run(windows), strict=True):
         expected = reference_logits(model, task_of(model.config.to_dict()), window)
         np.testing.assert_allclose(answer, expected, atol=1e-4)
+
+
+def test_the_last_layer_ends_on_the_rows_that_the_head_reads(tiny_checkpoints):
+    graph = export_fp32(load_checkpoint(str(tiny_checkpoints["classify"])))
+    linears = {node.input[1]: node for node in graph.graph.node if node.op_type == "Gemm"}
+    read = [linears[f"layers.{layer}.{name}.weight"].input[0] for layer in (0, 1) for name in ("qkv", "intermediate")]
+    feed = PackedLayout([value.name for value in graph.graph.input], 2).feed(make_windows([5, 4], all_rows=False))
+    assert [len(values) for _, values in observe(graph, read, [feed])] == [9, 9, 9, 2]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

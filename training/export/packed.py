@@ -1,8 +1,8 @@
 """The packed module: a transformers checkpoint's own layers, rearranged to compute no padding.
 
 With T tokens in the whole batch, B texts and S the longest, everything but attention runs on (T, hidden);
-only attention sees the (B, S) grid. The served graph is the ONNX export of this module, so its inputs are
-the contract with `app.runtime.packing`, which builds them.
+only attention sees the (B, S) grid, and the last layer ends on the N rows that the head reads. The served graph is
+the ONNX export of this module, so its inputs are the contract with `app.runtime.packing`, which builds them.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ class PackedModel(nn.Module):
     ) -> Tensor:
         """Return float32 logits of shape (N, width)."""
         hidden = self.embeddings(input_ids, position_ids, token_type_ids)
-        for layer in self.layers:
+        *layers, last = self.layers
+        for layer in layers:
             hidden = layer(hidden, where)
-        return cast(Tensor, self.head(hidden.index_select(0, head_rows))).float()
+        return cast(Tensor, self.head(last(hidden, where, head_rows))).float()
 
 
 def encoder_of(model: PreTrainedModel) -> Any:
@@ -93,8 +94,11 @@ class PackedLayer(nn.Module):
         self.output = layer.output.dense
         self.output_norm = layer.output.LayerNorm
 
-    def forward(self, hidden: Tensor, where: tuple[Tensor, ...]) -> Tensor:
+    def forward(self, hidden: Tensor, where: tuple[Tensor, ...], rows: Tensor | None = None) -> Tensor:
+        """Return (T, hidden), or (N, hidden) where only some rows are read: what follows attention is theirs alone."""
         context = self.attend(self.qkv(hidden), where, self.heads)
+        if rows is not None:
+            context, hidden = context.index_select(0, rows), hidden.index_select(0, rows)
         hidden = self.attention_norm(self.attention_output(context) + hidden)
         return cast(Tensor, self.output_norm(self.output(self.activation(self.intermediate(hidden))) + hidden))
 

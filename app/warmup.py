@@ -51,22 +51,22 @@ def learn_idle(session: AnySession, threads: int, max_length: int) -> None:
     """
     if not isinstance(session, Session) or threads <= session.intra_op_threads:
         return
-    session.open_idle(threads)
-    gains_from = None
+    idle, gains_from = session.open_idle(threads), None
     for length in sorted({min(length, max_length) for length in IDLE_LENGTHS}, reverse=True):
         windows = synthetic_windows(1, length)
-        if fastest_s(session, windows, alone=True) > LEAST_GAIN * fastest_s(session, windows, alone=False):
+        if fastest_s(idle, windows) > LEAST_GAIN * fastest_s(session, windows):
             break
         gains_from = length
-    session.use_idle_from(gains_from)
+    if gains_from is not None:
+        session.use_idle(idle, gains_from)
 
 
-def fastest_s(session: Session, windows: Sequence[Window], *, alone: bool) -> float:
+def fastest_s(session: Session, windows: Sequence[Window]) -> float:
     """Return the seconds of the fastest of a few runs."""
     seconds = []
     for _ in range(IDLE_TRIALS):
         started = time.perf_counter()
-        session.run(windows, alone=alone)
+        session.run(windows)
         seconds.append(time.perf_counter() - started)
     return min(seconds)
 
@@ -88,8 +88,11 @@ def choose_budget(session: AnySession, cost: CostModel, max_length: int, max_bat
 
 
 def largest_batches(budget: int, max_length: int) -> list[Sequence[Window]]:
-    """Return the batches that need most memory: for attention the longest windows, for heads the most."""
-    lengths = (min(max_length, budget), min(SHORTEST, max_length))
+    """Return batches of the longest windows, which need most memory for attention, and of the most, for heads.
+
+    The longest window runs even where it is over the budget.
+    """
+    lengths = (max_length, min(SHORTEST, max_length))
     return [synthetic_windows(max(1, budget // length), length) for length in lengths]
 
 

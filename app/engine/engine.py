@@ -39,9 +39,10 @@ class Engine:
         deadline = None if limit_s is None else time.monotonic() + limit_s
         with self._changed:
             self._stopping = True
-            for ticket in self._scheduler.drain():
-                ticket.finish(NotReadyError("the service is shutting down"))
+            refused = self._scheduler.drain()
             self._report_queue()
+            for ticket in refused:
+                ticket.finish(NotReadyError("the service is shutting down"))
             self._changed.notify_all()
         for runner in self.runners:
             runner.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -123,11 +124,10 @@ class Engine:
             return None
 
     def complete(self, batch: Batch, outputs: Sequence[Floats], seconds: float) -> None:
-        lane, windows = batch.lane, batch.windows
+        lane = batch.lane
         if not batch.alone:  # a pass on every core says nothing of what batches cost under load
             lane.cost.refine(batch.shape, seconds)
-        computed = lane.computed_tokens(windows)
-        lane.series.observe_batch(len(windows), batch.shape.tokens, computed, seconds)
+        lane.series.observe_batch(len(batch.items), batch.shape.tokens, batch.computed_tokens, seconds)
         with self._changed:
             self._busy.discard(threading.get_ident())
             for item, output in zip(batch.items, outputs, strict=True):

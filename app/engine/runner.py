@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+
 from app.engine.work import Batch, Item
 from app.runtime.packing import Floats
 
@@ -63,6 +65,8 @@ class Runner:
             outputs = batch.lane.run(batch.windows, runner=self.number, alone=batch.alone)
             if len(outputs) != len(batch.items):
                 raise RuntimeError(f"{len(outputs)} outputs for {len(batch.items)} windows")
+            if not all(np.isfinite(output).all() for output in outputs):
+                raise FloatingPointError("the outputs are not all finite numbers")
         except Exception as cause:
             if len(batch.items) == 1:
                 self._work.fail(batch.items[0], cause)

@@ -15,6 +15,8 @@ from sortedcontainers import SortedList
 from app.engine.work import Batch, Item, Lane, Ticket
 from app.errors import DeadlineExceededError, DeadlineUnmeetableError, QueueFullError, RequestTooLargeError
 
+COUNTED_ITEMS = 1024  # queued items that are looked at one by one to estimate a request's wait: 0.4 ms
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -121,11 +123,12 @@ class Scheduler:
     def _expected_s(self, items: list[Item]) -> float:
         """Return how long the items of a request would take, waiting included.
 
-        Everything queued is counted, and only where that is too long, what would go before their last.
+        Everything queued is counted, and only where that is too long, what would go before their last. To refuse
+        must cost little, so a queue of more than `COUNTED_ITEMS` is taken to go before them whole.
         """
         ticket, last = items[0].ticket, items[-1]
         own = sum(item.cost for item in items) / min(self.limits.runners, len(items))
-        if ticket.arrival + self.drain_time_s() + own <= ticket.deadline:
+        if ticket.arrival + self.drain_time_s() + own <= ticket.deadline or len(self) > COUNTED_ITEMS:
             return self.drain_time_s() + own
         aged = min(last.turn, ticket.deadline - self.limits.max_queue_age_s)  # turns that age lets go before it
         ahead = sum(i.cost for i in self._items.values() if i.urgency < last.urgency or i.turn <= aged)
@@ -142,8 +145,7 @@ class Scheduler:
         """Fill a batch around `seed` with the windows nearest to it in length, up to the token budget."""
         lane = seed.ticket.lane
         queue = self._by_length[lane]
-        room = lane.max_batch_tokens - seed.length
-        items = [seed]
+        items, tokens, longest = [seed], seed.length, seed.length
         below = queue.bisect_left((seed.length, seed.number)) - 1
         above = below + 2
         while below >= 0 or above < len(queue):
@@ -151,7 +153,8 @@ class Scheduler:
                 below >= 0 and seed.length - queue[below][0] <= queue[above][0] - seed.length
             )
             length, number = queue[below if take_below else above]
-            if length > room:
+            cost = lane.computed_tokens(len(items) + 1, tokens + length, max(longest, length))
+            if cost > lane.max_batch_tokens:
                 if take_below:
                     break  # what is above is longer still
                 above = len(queue)
@@ -160,12 +163,12 @@ class Scheduler:
             item = self._items[number]
             if item.ticket.deadline > now:
                 items.append(item)
-                room -= length
+                tokens, longest = tokens + length, max(longest, length)
         return items
 
     def _should_wait(self, lane: Lane, items: list[Item], now: float) -> bool:
         """Whether a batch with room left should wait for company, counted from the oldest arrival."""
-        full = sum(item.length for item in items) >= lane.max_batch_tokens
+        full = Batch(lane, items).computed_tokens >= lane.max_batch_tokens
         return not full and (self.ready_in_s(now) or 0.0) > 0
 
     def _add(self, item: Item) -> None:

@@ -28,11 +28,15 @@ class Forward(Protocol):
 
 @dataclass(eq=False)
 class Lane:
-    """A forward pass that batches can be made for. Windows of different lanes never share a batch."""
+    """A forward pass that batches can be made for. Windows of different lanes never share a batch.
+
+    `computed_tokens` says what a batch costs by its number of windows, their tokens in all and the longest of them;
+    at most `max_batch_tokens`, but for a single window, which runs whatever it costs.
+    """
 
     name: str
     run: Forward
-    computed_tokens: Callable[[Sequence[Window]], int]
+    computed_tokens: Callable[[int, int, int], int]
     cost: CostModel
     max_batch_tokens: int
     series: ModelSeries
@@ -124,6 +128,11 @@ class Batch:
     @property
     def shape(self) -> Shape:
         return Shape.of([item.length for item in self.items])
+
+    @property
+    def computed_tokens(self) -> int:
+        lengths = [item.length for item in self.items]
+        return self.lane.computed_tokens(len(lengths), sum(lengths), max(lengths))
 
     def halves(self) -> tuple[Batch, Batch]:
         middle = len(self.items) // 2

@@ -41,8 +41,8 @@ class Layout(Protocol):
         """Return a (rows, width) array per window."""
         ...
 
-    def computed_tokens(self, windows: Sequence[Window]) -> int:
-        """Return how many tokens the batch costs, padding included."""
+    def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
+        """Return how many tokens a batch costs, padding included: of so many windows with `tokens` in all."""
         ...
 
 
@@ -159,8 +159,8 @@ class PackedLayout:
             raise ValueError(f"the graph answered {len(output)} rows where {ends[-1]} were asked for")
         return np.split(output, ends[:-1])
 
-    def computed_tokens(self, windows: Sequence[Window]) -> int:
-        return sum(map(len, windows))
+    def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
+        return tokens
 
 
 class PaddedLayout:
@@ -195,5 +195,5 @@ class PaddedLayout:
             return [row[None] for row in output]
         return [tokens[window.head_rows] for tokens, window in zip(output, windows, strict=True)]
 
-    def computed_tokens(self, windows: Sequence[Window]) -> int:
-        return len(windows) * max(map(len, windows))
+    def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
+        return windows * longest

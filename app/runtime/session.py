@@ -47,13 +47,18 @@ class Session:
 
     device: Device = "cpu"
 
-    def __init__(self, bundle: Bundle, precision: Precision, intra_op_threads: int = 1) -> None:
-        """Open the graph of `precision`. Raises `SessionError` when it does not load."""
+    def __init__(
+        self, bundle: Bundle, precision: Precision, intra_op_threads: int = 1, *, has_machine: bool = False
+    ) -> None:
+        """Open the graph of `precision`; `has_machine` says that nothing else will run beside it.
+
+        Raises `SessionError` when it does not load.
+        """
         self.precision, self.intra_op_threads = precision, intra_op_threads
         self._bundle = bundle
-        self.session = open_graph(bundle, precision, session_options(intra_op_threads))
-        self._idle: ort.InferenceSession | None = None
-        self._idle_from_tokens = 0
+        self._idle: tuple[Session, int] | None = None  # and the tokens from which on it is used
+        options = idle_options(intra_op_threads) if has_machine else session_options(intra_op_threads)
+        self.session = open_graph(bundle, precision, options)
         try:
             self.layout = layout_of(bundle, [graph_input.name for graph_input in self.session.get_inputs()])
         except ValueError as error:
@@ -65,21 +70,18 @@ class Session:
 
         `alone` says that nothing else runs, so that every core may be used; which runner calls changes nothing here.
         """
-        session, idle = self.session, self._idle
-        if alone and idle is not None and self.layout.computed_tokens(windows) >= self._idle_from_tokens:
-            session = idle
-        (output,) = session.run(self.output_names, self.layout.feed(windows))
+        if alone and (idle := self._idle) is not None and sum(map(len, windows)) >= idle[1]:
+            return idle[0].run(windows)
+        (output,) = self.session.run(self.output_names, self.layout.feed(windows))
         return self.layout.split(output, windows)
 
-    def open_idle(self, threads: int) -> None:
+    def open_idle(self, threads: int) -> Session:
         """Open the graph once more, for batches that have the machine to themselves. Raises `SessionError`."""
-        self._idle = open_graph(self._bundle, self.precision, idle_options(threads))
+        return Session(self._bundle, self.precision, threads, has_machine=True)
 
-    def use_idle_from(self, tokens: int | None) -> None:
-        """Give batches of so many tokens, when they are alone, to the second session; None closes it."""
-        self._idle_from_tokens = tokens or 0
-        if tokens is None:
-            self._idle = None
+    def use_idle(self, session: Session, from_tokens: int) -> None:
+        """Give batches of so many tokens or more, when they are alone, to `session`."""
+        self._idle = session, from_tokens
 
 
 def open_graph(bundle: Bundle, precision: Precision, options: ort.SessionOptions) -> ort.InferenceSession:

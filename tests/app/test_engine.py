@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -188,6 +189,22 @@ def test_a_wrong_number_of_outputs_is_an_error_and_nobody_waits(run):
         assert {type(answer) for answer in answers} == {InferenceFailedError}
 
     with running(2) as engine:
+        play(scenario())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_outputs_that_are_not_finite_fail_their_request_alone(value):
+    def run(windows, **_):
+        return [np.full((1, 2), value if w.input_ids[0] == POISON else 0.5, np.float32) for w in windows]
+
+    async def scenario():
+        lane = make_lane(run)
+        answers = await asyncio.gather(
+            *(submit(engine, lane, window(3, token=token)) for token in (1, POISON, 2)), return_exceptions=True
+        )
+        assert [isinstance(answer, InferenceFailedError) for answer in answers] == [False, True, False]
+
+    with running(1) as engine:
         play(scenario())
 
 

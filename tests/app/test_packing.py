@@ -135,8 +135,8 @@ def test_padded_rows_go_back_to_their_windows():
 
 
 def test_computed_tokens_count_padding():
-    assert PackedLayout(EVERY_INPUT, 0).computed_tokens(WINDOWS) == 6
-    assert PaddedLayout(["input_ids"], 9).computed_tokens(WINDOWS) == 9
+    assert PackedLayout(EVERY_INPUT, 0).computed_tokens(windows=3, tokens=6, longest=3) == 6
+    assert PaddedLayout(["input_ids"], 9).computed_tokens(windows=3, tokens=6, longest=3) == 9
 
 
 @pytest.mark.parametrize("layout", [PackedLayout, PaddedLayout])

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from app.engine.cost import CostModel
-from app.engine.scheduler import Limits, Scheduler
+from app.engine.scheduler import COUNTED_ITEMS, Limits, Scheduler
 from app.errors import DeadlineExceededError, DeadlineUnmeetableError, QueueFullError, RequestTooLargeError
 from tests.app.builders import make_lane, make_ticket
 
@@ -88,6 +88,15 @@ def test_what_a_request_passes_does_not_count_against_its_deadline(age):
     assert runs_until(scheduler, one) <= 0.21
 
 
+def test_a_long_queue_is_not_counted_item_by_item():
+    """To refuse stays cheap: beyond `COUNTED_ITEMS`, everything queued counts against the deadline."""
+    scheduler, lane = make_scheduler(tokens=10**6), make_lane(budget=10, cost=SLOW)
+    admit(scheduler, lane, *[1] * COUNTED_ITEMS, deadline=30.0)
+    admit(scheduler, lane, 1, deadline=0.6)
+    with pytest.raises(DeadlineUnmeetableError, match=f"about {(COUNTED_ITEMS + 2) / 100:.2f} s"):
+        admit(scheduler, lane, 1, deadline=0.6)
+
+
 # --- The choice of a batch ------------------------------------------------------------------------------
 
 
@@ -124,6 +133,16 @@ def test_a_window_longer_than_the_budget_runs_alone():
     for length in (100, 100, 1):
         admit(scheduler, lane, length)
     assert [lengths_of(scheduler.next_batch(0.0)) for _ in range(3)] == [[100], [100], [1]]
+
+
+@pytest.mark.parametrize(
+    ("queued", "expected"), [([50, 10, 52, 48, 20], [48, 50]), ([10, 10, 10, 12], [10, 10, 10, 12]), ([9, 90], [9])]
+)
+def test_where_padding_is_computed_it_counts_against_the_budget(queued, expected):
+    scheduler, lane = make_scheduler(), make_lane(budget=110, padded=True)
+    for length in queued:
+        admit(scheduler, lane, length)
+    assert sorted(lengths_of(scheduler.next_batch(0.0))) == expected
 
 
 def test_windows_of_two_lanes_never_share_a_batch():

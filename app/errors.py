@@ -77,7 +77,7 @@ class QueueFullError(ServeError):
 
 
 class InferenceFailedError(ServeError):
-    """The forward pass failed for this request. The cause is in the log, not in the answer."""
+    """The forward pass failed for this request. What kind of error it was is in the log, not in the answer."""
 
     code, status = "inference_failed", 500
     before_work = False
@@ -91,10 +91,17 @@ class InternalError(ServeError):
 
 
 class NotReadyError(ServeError):
-    """Models are loading, none loaded, or the service is shutting down."""
+    """Models are loading, or none loaded."""
 
     code, status = "not_ready", 503
     retry_after_s = 1.0
+
+
+class DrainingError(NotReadyError):
+    """The service is shutting down."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is shutting down")
 
 
 class EngineLostError(ServeError):
@@ -110,6 +117,9 @@ class DeadlineExceededError(ServeError):
 
     code, status = "deadline_exceeded", 504
     before_work = False
+
+    def __init__(self, message: str = "the deadline passed before the answer was ready") -> None:
+        super().__init__(message)
 
 
 class DeadlineUnmeetableError(ServeError):

@@ -17,6 +17,8 @@ from app.loading import report_failure
 from app.metrics import Metrics
 from app.settings import Settings
 
+STOP_S = 2.0  # for the batches in hand, whose requests have been answered or given up by then
+
 log = structlog.get_logger(__name__)
 
 
@@ -35,7 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
         loading = asyncio.create_task(asyncio.to_thread(core.loader.load))
         loading.add_done_callback(report_failure)
         yield
-        await asyncio.to_thread(core.engine.stop, settings.drain_timeout_s)
+        await asyncio.to_thread(core.engine.stop, STOP_S)
         log.info("stopped")
 
     app = build_front(settings, core.registry, core, metrics, metrics.registry, lifespan)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from pydantic_core import to_json
 
 from app.bundle import Bundle, Precision
-from app.errors import RequestTooLargeError
+from app.errors import DeadlineExceededError, RequestTooLargeError
 from app.metrics import ModelSeries
 from app.runtime.packing import Floats, Window
 from app.tasks.base import Task, TaskRequest
 
 INLINE_CHARACTERS = 8192  # more than this is tokenized on a thread: about 4 ms that other requests need not wait
+INLINE_ROWS, INLINE_NUMBERS = 512, 2**17  # of outputs: more is decoded on a thread; about 4 ms as well
+
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The body of an answer, and where its time went, in seconds."""
+    """The body of an answer, as JSON, and where its time went, in seconds."""
 
-    body: Any
+    content: bytes
     tokens: int
     tokenize_s: float
     queue_s: float
@@ -109,12 +114,33 @@ class Model:
             raise RequestTooLargeError(f"inputs has {inputs} texts; at most {self._max_inputs} are taken at once")
         started = time.monotonic()
         if self.task.count_characters(request) > INLINE_CHARACTERS:
-            encoded = await asyncio.to_thread(self.task.encode, request)
+            encoded = await on_thread(self.task.encode, request, deadline=deadline)
         else:
             encoded = self.task.encode(request)
         tokenize_s = time.monotonic() - started
         ticket = await self._engine.submit(self.lane, encoded.windows, deadline=deadline, priority=priority)
-        body = self.task.decode(request, encoded.state, ticket.outputs)
-        answer = Answer(body, ticket.tokens, tokenize_s, ticket.queue_s, ticket.forward_s)
+        if are_many(ticket.outputs):
+            content = await on_thread(self.render, request, encoded.state, ticket.outputs, deadline=deadline)
+        else:
+            content = self.render(request, encoded.state, ticket.outputs)
+        answer = Answer(content, ticket.tokens, tokenize_s, ticket.queue_s, ticket.forward_s)
         self.series.observe_request(answer.tokenize_s, answer.queue_s, len(encoded.windows))
         return answer
+
+    def render(self, request: TaskRequest, state: Any, outputs: Sequence[Floats]) -> bytes:
+        """Return the body of the answer, as JSON."""
+        return to_json(self.task.decode(request, state, outputs))
+
+
+def are_many(outputs: Sequence[Floats]) -> bool:
+    """Whether outputs take long to decode."""
+    return sum(map(len, outputs)) > INLINE_ROWS or sum(output.size for output in outputs) > INLINE_NUMBERS
+
+
+async def on_thread(function: Callable[..., ResultT], *arguments: Any, deadline: float) -> ResultT:
+    """Call a function while other requests go on. Raises `DeadlineExceededError` when it has not returned in time."""
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            return await asyncio.to_thread(function, *arguments)
+    except TimeoutError:
+        raise DeadlineExceededError from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 import uuid
 from collections.abc import Mapping
 from typing import TypeVar
@@ -13,6 +15,7 @@ from starlette.types import Receive
 
 from app.errors import (
     ClientGoneError,
+    DeadlineExceededError,
     InvalidRequestError,
     MalformedBodyError,
     RequestTooLargeError,
@@ -55,11 +58,11 @@ def priority_of(headers: Headers) -> int:
     return int(given)
 
 
-async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
-    """Read the body, at most `limit` bytes of it.
+async def read_body(headers: Headers, receive: Receive, limit: int, deadline: float) -> bytes:
+    """Read the body, at most `limit` bytes of it, until `deadline` in seconds of `time.monotonic()`.
 
     Raises `UnsupportedMediaTypeError` for anything announced as not JSON, `RequestTooLargeError` beyond the limit,
-    `ClientGoneError` when the client leaves before its end.
+    `ClientGoneError` when the client leaves before its end, `DeadlineExceededError` when it takes too long over it.
     """
     media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if media_type not in JSON_TYPES and not media_type.endswith("+json"):
@@ -67,6 +70,14 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > limit:
         raise too_large(limit)
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            return await receive_all(receive, limit)
+    except TimeoutError:
+        raise DeadlineExceededError("the deadline passed before the body was received") from None
+
+
+async def receive_all(receive: Receive, limit: int) -> bytes:
     body, more = b"", True
     while more:
         message = await receive()

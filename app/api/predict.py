@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
-from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from app.api.body import Headers, parse, priority_of, read_body, timeout_s_of
 from app.api.security import check_key
-from app.errors import ClientGoneError, InvalidRequestError, NotReadyError
+from app.errors import ClientGoneError, DrainingError, InvalidRequestError
 from app.metrics import Metrics
 from app.model import Answer, Model
 from app.registry import Registry
@@ -54,10 +53,10 @@ class Predictor:
         headers: Headers = dict(scope["headers"])
         check_key(headers, self.settings)
         if self.draining:
-            raise NotReadyError("the service is shutting down")
+            raise DrainingError
         deadline = started + timeout_s_of(headers, self.settings.request_timeout_s)
         priority = priority_of(headers)
-        body = await read_body(headers, receive, self.settings.max_body_bytes)
+        body = await read_body(headers, receive, self.settings.max_body_bytes, deadline)
         return Call(scope, receive, send, started, deadline, priority, body)
 
     async def respond(self, call: Call, model: Model, request: TaskRequest) -> None:
@@ -65,8 +64,13 @@ class Predictor:
         state = call.scope["state"]
         state["task"], state["model"] = model.task.route, model.name
         work = model.answer(request, deadline=call.deadline, priority=call.priority)
-        answer = await unless_disconnected(call.receive, work)
-        content = to_json(answer.body)
+        try:
+            answer = await unless_disconnected(call.receive, work)
+        except asyncio.CancelledError:  # by uvicorn, when draining took too long
+            if self.draining:
+                raise DrainingError from None
+            raise
+        content = answer.content
         total_s = time.monotonic() - call.started
         model.series.request_duration.observe(total_s)
         model.series.ok.inc()

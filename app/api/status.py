@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
 
 from app import __version__
-from app.errors import ModelNotFoundError, NotReadyError, ServeError
+from app.errors import DrainingError, ModelNotFoundError, ServeError
 from app.registry import Entry, Registry
 from app.settings import Settings
 
@@ -46,7 +46,7 @@ class Status:
         """Ready when some model is served, or, for a `route`, one of that task."""
         try:
             if draining:
-                raise NotReadyError("the service is shutting down")
+                raise DrainingError
             self._registry.check_ready()
             if route is not None:
                 self._registry.find(route, None)

@@ -12,7 +12,7 @@ import structlog
 from app.engine.runner import Runner
 from app.engine.scheduler import Limits, Scheduler
 from app.engine.work import Batch, Item, Lane, Ticket
-from app.errors import DeadlineExceededError, InferenceFailedError, NotReadyError, ServeError
+from app.errors import DeadlineExceededError, DrainingError, InferenceFailedError, ServeError
 from app.metrics import Metrics
 from app.runtime.packing import Floats, Window
 
@@ -42,7 +42,7 @@ class Engine:
             refused = self._scheduler.drain()
             self._report_queue()
             for ticket in refused:
-                ticket.finish(NotReadyError("the service is shutting down"))
+                ticket.finish(DrainingError())
             self._changed.notify_all()
         for runner in self.runners:
             runner.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -73,7 +73,7 @@ class Engine:
             max(0.0, deadline - ticket.arrival),
             self._abandon,
             ticket,
-            DeadlineExceededError("the deadline passed before the answer was ready"),
+            DeadlineExceededError(),
         )
         try:
             await answered
@@ -90,7 +90,7 @@ class Engine:
     def _admit(self, ticket: Ticket) -> None:
         with self._changed:
             if self._stopping:
-                raise NotReadyError("the service is shutting down")
+                raise DrainingError
             self._scheduler.admit(ticket)
             self._report_queue()
             self._changed.notify(len(ticket.windows))
@@ -142,7 +142,7 @@ class Engine:
             self._busy.discard(threading.get_ident())
             self._scheduler.withdraw(item.ticket)
             self._report_queue()
-            item.ticket.finish(InferenceFailedError("the model failed on this input; the cause is in the log"))
+            item.ticket.finish(InferenceFailedError("the model failed on this input; the log has the kind of error"))
 
     def _report_queue(self) -> None:
         self._metrics.queue_tokens.set(self._scheduler.queued_tokens)

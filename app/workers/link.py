@@ -218,7 +218,7 @@ class Link:
 
 
 def late() -> DeadlineExceededError:
-    return DeadlineExceededError("the deadline passed before the answer was ready")
+    return DeadlineExceededError()
 
 
 def lost() -> EngineLostError:

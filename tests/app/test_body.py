@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
 from app.api.body import parse, priority_of, read_body, request_id_of, timeout_s_of
 from app.errors import (
     ClientGoneError,
+    DeadlineExceededError,
     InvalidRequestError,
     MalformedBodyError,
     RequestTooLargeError,
@@ -133,7 +135,7 @@ def test_nulls_are_defaults():
 
 
 def read(headers, *chunks):
-    return asyncio.run(read_body(headers, body_in(chunks), 10))
+    return asyncio.run(read_body(headers, body_in(chunks), 10, time.monotonic() + 60))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +173,17 @@ def test_a_client_that_leaves_before_the_end_of_its_body_is_gone():
         return messages.pop(0)
 
     with pytest.raises(ClientGoneError):
-        asyncio.run(read_body({}, receive, 10))
+        asyncio.run(read_body({}, receive, 10, time.monotonic() + 60))
+
+
+def test_a_body_that_does_not_end_is_given_up_at_the_deadline():
+    messages = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+    async def receive():
+        return messages.pop(0) if messages else await asyncio.Event().wait()
+
+    with pytest.raises(DeadlineExceededError, match="before the body was received"):
+        asyncio.run(read_body({}, receive, 10, time.monotonic() + 0.01))
 
 
 # --- Headers --------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from app.engine.engine import Engine
 from app.engine.scheduler import Limits
-from app.errors import DeadlineExceededError, InferenceFailedError, NotReadyError
+from app.errors import DeadlineExceededError, DrainingError, InferenceFailedError
 from app.metrics import Metrics
 from tests.app.builders import echo, make_lane, window
 
@@ -308,7 +308,7 @@ def test_a_deadline_that_the_runner_finds_first_is_counted_too():
 
 def test_a_refused_request_leaves_nothing_behind():
     async def scenario():
-        with pytest.raises(NotReadyError):
+        with pytest.raises(DrainingError):
             await submit(engine, make_lane(), window(5))
         assert value(engine, "queue_tokens") == 0
         assert value(engine, "cancelled_total") == 0
@@ -367,9 +367,9 @@ def test_stop_answers_everyone():
         await asyncio.sleep(0)
         stopping = asyncio.create_task(asyncio.to_thread(engine.stop))
         refused = await asyncio.gather(*queued, return_exceptions=True)
-        assert {type(answer) for answer in refused} == {NotReadyError}
+        assert {type(answer) for answer in refused} == {DrainingError}
         assert value(engine, "queue_tokens") == value(engine, "queue_requests") == 0
-        with pytest.raises(NotReadyError):
+        with pytest.raises(DrainingError):
             await submit(engine, lane, window(2))
         gate.open.set()
         assert first_tokens(await running) == [1]

@@ -60,7 +60,16 @@ ONLY = {
     "msgspec": {"app.workers"},
     "tokenizers": {"app.tasks.text"},
     "asyncio": {
-        *("app.api.predict", "app.engine.engine", "app.model", "app.loading", "app.main", "app.tune", "app.__main__"),
+        *(
+            "app.api.body",
+            "app.api.predict",
+            "app.engine.engine",
+            "app.model",
+            "app.loading",
+            "app.main",
+            "app.tune",
+            "app.__main__",
+        ),
         "app.workers",
     },
     "threading": {"app.engine.engine", "app.engine.runner", "app.loading", "app.runtime.binding", "app.workers.child"},

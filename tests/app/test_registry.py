@@ -1,6 +1,7 @@
 """The registry: what loads is served, what does not is refused by name with its reason, and stops nobody else."""
 
 import asyncio
+import json
 import re
 import time
 import warnings
@@ -61,7 +62,7 @@ def running_engine():
 def ask(registry, body, route="classify"):
     """Answer a classification request as a route would."""
     work = registry.find(route, None).answer(ClassifyRequest.model_validate(body), deadline=time.monotonic() + 30)
-    return asyncio.run(work).body
+    return json.loads(asyncio.run(work).content)
 
 
 def scores(entries):

@@ -9,7 +9,7 @@ import sys
 from typing import TypeVar
 
 from pydantic import ValidationError
-from pydantic_settings import CliApp, SettingsConfigDict
+from pydantic_settings import CliApp, SettingsConfigDict, SettingsError
 
 from app.logs import configure_logs
 from app.server import Server
@@ -54,8 +54,15 @@ def parse(kind: type[SettingsT], arguments: list[str]) -> SettingsT:
         return CliApp.run(kind, arguments)
     except ValidationError as error:
         for problem in error.errors(include_url=False):
-            sys.stderr.write(f"roberta-serve: {'.'.join(map(str, problem['loc']))}: {problem['msg']}\n")
-        raise SystemExit(2) from None
+            place = [".".join(map(str, problem["loc"]))] if problem["loc"] else []
+            complain(": ".join([*place, problem["msg"].removeprefix("Value error, ")]))
+    except SettingsError as error:
+        complain(f'{error}; lists and tables are written as JSON, such as ["a", "b"]')
+    raise SystemExit(2)
+
+
+def complain(sentence: str) -> None:
+    sys.stderr.write(f"roberta-serve: {sentence}\n")
 
 
 def tune(arguments: list[str]) -> None:

@@ -49,7 +49,7 @@ class MethodNotAllowedError(ServeError):
 
 
 class RequestTooLargeError(ServeError):
-    """The body, the number of inputs or the number of tokens is over a limit."""
+    """The body, the number of inputs or of tokens, or the size of the answer is over a limit."""
 
     code, status = "request_too_large", 413
 

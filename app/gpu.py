@@ -1,11 +1,15 @@
-"""Which GPU this process has, and what NVIDIA's management library, where there is one, says of them all."""
+"""What NVIDIA's management library, where there is one, says of every GPU of the machine, by its own numbers."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
 
+import structlog
+
 from app.metrics import Metrics
+
+log = structlog.get_logger(__name__)
 
 
 class GpuReader:
@@ -13,17 +17,37 @@ class GpuReader:
 
     def __init__(self) -> None:
         self._nvml: Any = None
+        self._devices = 0
+        self._unread: set[str] = set()
         with suppress(Exception):  # no module, no driver, no device: all mean that there is nothing to read
             import pynvml
 
             pynvml.nvmlInit()
-            self._nvml = pynvml
+            self._nvml, self._devices = pynvml, pynvml.nvmlDeviceGetCount()
 
     def report(self, metrics: Metrics) -> None:
-        """Set the `roberta_gpu_*` series from the devices' state now."""
-        for index in range(self._nvml.nvmlDeviceGetCount() if self._nvml else 0):
-            handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
-            memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
-            metrics.gpu_memory_used.labels(index).set(memory.used)
-            metrics.gpu_memory_total.labels(index).set(memory.total)
-            metrics.gpu_utilization.labels(index).set(self._nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
+        """Set the `roberta_gpu_*` series from the devices' state now; what a device does not tell is left as it was.
+
+        A GPU that is shared out by MIG tells no utilization, and one that fell off the bus nothing at all.
+        """
+        for index in range(self._devices):
+            for read in (self._read_memory, self._read_utilization):
+                try:
+                    read(metrics, index)
+                except Exception as error:  # NVMLError and its kin: a scrape must not fail for them
+                    self._warn(f"GPU {index}: {error}")
+
+    def _read_memory(self, metrics: Metrics, index: int) -> None:
+        memory = self._nvml.nvmlDeviceGetMemoryInfo(self._nvml.nvmlDeviceGetHandleByIndex(index))
+        metrics.gpu_memory_used.labels(index).set(memory.used)
+        metrics.gpu_memory_total.labels(index).set(memory.total)
+
+    def _read_utilization(self, metrics: Metrics, index: int) -> None:
+        rates = self._nvml.nvmlDeviceGetUtilizationRates(self._nvml.nvmlDeviceGetHandleByIndex(index))
+        metrics.gpu_utilization.labels(index).set(rates.gpu / 100)
+
+    def _warn(self, reason: str) -> None:
+        """Say it once."""
+        if reason not in self._unread:
+            self._unread.add(reason)
+            log.warning("gpu_not_read", reason=reason)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from asyncio import Future
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from app.bundle import TEMPORARY_PREFIX, Bundle, BundleError, read_bundle, versions
+from app.bundle import TEMPORARY_PREFIX, Bundle, BundleError, read_bundle, version_folders
 from app.defaults import DefaultsError, read_defaults
 from app.engine.engine import Engine
 from app.engine.work import Lane
@@ -24,6 +24,8 @@ from app.tasks import TASKS
 from app.tasks.base import Task
 from app.tasks.text import TextEncoder
 from app.warmup import choose_budget, learn_idle, measure_cost, synthetic_windows
+
+LOST_AND_FOUND = "lost+found"  # at the root of a mounted file system, readable for nobody but root
 
 log = structlog.get_logger(__name__)
 
@@ -40,15 +42,27 @@ class Loader:
         self._opened: list[tuple[AnySession, int]] = []  # sessions of this load, and their longest windows
 
     def load(self) -> None:
-        """Load every bundle, several at a time, and swap the table in one step. A model already served is kept."""
+        """Load every bundle, several at a time, and swap the table in one step. A model already served is kept.
+
+        Raises nothing: where the folder cannot be read, what is served stays, and what is wrong is logged.
+        """
         with self._loading:
-            folder = self._settings.models
-            names = sorted(p.name for p in folder.iterdir() if is_bundle(p)) if folder.is_dir() else []
-            with ThreadPoolExecutor(max_workers=available_cores(), thread_name_prefix="load") as pool:
-                entries = list(pool.map(self._load_name, names))
-            self._registry.publish(entries, self._read_defaults())
-            self._report()
-            self._learn_idle()
+            try:
+                self._load_all()
+            except Exception as error:
+                stack = "".join(traceback.format_tb(error.__traceback__))
+                log.error("loading_failed", reason=f"{type(error).__name__}: {error}", stack=stack)
+                if not self._registry.entries:
+                    self._registry.suspend("the models folder cannot be read; the log says why")
+
+    def _load_all(self) -> None:
+        folder = self._settings.models
+        names = sorted(p.name for p in folder.iterdir() if is_bundle(p)) if folder.is_dir() else []
+        with ThreadPoolExecutor(max_workers=available_cores(), thread_name_prefix="load") as pool:
+            entries = list(pool.map(self._load_name, names))
+        self._registry.publish(entries, self._read_defaults())
+        self._report()
+        self._learn_idle()
 
     def _learn_idle(self) -> None:
         """Now that everything is served, see what more cores do for a text that comes alone."""
@@ -69,16 +83,14 @@ class Loader:
         return published | self._settings.default_models
 
     def _load_name(self, name: str) -> Entry:
-        folder = self._settings.models / name
         served = self._registry.entry(name)
         entry = Entry(name)
-        for version in versions(self._settings.models, name) or [1]:
+        for version, folder in version_folders(self._settings.models, name).items():
             if served and served.model and served.model.bundle.manifest.version == version:
                 entry.model = served.model
                 break
-            path = folder / str(version) if (folder / str(version)).is_dir() else folder
             try:
-                bundle = read_bundle(path, name=name, version=version)
+                bundle = read_bundle(folder, name=name, version=version)
                 entry.model, session = load_model(bundle, self._device, self._settings, self._engine, self._metrics)
                 self._opened.append((session, bundle.manifest.max_length))
                 break
@@ -103,16 +115,13 @@ class Loader:
 
 def is_bundle(path: Path) -> bool:
     """Whether a folder under `models/` is meant to be served: not when it is hidden, nor while only being written."""
-    if not path.is_dir() or path.name.startswith((".", "_")):
+    if path.name.startswith((".", "_")) or path.name == LOST_AND_FOUND or not path.is_dir():
         return False
-    entries = [entry.name for entry in path.iterdir()]
+    try:
+        entries = [entry.name for entry in path.iterdir()]
+    except OSError:
+        return True  # somebody put it there, and is told that it cannot be read
     return not entries or not all(name.startswith(TEMPORARY_PREFIX) for name in entries)
-
-
-def report_failure(task: Future[None]) -> None:
-    """Log a defect in loading; refused bundles are no defect, and are reported by the loader."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("loading_failed", exc_info=error)
 
 
 def load_model(
@@ -151,14 +160,16 @@ def load_model(
 
 
 def check_width(bundle: Bundle, session: AnySession) -> None:
-    """Run one window, whose output must have a column for each label."""
+    """Run one window, whose output must have a column for each label, or for each token of the vocabulary."""
     try:
         (logits,) = session.run(synthetic_windows(1, 8))  # (1, width)
     except Exception as error:  # onnxruntime raises its own types, one for each status code
         raise BundleError(f"the graph does not run: {error}") from error
-    width, labels = logits.shape[-1], bundle.manifest.labels
+    width, labels, words = logits.shape[-1], bundle.manifest.labels, bundle.config.get("vocab_size")
     if labels and width != len(labels):
         raise BundleError(f"the graph answers {width} columns where there are {len(labels)} labels")
+    if not labels and words not in (None, width):
+        raise BundleError(f"the graph answers {width} columns where the vocabulary has {words} tokens")
 
 
 def check_probes(bundle: Bundle, session: AnySession, task: Task[Any, Any]) -> None:

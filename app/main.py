@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 from app import __version__
 from app.core import Core
 from app.front import build_front
-from app.loading import report_failure
 from app.metrics import Metrics
 from app.settings import Settings
 
@@ -35,9 +34,9 @@ def create_app(settings: Settings) -> FastAPI:
         core.engine.start()
         log.info("starting", version=__version__, device=core.device, runners=len(core.engine.runners))
         loading = asyncio.create_task(asyncio.to_thread(core.loader.load))
-        loading.add_done_callback(report_failure)
         yield
         await asyncio.to_thread(core.engine.stop, STOP_S)
+        await loading
         log.info("stopped")
 
     app = build_front(settings, core.registry, core, metrics, metrics.registry, lifespan)

@@ -74,7 +74,10 @@ class Metrics:
 
         self.requests = counter("roberta_requests_total", "Requests answered, by HTTP status.", (*TASK_MODEL, "code"))
         self.request_duration = histogram(
-            "roberta_request_duration_seconds", "From body read to answer.", TASK_MODEL, buckets=SECONDS
+            "roberta_request_duration_seconds",
+            "From the arrival of a request's head to its answer.",
+            TASK_MODEL,
+            buckets=SECONDS,
         )
         self.tokenize_duration = histogram(
             "roberta_tokenize_duration_seconds", "Tokenizing a request.", TASK_MODEL, buckets=SECONDS
@@ -105,7 +108,7 @@ class Metrics:
         for error in ServeError.__subclasses__():
             if error.before_work:
                 self.rejected.labels(error.code)
-        self.cancelled = counter("roberta_cancelled_total", "Requests whose client went away.")
+        self.cancelled = counter("roberta_cancelled_total", "Requests whose client went away while they waited or ran.")
         self.deadline_missed = counter("roberta_deadline_missed_total", "Admitted requests whose deadline passed.")
         self.runner_busy_ratio = same(
             "roberta_runner_busy_ratio",

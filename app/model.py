@@ -110,10 +110,10 @@ class Model:
 
     async def answer(self, request: TaskRequest, *, deadline: float, priority: int = 0) -> Answer:
         """Encode, run and decode one request. `deadline` is in seconds of `time.monotonic()`."""
-        if (inputs := self.task.count_inputs(request)) > self._max_inputs:
+        if (inputs := request.count_inputs()) > self._max_inputs:
             raise RequestTooLargeError(f"inputs has {inputs} texts; at most {self._max_inputs} are taken at once")
         started = time.monotonic()
-        if self.task.count_characters(request) > INLINE_CHARACTERS:
+        if request.count_characters() > INLINE_CHARACTERS:
             encoded = await on_thread(self.task.encode, request, deadline=deadline)
         else:
             encoded = self.task.encode(request)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MOST_IDLE_THREADS = 8  # beyond, a sentence's matrices are too small to be shared out
@@ -18,6 +18,17 @@ CLI = SettingsConfigDict(  # how both commands read their flags
     cli_hide_none_type=True,
     cli_avoid_json=True,
 )
+
+
+def reject_blank_key(key: SecretStr) -> SecretStr:
+    """An empty key would let everybody in, and no client can send one with spaces around it."""
+    value = key.get_secret_value()
+    if not value or value != value.strip():
+        raise ValueError("a key must not be empty, nor begin or end with white space")
+    return key
+
+
+ApiKey = Annotated[SecretStr, AfterValidator(reject_blank_key)]
 
 
 class Settings(BaseSettings):
@@ -46,7 +57,7 @@ class Settings(BaseSettings):
         "models says, or the first by name.",
     )
     default_route: Literal["classify", "ner", "fill-mask"] = Field("classify", description="Route that answers POST /.")
-    api_keys: list[SecretStr] = Field(
+    api_keys: list[ApiKey] = Field(
         default_factory=list,
         description="Keys accepted as `Authorization: Bearer`. Empty: no key is asked for.",
     )
@@ -58,7 +69,10 @@ class Settings(BaseSettings):
         description="Processes for HTTP and tokenizing, beside one for each engine. 0: one process does everything.",
     )
     runners: int | None = Field(
-        None, ge=1, le=256, description="Batches that run at once. Default: one per CPU core, or two per GPU."
+        None,
+        ge=1,
+        le=256,
+        description="Batches that run at once in one engine. Default: one per CPU core, or two per GPU.",
     )
     intra_op_threads: int = Field(1, ge=1, le=256, description="Threads of one batch on CPU.")
     idle_threads: int | None = Field(
@@ -74,7 +88,9 @@ class Settings(BaseSettings):
     max_queue_delay_ms: float = Field(
         0.0, ge=0, description="How long a lone request may wait for company, in ms. 0: never."
     )
-    max_queue_tokens: int = Field(131_072, ge=512, description="Tokens that may wait; beyond it requests get 429.")
+    max_queue_tokens: int = Field(
+        131_072, ge=512, description="Tokens that may wait in one engine; beyond it requests get 429."
+    )
     max_queue_age_ms: float = Field(
         500.0, gt=0, description="A window that has waited this long in ms goes next, whatever its priority."
     )
@@ -98,6 +114,8 @@ class Settings(BaseSettings):
         """Engine processes are started before anybody knows which device there is."""
         if len(set(self.gpus)) < len(self.gpus):
             raise ValueError("gpus must be different numbers")
+        if self.runners is not None and self.runners < len(self.gpus) and not self.http_workers:
+            raise ValueError("every one of gpus needs a runner; raise runners, or leave it out")
         if len(self.gpus) > 1 and self.http_workers and self.device != "cuda":
             raise ValueError("several gpus with http_workers need device cuda")
         return self

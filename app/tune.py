@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
-from app.bundle import Bundle, BundleError, read_bundle, versions
+from app.bundle import Bundle, BundleError, read_bundle, version_folders
 from app.engine.cost import CostModel
 from app.engine.engine import Engine
 from app.engine.scheduler import Limits
@@ -24,9 +24,9 @@ from app.engine.work import Lane
 from app.metrics import Metrics
 from app.runtime.opening import AnySession, open_session
 from app.runtime.packing import Window
-from app.runtime.session import Device
+from app.runtime.session import Device, SessionError
 from app.settings import CLI, ENV_FILE, Settings, available_cores
-from app.warmup import measure_cost, synthetic_windows
+from app.warmup import choose_budget, measure_cost, synthetic_windows
 
 BUDGETS: dict[Device, tuple[int, ...]] = {
     "cpu": (128, 256, 512, 1024, 2048),
@@ -35,8 +35,10 @@ BUDGETS: dict[Device, tuple[int, ...]] = {
 LENGTHS = (12, 20, 26, 18, 34, 48, 24, 256)  # tokens of the windows that are run: sentences, and now and then a page
 ROUNDS = 3
 GOOD_ENOUGH = 0.98  # of the best: among these the smallest batches win, because they answer soonest
+SIGNATURE = "# By `roberta-serve tune`"
 UNBOUNDED = 2**31  # tokens that may queue: everything is submitted at once
 PATIENCE_S = 3600.0
+LEAST_S = 1e-4  # for the windows of a measurement, should the cost model find nothing but a fixed cost
 
 
 class Way(NamedTuple):
@@ -69,28 +71,34 @@ class Tune(Settings):
         rates = measure(bundle, device, self)
         best = choose(rates)
         say(f"best: {best}")
-        self.output.write_text(render(bundle, device, best), encoding="utf-8")
+        kept = self.output.read_text(encoding="utf-8") if self.output.is_file() else ""
+        self.output.write_text(render(bundle, device, best, kept), encoding="utf-8")
         say(f"written to {self.output}: `roberta-serve` reads it when it starts in this folder")
 
     def find_bundle(self) -> Bundle:
-        name, _, version = self.model.partition(":")
-        found = [int(version)] if version.isdecimal() else versions(self.models, name)
-        if not found:
-            raise BundleError(f"there is no bundle {self.model!r} under {self.models}/")
-        return read_bundle(self.models / name / str(found[0]), name=name, version=found[0])
+        name, _, wanted = self.model.partition(":")
+        folders = version_folders(self.models, name)
+        version = wanted or str(next(iter(folders)))
+        for number, folder in folders.items():
+            if str(number) == version and folder.is_dir():
+                return read_bundle(folder, name=name, version=number)
+        raise BundleError(f"there is no bundle {self.model!r} under {self.models}/")
 
 
 def measure(bundle: Bundle, device: Device, settings: Tune) -> dict[Way, float]:
     """Return the tokens per second of every way, the median of several rounds; each is printed as it is known.
 
-    The default is measured as one way among the others.
+    The default, which is what the service does where nothing is set, is measured as one way among the others.
     """
-    sessions = {threads: open_with(threads, bundle, device, settings) for _, threads in splits(device, settings)}
-    costs = {threads: measure_cost(s, bundle.manifest.max_length) for threads, s in sessions.items()}
-    default = Way(settings.runners_on(device), 1, costs[1].token_budget())
-    budgets = sorted({*BUDGETS[device], default.max_batch_tokens})
+    longest = bundle.manifest.max_length
+    threads_to_try = {threads for _, threads in splits(device, settings)}
+    sessions = {threads: open_with(threads, bundle, device, settings) for threads in threads_to_try}
+    costs = {threads: measure_cost(session, longest) for threads, session in sessions.items()}
+    unset = settings.model_copy(update={"runners": None})
+    default = Way(unset.runners_on(device), 1, costs[1].token_budget())
+    budgets = [b for b in sorted({*BUDGETS[device], default.max_batch_tokens}) if fits(b, sessions, costs, longest)]
     ways = [Way(*split, budget) for split in splits(device, settings) for budget in budgets]
-    windows = [window for length in LENGTHS for window in synthetic_windows(1, min(length, bundle.manifest.max_length))]
+    windows = [window for length in LENGTHS for window in synthetic_windows(1, min(length, longest))]
     found: dict[Way, list[float]] = {way: [] for way in ways}
     for number in range(ROUNDS):
         for done, way in enumerate(ways, number * len(ways) + 1):
@@ -112,6 +120,15 @@ def splits(device: Device, settings: Settings) -> list[tuple[int, int]]:
     return [(cores // threads, threads) for threads in range(1, cores + 1) if cores % threads == 0]
 
 
+def fits(budget: int, sessions: Mapping[int, AnySession], costs: Mapping[int, CostModel], longest: int) -> bool:
+    """Whether there is memory for batches of `budget` tokens."""
+    try:
+        return all(choose_budget(sessions[threads], costs[threads], longest, budget) for threads in sessions)
+    except SessionError as error:
+        say(f"left out: {error}")
+        return False
+
+
 def open_with(threads: int, bundle: Bundle, device: Device, settings: Settings) -> AnySession:
     most = max(runners for runners, _ in splits(device, settings))
     return open_session(bundle, device, settings.model_copy(update={"intra_op_threads": threads, "runners": most}))
@@ -130,7 +147,7 @@ def tokens_per_s(session: AnySession, cost: CostModel, way: Way, windows: Sequen
         series=metrics.of_model("tune", "tune"),
     )
     expected_s = sum(cost.share(len(window)) for window in windows) / way.runners
-    queue = list(windows) * max(1, math.ceil(seconds / expected_s))
+    queue = list(windows) * max(1, math.ceil(seconds / max(expected_s, LEAST_S)))
 
     async def answer_all() -> None:
         deadline = time.monotonic() + PATIENCE_S
@@ -152,14 +169,13 @@ def choose(rates: Mapping[Way, float]) -> Way:
     return min((way for way in rates if rates[way] >= enough), key=lambda way: (way.max_batch_tokens, -rates[way]))
 
 
-def render(bundle: Bundle, device: Device, way: Way) -> str:
-    """Return the settings as an environment file."""
+def render(bundle: Bundle, device: Device, way: Way, before: str) -> str:
+    """Return the settings as an environment file; lines of the one that was there `before` that set others stay."""
     manifest = bundle.manifest
-    lines = [
-        f"# By `roberta-serve tune` for {manifest.name}:{manifest.version} on {device}, {available_cores()} cores."
-    ]
-    lines += [f"ROBERTA_{name.upper()}={value}" for name, value in way._asdict().items()]
-    return "\n".join(lines) + "\n"
+    values = {f"ROBERTA_{name.upper()}": value for name, value in way._asdict().items()}
+    kept = [line for line in before.splitlines() if not line.startswith((SIGNATURE, *(f"{name}=" for name in values)))]
+    lines = [f"{SIGNATURE} for {manifest.name}:{manifest.version} on {device}, {available_cores()} cores."]
+    return "\n".join([*kept, *lines, *(f"{name}={value}" for name, value in values.items())]) + "\n"
 
 
 def progress(line: str) -> None:

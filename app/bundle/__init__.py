@@ -20,8 +20,8 @@ from app.bundle.manifest import (
     ProblemType,
     TaskName,
 )
-from app.bundle.reading import read_bundle
-from app.bundle.writing import new_version, versions, write_manifest
+from app.bundle.reading import read_bundle, version_folders, versions
+from app.bundle.writing import new_version, write_manifest
 
 __all__ = [
     "MANIFEST",
@@ -42,6 +42,7 @@ __all__ = [
     "read_json",
     "sha256",
     "task_of",
+    "version_folders",
     "versions",
     "write_manifest",
 ]

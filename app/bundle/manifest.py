@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MANIFEST = "manifest.json"
 TEMPORARY_PREFIX = ".partial-"
@@ -86,6 +86,15 @@ class Manifest(Frozen):
     probes: list[Probe] = Field(default_factory=list)
     files: dict[str, str] = Field(default_factory=dict, description="sha256 of each file but the manifest.")
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def check_labels(self) -> Self:
+        if self.task != "fill-mask" and not self.labels:
+            raise ValueError(f"{self.task} needs labels")
+        for precision, graph in self.graphs.items():
+            if graph.thresholds is not None and graph.thresholds.keys() != set(self.labels):
+                raise ValueError(f"the thresholds of {precision} are not those of the labels")
+        return self
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,23 @@ from app.bundle.hub import read_hub_folder
 from app.bundle.manifest import MANIFEST, Bundle, BundleError, Manifest
 
 
+def versions(models: Path, name: str) -> list[int]:
+    """Return the version numbers under `models/name`, highest first."""
+    folder = models / name
+    if not folder.is_dir():
+        return []
+    return sorted((int(p.name) for p in folder.iterdir() if p.is_dir() and p.name.isdecimal()), reverse=True)
+
+
+def version_folders(models: Path, name: str) -> dict[int, Path]:
+    """Return the folder of each version of a bundle, the highest first; a Hub folder is itself its version 1."""
+    try:
+        numbers = versions(models, name)
+    except OSError:  # reading it will say so
+        numbers = []
+    return {number: models / name / str(number) for number in numbers} or {1: models / name}
+
+
 def read_bundle(path: Path, *, name: str, version: int) -> Bundle:
     """Read and check a bundle folder, hashes included, or a Hub folder that has no manifest.
 

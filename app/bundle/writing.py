@@ -11,14 +11,7 @@ from pathlib import Path
 
 from app.bundle.files import sha256
 from app.bundle.manifest import MANIFEST, TEMPORARY_PREFIX, Manifest
-
-
-def versions(models: Path, name: str) -> list[int]:
-    """Return the version numbers under `models/name`, highest first."""
-    folder = models / name
-    if not folder.is_dir():
-        return []
-    return sorted((int(p.name) for p in folder.iterdir() if p.is_dir() and p.name.isdecimal()), reverse=True)
+from app.bundle.reading import versions
 
 
 @contextmanager

@@ -39,8 +39,10 @@ def branch_of(value: object) -> str | None:
 ONE_OR_MORE = Discriminator(
     branch_of, custom_error_type="inputs_type", custom_error_message="must be a text or a list of texts"
 )
+# Of a list the first fault is named; to look for all of them in a long one would take seconds.
 Texts = Annotated[
-    Annotated[Text, Tag("<text>")] | Annotated[list[Text], Field(min_length=1), Tag("<list>")], ONE_OR_MORE
+    Annotated[Text, Tag("<text>")] | Annotated[list[Text], Field(min_length=1, fail_fast=True), Tag("<list>")],
+    ONE_OR_MORE,
 ]
 
 
@@ -50,11 +52,34 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class TaskRequest(Strict):
+class TaskRequest(Strict, ABC):
     """The fields that the body of every task has."""
 
     model: str | None = Field(None, description="Bundle to use: `name` or `name:version`.")
     truncate: bool = Field(False, description="Answer from the first window of a long text only.")
+
+    @abstractmethod
+    def count_inputs(self) -> int:
+        """Return the number of texts."""
+
+    @abstractmethod
+    def count_characters(self) -> int:
+        """Return the number of characters to tokenize."""
+
+
+class TextsRequest(TaskRequest):
+    """The body of a task that takes texts."""
+
+    inputs: Texts
+
+    def texts(self) -> list[str]:
+        return self.inputs if isinstance(self.inputs, list) else [self.inputs]
+
+    def count_inputs(self) -> int:
+        return len(self.texts())
+
+    def count_characters(self) -> int:
+        return sum(map(len, self.texts()))
 
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)
@@ -82,16 +107,11 @@ class Task(ABC, Generic[RequestT, StateT]):
         self.temperature, self.thresholds = graph.temperature, graph.thresholds
 
     @abstractmethod
-    def count_inputs(self, request: RequestT) -> int:
-        """Return the number of texts in the request."""
-
-    @abstractmethod
-    def count_characters(self, request: RequestT) -> int:
-        """Return the number of characters to tokenize."""
-
-    @abstractmethod
     def encode(self, request: RequestT) -> Encoded[StateT]:
-        """Tokenize and cut into windows. Raises `InvalidRequestError` naming the field."""
+        """Tokenize and cut into windows.
+
+        Raises `InvalidRequestError` naming the field, `RequestTooLargeError` where the answer would be too large.
+        """
 
     @abstractmethod
     def decode(self, request: RequestT, state: StateT, outputs: Sequence[Floats]) -> Any:

@@ -60,13 +60,21 @@ class ClassifyRequest(TaskRequest):
     inputs: Annotated[
         Annotated[Text, Tag("<text>")]
         | Annotated[TextPair, Tag("<pair>")]
-        | Annotated[list[Input], Field(min_length=1), Tag("<list>")],
+        | Annotated[list[Input], Field(min_length=1, fail_fast=True), Tag("<list>")],
         ONE_OR_MORE,
     ]
     parameters: ClassifyParameters = ClassifyParameters()
 
     def items(self) -> list[str | TextPair]:
         return self.inputs if isinstance(self.inputs, list) else [self.inputs]
+
+    def count_inputs(self) -> int:
+        return len(self.items())
+
+    def count_characters(self) -> int:
+        return sum(
+            len(item) if isinstance(item, str) else len(item.text) + len(item.text_pair) for item in self.items()
+        )
 
 
 class LabelScore(TypedDict):
@@ -81,14 +89,6 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
     route = "classify"
     request_type = ClassifyRequest
     answer_type = list[list[LabelScore]]
-
-    def count_inputs(self, request: ClassifyRequest) -> int:
-        return len(request.items())
-
-    def count_characters(self, request: ClassifyRequest) -> int:
-        return sum(
-            len(item) if isinstance(item, str) else len(item.text) + len(item.text_pair) for item in request.items()
-        )
 
     def encode(self, request: ClassifyRequest) -> Encoded[list[list[int]]]:
         items = request.items()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,28 +12,31 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.bundle import Graph, Manifest
-from app.errors import InvalidRequestError
+from app.errors import InvalidRequestError, RequestTooLargeError
 from app.runtime.packing import Floats, Window
-from app.tasks.base import Encoded, Strict, Task, TaskRequest, Text, Texts
+from app.tasks.base import Encoded, Strict, Task, Text, TextsRequest
 from app.tasks.text import EncodedText, TextEncoder
 
 GENERIC_MASK = "[MASK]"
 WORD_START = "▁"  # begins SentencePiece's words; its decoder leaves out the space of a lone token
+MOST_LOGITS = 2**25  # of one request: 128 MiB, 667 masks of RoBERTa's vocabulary
+MOST_CHARACTERS = 2**24  # in one answer's sequences
+
+Targets = Callable[[bool], list[int] | None]  # the tokens that a mask may become, by whether a space goes before it
 
 
 class FillMaskParameters(Strict):
     top_k: int = Field(5, ge=1, le=1000, description="Candidates for each mask.")
-    targets: Annotated[list[Text], Field(min_length=1)] | None = Field(
+    targets: Annotated[list[Text], Field(min_length=1, max_length=1000, fail_fast=True)] | None = Field(
         None, description="Choose among these words only; each must be one token of the vocabulary."
     )
 
 
-class FillMaskRequest(TaskRequest):
-    inputs: Texts
+class FillMaskRequest(TextsRequest):
     parameters: FillMaskParameters = FillMaskParameters()
 
-    def texts(self) -> list[str]:
-        return self.inputs if isinstance(self.inputs, list) else [self.inputs]
+    def count_characters(self) -> int:
+        return super().count_characters() + sum(map(len, self.parameters.targets or []))
 
 
 class Candidate(TypedDict):
@@ -75,28 +79,48 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         self.swallows_space = added is not None and added.lstrip  # RoBERTa's `<mask>` takes the space before it
         self.special_ids = {i for i, token in encoder.tokenizer.get_added_tokens_decoder().items() if token.special}
         self.continuation: str | None = getattr(encoder.tokenizer.model, "continuing_subword_prefix", None)
-
-    def count_inputs(self, request: FillMaskRequest) -> int:
-        return len(request.texts())
-
-    def count_characters(self, request: FillMaskRequest) -> int:
-        return sum(map(len, request.texts()))
+        self.vocabulary = encoder.tokenizer.get_vocab_size()
 
     def encode(self, request: FillMaskRequest) -> Encoded[list[MaskedText]]:
         texts = [text.replace(GENERIC_MASK, self.mask_token) for text in request.texts()]
-        windows: list[Window] = []
-        state: list[MaskedText] = []
-        for text in self.encoder.encode(texts, truncate=request.truncate):
-            masked, found = self.mask_windows(text, request.parameters.targets)
-            if not found:
-                raise InvalidRequestError(f"inputs: text {len(state)} has no {self.mask_token} to fill")
-            windows += found
-            state.append(masked)
-        return Encoded(windows, state)
+        encoded = self.encoder.encode(texts, truncate=request.truncate)
+        masks = [self.masks_in(text) for text in encoded]
+        for number, at in enumerate(masks):
+            if not at:
+                raise InvalidRequestError(f"inputs: text {number} has no {self.mask_token} to fill")
+        self.check_size(encoded, masks, request.parameters)
 
-    def mask_windows(self, text: EncodedText, targets: list[str] | None) -> tuple[MaskedText, list[Window]]:
+        @cache
+        def targets(after_space: bool) -> list[int] | None:
+            words = request.parameters.targets
+            return None if words is None else [self.target_id(word, after_space) for word in words]
+
+        found = [self.mask_windows(text, at, targets) for text, at in zip(encoded, masks, strict=True)]
+        return Encoded([window for _, windows in found for window in windows], [masked for masked, _ in found])
+
+    def masks_in(self, text: EncodedText) -> list[int]:
+        """Return the places of the masks among the tokens that are answered."""
+        return [i for i, token in enumerate(text.ids[: text.pieces[-1].home_end]) if token == self.mask_id]
+
+    def check_size(
+        self, texts: Sequence[EncodedText], masks: Sequence[list[int]], parameters: FillMaskParameters
+    ) -> None:
+        """Raise `RequestTooLargeError` for more masks, or more text in the answer, than fits in memory beside others.
+
+        Each mask has a logit for every word of the vocabulary, and each of its candidates is answered with the text.
+        """
+        if (count := sum(map(len, masks))) > (most := MOST_LOGITS // self.vocabulary):
+            raise RequestTooLargeError(f"inputs has {count} masks; at most {most} are filled at once")
+        candidates = min(parameters.top_k, len(parameters.targets or ()) or self.vocabulary)
+        repeated = candidates * sum(len(text.text) * len(at) for text, at in zip(texts, masks, strict=True))
+        if repeated > MOST_CHARACTERS:
+            raise RequestTooLargeError(
+                f"the answer would repeat texts over {repeated:,} characters, at most {MOST_CHARACTERS:,} are sent; "
+                "ask for fewer masks or texts at once, or a lower top_k"
+            )
+
+    def mask_windows(self, text: EncodedText, at: list[int], targets: Targets) -> tuple[MaskedText, list[Window]]:
         """Make a window for each piece that is home to a mask, with the masks as its head rows."""
-        at = [i for i, token in enumerate(text.ids) if token == self.mask_id]
         offsets = text.encoding.offsets
         masks, per_window, windows = [], [], []
         for piece in text.pieces:
@@ -108,12 +132,11 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
                 masks += [self.mask_at(text.text, *offsets[i], targets) for i in home]
         return MaskedText(masks, per_window), windows
 
-    def mask_at(self, text: str, start: int, end: int, targets: list[str] | None) -> Mask:
+    def mask_at(self, text: str, start: int, end: int, targets: Targets) -> Mask:
         """Describe one mask; its range takes in the space that the mask token stands for."""
         start = len(text[:start].rstrip()) if self.swallows_space else start
         after_space = text[start : start + 1].isspace() or text[:start].endswith(" ")
-        ids = None if targets is None else [self.target_id(target, after_space) for target in targets]
-        return Mask(text, start, end, ids)
+        return Mask(text, start, end, targets(after_space))
 
     def target_id(self, target: str, after_space: bool) -> int:
         """Return the token of a target word. Raises `InvalidRequestError` when it is not exactly one."""

@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.runtime.packing import Floats, Window
-from app.tasks.base import Encoded, Strict, Task, TaskRequest, Texts, softmax
+from app.tasks.base import Encoded, Strict, Task, TextsRequest, softmax
 from app.tasks.text import EncodedText
 
 AggregationStrategy = Literal["none", "simple", "first", "average", "max"]
@@ -25,15 +25,13 @@ class NerParameters(Strict):
         "first, average, max: whole words, tagged by their first token, mean scores or surest token.",
     )
     ignore_labels: list[str] = Field(["O"], description="Labels, or entity groups, to leave out.")
-    stride: int | None = Field(None, ge=0, description="Tokens that consecutive windows of a long text share.")
+    stride: int | None = Field(
+        None, ge=0, description="Tokens that consecutive windows of a long text share, at most half."
+    )
 
 
-class NerRequest(TaskRequest):
-    inputs: Texts
+class NerRequest(TextsRequest):
     parameters: NerParameters = NerParameters()
-
-    def texts(self) -> list[str]:
-        return self.inputs if isinstance(self.inputs, list) else [self.inputs]
 
 
 class Entity(TypedDict):
@@ -62,12 +60,6 @@ class Ner(Task[NerRequest, list[EncodedText]]):
     route = "ner"
     request_type = NerRequest
     answer_type = list[Entity] | list[list[Entity]]
-
-    def count_inputs(self, request: NerRequest) -> int:
-        return len(request.texts())
-
-    def count_characters(self, request: NerRequest) -> int:
-        return sum(map(len, request.texts()))
 
     def encode(self, request: NerRequest) -> Encoded[list[EncodedText]]:
         encoder = self.encoder

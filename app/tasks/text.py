@@ -76,16 +76,18 @@ class TextEncoder:
     def encode(self, texts: Sequence[str], *, overlap: int | None = None, truncate: bool = False) -> list[EncodedText]:
         """Tokenize texts and cut those that are too long into overlapping pieces, or to the first of them.
 
-        Raises `InvalidRequestError` for an overlap in tokens that leaves no room to move on.
+        Raises `InvalidRequestError` for an overlap in tokens of more than half a window.
         """
         overlap = self.capacity // OVERLAP_SHARE if overlap is None else overlap
-        if overlap >= self.capacity:
-            raise InvalidRequestError(f"parameters.stride must be below {self.capacity}, the tokens of a window")
+        if overlap > self.capacity // 2:
+            raise InvalidRequestError(
+                f"parameters.stride must be at most {self.capacity // 2}, half of a window of {self.capacity} tokens"
+            )
         result = []
         for text, encoding in zip(texts, self.tokenize(texts), strict=True):
             ids = encoding.ids
-            pieces = cut(len(ids), self.capacity, overlap)
-            result.append(EncodedText(text, encoding, ids, pieces[:1] if truncate else pieces))
+            tokens = min(len(ids), self.capacity) if truncate else len(ids)
+            result.append(EncodedText(text, encoding, ids, cut(tokens, self.capacity, overlap)))
         return result
 
     def tokenize(self, texts: Sequence[str]) -> list[Encoding]:

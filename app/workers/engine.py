@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry
 
 from app import __version__
 from app.core import Core
-from app.loading import report_failure
 from app.metrics import Metrics
 from app.runtime.session import SessionError
 from app.server import server_config
@@ -44,7 +43,6 @@ async def serve(core: Core, child: Child) -> None:
     def load() -> None:
         task = asyncio.create_task(host.load())
         loads.add(task)
-        task.add_done_callback(report_failure)
         task.add_done_callback(loads.discard)
 
     core.engine.start()

@@ -149,7 +149,7 @@ class Link:
         try:
             await asyncio.wait_for(stream.writable.wait(), deadline - time.monotonic())
         except TimeoutError:
-            raise late() from None
+            raise DeadlineExceededError from None
         if stream is not self._stream:
             raise lost()
 
@@ -168,7 +168,7 @@ class Link:
         """Answer requests whose deadline has passed without a word from the engine."""
         for number, pending in list(self._pending.items()):
             if pending.deadline + GRACE_S < now and not pending.answered.done():
-                pending.fail(late())
+                pending.fail(DeadlineExceededError())
                 self._cancel(number)
 
     def _cancel(self, number: int) -> None:
@@ -215,10 +215,6 @@ class Link:
         if not self._is_closing:
             log.warning("engine_lost", engine=self._path.stem, requests=len(self._pending))
         self._on_change()
-
-
-def late() -> DeadlineExceededError:
-    return DeadlineExceededError()
 
 
 def lost() -> EngineLostError:

@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+from pydantic import ValidationError
 
 from app.api.body import parse, priority_of, read_body, request_id_of, timeout_s_of
 from app.errors import (
@@ -129,6 +130,17 @@ def test_strange_texts_are_texts(text):
 def test_nulls_are_defaults():
     body = b'{"inputs": "a", "model": null, "parameters": {"top_k": null, "function_to_apply": null}}'
     assert parse(body, ClassifyRequest) == ClassifyRequest(inputs="a")
+
+
+@pytest.mark.parametrize("item", [1, "", " "])
+def test_of_a_list_only_the_first_fault_is_looked_for(item):
+    body = json.dumps({"inputs": ["a", *[item] * 1000]}).encode()
+    for request_type in (ClassifyRequest, NerRequest, FillMaskRequest):
+        with pytest.raises(ValidationError) as refused:
+            request_type.model_validate_json(body)
+        assert refused.value.error_count() == 1
+        with pytest.raises(InvalidRequestError, match=r"^inputs\.1: "):
+            parse(body, request_type)
 
 
 # --- Reading --------------------------------------------------------------------------------------------

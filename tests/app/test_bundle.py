@@ -290,6 +290,21 @@ def test_a_hub_folder_without_a_file_is_refused_with_its_reason(file, reason, tm
         read(folder)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"labels": []}, "text-classification needs labels"),
+        ({"thresholds": {"a": 0.5}}, "the thresholds of fp32 are not those of the labels"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(changes, sentence, bundle):
+    (graph,) = json.loads((bundle / "manifest.json").read_text())["graphs"].values()
+    thresholds = changes.pop("thresholds", None)
+    edit(bundle, graphs={"fp32": {**graph, "thresholds": thresholds}}, **changes)
+    with pytest.raises(BundleError, match=sentence):
+        read(bundle)
+
+
 def test_a_name_that_no_url_could_carry_is_refused(tmp_path, byte_level):
     folder = write_hub_folder(tmp_path / "My Model", byte_level)
     with pytest.raises(BundleError, match="name"):

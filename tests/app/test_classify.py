@@ -122,8 +122,8 @@ def test_texts_and_pairs_of_one_request_keep_their_order(encoder, tokenizer):
     expected = [tokenizer("Ada"), tokenizer("a", "Bob"), tokenizer("film")]
     assert [window.input_ids.tolist() for window in windows] == [row["input_ids"] for row in expected]
     assert all(window.head_rows.tolist() == [0] for window in windows)
-    assert task.count_inputs(request) == 3
-    assert task.count_characters(request) == 3 + 1 + 3 + 4
+    assert request.count_inputs() == 3
+    assert request.count_characters() == 3 + 1 + 3 + 4
 
 
 @pytest.mark.parametrize(

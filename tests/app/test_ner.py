@@ -177,8 +177,8 @@ def test_one_text_gives_a_list_and_a_list_gives_lists(encoder):
     assert answer(task, make_request(["Ada met Bob"], ignore_labels=[]), run) == [one]
     two = answer(task, make_request(["Bob", "Ada met Bob"], ignore_labels=[]), run)
     assert two[1] == one
-    assert task.count_inputs(make_request(["Bob", "Ada met Bob"])) == 2
-    assert task.count_characters(make_request(["Bob", "Ada met Bob"])) == 14
+    assert make_request(["Bob", "Ada met Bob"]).count_inputs() == 2
+    assert make_request(["Bob", "Ada met Bob"]).count_characters() == 14
 
 
 def test_a_text_of_no_tokens_has_no_entities(bert_encoder):
@@ -205,13 +205,15 @@ def test_truncate_answers_from_the_first_window(byte_level, tmp_path):
     task = make_task(make_encoder(byte_level, tmp_path, 20))
     whole = answer(task, make_request(LONG, "none"), by_token())
     first = answer(task, make_request(LONG, "none", truncate=True), by_token())
-    assert 0 < len(first) < len(whole)
     assert first == whole[: len(first)]
+    (window,) = task.encode(make_request(LONG, truncate=True)).windows
+    assert len(window.head_rows) == len(window) - 2  # every token of the window is answered
+    assert len(first) < len(whole)
 
 
 def test_a_stride_without_room_is_refused(encoder):
-    with pytest.raises(InvalidRequestError, match=r"parameters\.stride must be below 62"):
-        make_task(encoder).encode(make_request("Ada", stride=62))
+    with pytest.raises(InvalidRequestError, match=r"parameters\.stride must be at most 31, half of a window of 62"):
+        make_task(encoder).encode(make_request("Ada", stride=32))
 
 
 @pytest.mark.parametrize("inputs", ["", " \n", [], ["Ada", ""], {"text": "Ada"}, 5, None])

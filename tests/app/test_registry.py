@@ -6,6 +6,7 @@ import re
 import time
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -138,6 +139,14 @@ def fp16_alone(folder, byte_level):
     write_hub_folder(folder / "bad", byte_level, graphs=["model_fp16.onnx"])
 
 
+def no_labels(folder, byte_level):
+    write_hub_folder(folder / "bad", byte_level, {"id2label": {}})
+
+
+def no_vocabulary_head(folder, byte_level):
+    write_hub_folder(folder / "bad", byte_level, {"architectures": ["RobertaForMaskedLM"], "vocab_size": 320})
+
+
 def no_mask_token(folder, byte_level):
     write_hub_folder(folder / "bad", byte_level, {"architectures": ["RobertaForMaskedLM"]})
     file = folder / "bad" / "tokenizer.json"
@@ -155,6 +164,8 @@ def no_mask_token(folder, byte_level):
         (bad_config, "max_position_embeddings"),
         (empty_folder, r"config\.json is missing"),
         (fp16_alone, r"none of its graphs \(fp16\) runs on cpu"),
+        (no_labels, "text-classification needs labels"),
+        (no_vocabulary_head, "the graph answers 3 columns where the vocabulary has 320 tokens"),
         (no_mask_token, "the tokenizer has no mask token"),
     ],
 )
@@ -183,8 +194,42 @@ def test_a_defect_in_loading_one_bundle_does_not_stop_the_others(tmp_path, byte_
     assert "nobody thought of this" in reason(registry, "bad")
 
 
+def test_a_folder_that_cannot_be_read_does_not_stop_the_others(tmp_path, byte_level, monkeypatch):
+    """Root may read everything, so the file system cannot be what refuses."""
+    listing = Path.iterdir
+
+    def iterdir(path):
+        if path.name == "bad":
+            raise PermissionError(13, "Permission denied")
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    (tmp_path / "bad").mkdir()
+    write_bundle(tmp_path, byte_level, name="good")
+    assert states(load(tmp_path)) == {"bad": "failed", "good": "good:1"}
+
+
+def test_a_models_folder_that_cannot_be_read_is_said_and_what_is_served_stays(tmp_path, byte_level, monkeypatch):
+    write_bundle(tmp_path, byte_level)
+    registry = make_registry(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("app.loading.is_bundle", lambda _: listing_fails())
+        registry.load()
+        with pytest.raises(NotReadyError, match="the models folder cannot be read"):
+            registry.check_ready()
+    registry.load()
+    monkeypatch.setattr("app.loading.is_bundle", lambda _: listing_fails())
+    registry.load()
+    assert states(registry) == {"toy": "toy:1"}
+    registry.check_ready()
+
+
+def listing_fails():
+    raise PermissionError(13, "Permission denied")
+
+
 def test_hidden_and_temporary_folders_are_no_bundles(tmp_path, byte_level):
-    for name in (".git", "_old", ".partial-x"):
+    for name in (".git", "_old", ".partial-x", "lost+found"):
         (tmp_path / name).mkdir()
     (tmp_path / "README.md").write_text("")
     write_bundle(tmp_path, byte_level)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from app.__main__ import Command, parse
 from app.settings import Settings, available_cores
 
 
@@ -67,6 +68,35 @@ def test_arguments_come_before_the_environment(monkeypatch):
 def test_what_is_out_of_bounds_is_refused_by_name(name, value):
     with pytest.raises(ValidationError, match=name):
         Settings(**{name: value})
+
+
+@pytest.mark.parametrize("key", ["", " ", " a-secret", "a-secret\n"])
+def test_a_key_that_lets_everybody_in_or_nobody_is_refused(key):
+    with pytest.raises(ValidationError, match="api_keys"):
+        Settings(api_keys=[key])
+
+
+def test_every_gpu_of_one_process_needs_a_runner():
+    with pytest.raises(ValidationError, match="every one of gpus needs a runner"):
+        Settings(gpus=[0, 1], runners=1)
+    assert Settings(gpus=[0, 1], runners=2).runners == 2
+    assert Settings(gpus=[0, 1], runners=1, http_workers=1, device="cuda").engines == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("ROBERTA_API_KEYS", "a-secret", "api_keys"),
+        ("ROBERTA_PORT", "-1", "roberta-serve: port: Input should be greater than or equal to 0"),
+        ("ROBERTA_GPUS", "[1, 1]", "roberta-serve: gpus must be different numbers"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_ends_the_command_with_a_sentence(name, value, sentence, monkeypatch, capsys):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        parse(Command, [])
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from app.settings import ENV_FILE, Settings
-from app.tune import Way, choose, splits
+from app.tune import Tune, Way, choose, render, splits
+from tests.app.builders import write_hub_folder
 
 
 def test_of_ways_that_are_as_good_the_smallest_batches_win():
@@ -58,7 +60,22 @@ def test_what_it_writes_the_service_reads(tuning, tmp_path, monkeypatch):
     assert Settings().max_batch_tokens == 77
 
 
-@pytest.mark.parametrize("model", ["no-such-model", "tiny-classify:99"])
+def test_other_settings_of_the_file_stay():
+    bundle = SimpleNamespace(manifest=SimpleNamespace(name="toy", version=1))
+    first = render(bundle, "cpu", Way(2, 1, 256), "ROBERTA_PORT=81\nROBERTA_RUNNERS=9\n")
+    assert first.startswith("ROBERTA_PORT=81\n# By `roberta-serve tune` for toy:1")
+    assert first.endswith("\nROBERTA_RUNNERS=2\nROBERTA_INTRA_OP_THREADS=1\nROBERTA_MAX_BATCH_TOKENS=256\n")
+    assert render(bundle, "cpu", Way(2, 1, 256), first) == first
+
+
+def test_a_hub_folder_can_be_tuned_for(byte_level, tmp_path):
+    write_hub_folder(tmp_path / "toy", byte_level)
+    for model in ("toy", "toy:1"):
+        found = Tune.model_construct(model=model, models=tmp_path).find_bundle()
+        assert found.path == tmp_path / "toy"
+
+
+@pytest.mark.parametrize("model", ["no-such-model", "tiny-classify:99", "tiny-classify:latest"])
 def test_a_bundle_that_is_not_there_is_a_sentence(model, tuning):
     done = tuning(model)
     assert done.returncode == 1

@@ -102,7 +102,7 @@ INVALID = [
     ("/ner", {"inputs": "a", "parameters": {"aggregation_strategy": "most"}}, "parameters.aggregation_strategy: "),
     ("/ner", {"inputs": "a", "parameters": {"ignore_labels": "O"}}, "parameters.ignore_labels: "),
     ("/ner", {"inputs": "a", "parameters": {"stride": -1}}, "parameters.stride: "),
-    ("/ner", {"inputs": "a", "parameters": {"stride": 62}}, "parameters.stride must be below 62"),
+    ("/ner", {"inputs": "a", "parameters": {"stride": 32}}, "parameters.stride must be at most 31"),
     ("/ner", {"inputs": "a", "parameters": {"top_k": 1}}, "parameters.top_k: unknown field"),
     ("/fill-mask", {"inputs": ""}, "inputs: the text is empty"),
     ("/fill-mask", {"inputs": "no gap"}, "inputs: text 0 has no <mask> to fill"),

@@ -28,12 +28,12 @@ REQUESTS = [
 ]
 FAILING = """
 from app.__main__ import main
-from app.tasks import Classify
+from app.tasks.classify import Classify, ClassifyRequest
 
-def fail(self, request, *_):
-    raise RuntimeError(f"cannot do {{request}}")
+def fail(*given):
+    raise RuntimeError(f"cannot do {{given}}")
 
-Classify.{method} = fail
+{method} = fail
 main()
 """
 
@@ -52,7 +52,7 @@ def test_nothing_that_was_sent_is_kept(flags, tiny_models, tmp_path):
     assert_forgotten(metrics, service.log())
 
 
-@pytest.mark.parametrize("method", ["count_inputs", "decode"])
+@pytest.mark.parametrize("method", ["ClassifyRequest.count_inputs", "Classify.decode"])
 def test_a_defect_that_quotes_what_was_sent_is_a_500_that_does_not(tiny_models, tmp_path, method):
     program = [sys.executable, "-c", FAILING.format(method=method)]
     with command(tiny_models, tmp_path / "log", program=program) as service:

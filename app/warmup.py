@@ -13,7 +13,7 @@ from app.runtime.opening import AnySession
 from app.runtime.packing import Window
 from app.runtime.session import Device, Session
 
-IDLE_LENGTHS = (8, 16, 32, 64, 256)  # tokens in the lone windows that are timed
+IDLE_LENGTHS = (8, 16, 32, 64)  # tokens in the lone windows that are timed
 IDLE_TRIALS = 5
 LEAST_GAIN = 0.9  # share of the time on fewer threads; what gains less is not worth every core
 SHORTEST = 16  # tokens of the shortest windows that memory is proved with: many of them need more for heads and results
@@ -43,32 +43,29 @@ def measure_cost(session: AnySession, max_length: int) -> CostModel:
     return CostModel.fit(samples)
 
 
-def learn_idle(session: AnySession, threads: int, max_length: int) -> None:
-    """On a CPU, find from which length on a lone window gains from `threads` threads, and have it run on as many.
+def gains_from(session: Session, idle: Session, max_length: int) -> int | None:
+    """Return the tokens from which on a lone window is faster on `idle`, or None where none is.
 
-    Where none does, the memory of the second session is given back. To be called while the machine does little else:
-    spinning threads that share a core with another process look slow. Raises `SessionError`.
+    To be called while the machine does little else: spinning threads that share a core with others look slow.
     """
-    if not isinstance(session, Session) or threads <= session.intra_op_threads:
-        return
-    idle, gains_from = session.open_idle(threads), None
+    found = None
     for length in sorted({min(length, max_length) for length in IDLE_LENGTHS}, reverse=True):
-        windows = synthetic_windows(1, length)
-        if fastest_s(idle, windows) > LEAST_GAIN * fastest_s(session, windows):
+        seconds, idle_seconds = fastest_s([session, idle], synthetic_windows(1, length))
+        if idle_seconds > LEAST_GAIN * seconds:
             break
-        gains_from = length
-    if gains_from is not None:
-        session.use_idle(idle, gains_from)
+        found = length
+    return found
 
 
-def fastest_s(session: Session, windows: Sequence[Window]) -> float:
-    """Return the seconds of the fastest of a few runs."""
-    seconds = []
+def fastest_s(sessions: Sequence[Session], windows: Sequence[Window]) -> list[float]:
+    """Return the seconds of the fastest of a few runs of each, taken in turns."""
+    seconds: list[list[float]] = [[] for _ in sessions]
     for _ in range(IDLE_TRIALS):
-        started = time.perf_counter()
-        session.run(windows)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+        for session, taken in zip(sessions, seconds, strict=True):
+            started = time.perf_counter()
+            session.run(windows)
+            taken.append(time.perf_counter() - started)
+    return [min(taken) for taken in seconds]
 
 
 def choose_budget(session: AnySession, cost: CostModel, max_length: int, max_batch_tokens: int | None) -> int:

@@ -79,9 +79,9 @@ class Session:
         """Open the graph once more, for batches that have the machine to themselves. Raises `SessionError`."""
         return Session(self._bundle, self.precision, threads, has_machine=True)
 
-    def use_idle(self, session: Session, from_tokens: int) -> None:
-        """Give batches of so many tokens or more, when they are alone, to `session`."""
-        self._idle = session, from_tokens
+    def use_idle(self, session: Session, from_tokens: int | None) -> None:
+        """Give batches of so many tokens or more, when they are alone, to `session`; None: never."""
+        self._idle = None if from_tokens is None else (session, from_tokens)
 
 
 def open_graph(bundle: Bundle, precision: Precision, options: ort.SessionOptions) -> ort.InferenceSession:

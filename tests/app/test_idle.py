@@ -4,7 +4,9 @@ import pytest
 
 from app.bundle import read_bundle
 from app.runtime.session import Session
-from app.warmup import learn_idle, synthetic_windows
+from app.warmup import gains_from, synthetic_windows
+from tests.app.builders import write_bundle
+from tests.app.test_registry import make_registry
 
 
 class Idle:
@@ -23,33 +25,40 @@ def session(tiny_models):
     return Session(read_bundle(tiny_models / "tiny-classify" / "1", name="tiny-classify", version=1), "int8")
 
 
-def learn(session, monkeypatch, gains_from, threads=2):
-    """Let `threads` threads take half as long for windows of `gains_from` tokens or more."""
+@pytest.mark.parametrize(("faster", "expected"), [((32, 64), 32), ((8, 16, 32, 64), 8), ((), None), ((8, 16), None)])
+def test_it_is_used_from_where_it_and_all_that_is_longer_gains(faster, expected, session, monkeypatch):
+    """Shorter windows that seem to gain where longer ones do not are noise."""
+    times = lambda _, windows: [1.0, 0.5 if len(windows[0]) in faster else 1.0]  # noqa: E731
+    monkeypatch.setattr("app.warmup.fastest_s", times)
+    assert gains_from(session, Idle(), max_length=64) == expected
+
+
+@pytest.mark.parametrize(("from_tokens", "expected"), [(32, [32, 64]), (None, [])])
+def test_only_lone_windows_that_are_long_enough_are_given_to_it(from_tokens, expected, session):
     idle = Idle()
-    monkeypatch.setattr(Session, "open_idle", lambda *_: idle)
-    monkeypatch.setattr(
-        "app.warmup.fastest_s", lambda which, windows: 0.5 if which is idle and len(windows[0]) >= gains_from else 1.0
-    )
-    learn_idle(session, threads, max_length=64)
+    session.use_idle(idle, from_tokens)
     for length in (8, 31, 32, 64):
         session.run(synthetic_windows(1, length), alone=True)
         session.run(synthetic_windows(1, length), alone=False)
-    return idle.lengths
-
-
-def test_lone_windows_run_on_every_core_from_where_they_gain(session, monkeypatch):
-    assert learn(session, monkeypatch, gains_from=32) == [32, 64]
-
-
-def test_where_nothing_gains_nothing_is_kept(session, monkeypatch):
-    assert learn(session, monkeypatch, gains_from=65) == []
-
-
-def test_as_many_threads_as_always_are_not_timed(session, monkeypatch):
-    assert learn(session, monkeypatch, gains_from=8, threads=1) == []
+    assert idle.lengths == expected
 
 
 def test_more_threads_answer_the_same(session):
     windows = synthetic_windows(3, 20)
     for ours, theirs in zip(session.run(windows), session.open_idle(2).run(windows), strict=True):
         assert (ours == theirs).all()
+
+
+@pytest.mark.parametrize(("threads", "opened"), [(2, [2]), (1, [])])
+def test_a_second_session_is_opened_and_timed_once_for_each_name(threads, opened, tmp_path, byte_level, monkeypatch):
+    """A reload takes over what was found: the machine is busy then."""
+    asked, timed, open_one = [], [], Session.open_idle
+    monkeypatch.setattr(Session, "open_idle", lambda self, n: asked.append(n) or open_one(self, n))
+    monkeypatch.setattr("app.loading.gains_from", lambda *_: timed.append(1) or 16)
+    write_bundle(tmp_path, byte_level)
+    registry = make_registry(tmp_path, idle_threads=threads)
+    registry.load()
+    assert (asked, timed) == (opened, [1] * len(opened))
+    write_bundle(tmp_path, byte_level)
+    registry.load()
+    assert (asked, timed) == (opened * 2, [1] * len(opened))

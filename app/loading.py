@@ -79,11 +79,11 @@ class Loader:
 
         A new version of what is served takes over what was found: now the machine is busy.
         """
-        for name, session, idle, max_length in self._opened:
+        while self._opened:
+            name, session, idle, max_length = self._opened.pop()
             if name not in self._idle_from:
                 self._idle_from[name] = gains_from(session, idle, max_length)
             session.use_idle(idle, self._idle_from[name])
-        self._opened.clear()
 
     def _open_idle(self, bundle: Bundle, session: AnySession) -> None:
         """On a CPU, open the graph once more for lone windows, on as many threads as these may have."""

@@ -80,7 +80,7 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
         description="Threads of a batch on CPU while nothing else runs or waits, for lengths at which that measured "
-        "faster after loading; costs a second copy of the weights. Default: one per core, at most 8. 1: never.",
+        "faster while loading; costs a second copy of the weights. Default: one per core, at most 8. 1: never.",
     )
     max_batch_tokens: int | None = Field(
         None, ge=16, description="Tokens in one batch. Default: found by timing the model at warm-up."

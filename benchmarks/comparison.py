@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.material import Plan, Section, median_of
+from benchmarks.material import Plan, Section, Target, median_of
 from benchmarks.report import table
 
 METHOD = (
@@ -20,9 +20,54 @@ FIGURES = {"requests_per_s": ("requests/s", 0), "p50_ms": ("p50 ms", 1), "p99_ms
 def read(path: Path) -> Section:
     """Raises `KeyError` when the file is not of that command."""
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    tables = [render(found["servers"], text_set) for text_set in found["sets"]]
+    tables = [
+        part
+        for text_set in found["sets"]
+        for part in (
+            render(found["servers"], text_set),
+            settings(found["servers"], text_set["name"]),
+            ceilings(found["raw"], text_set["name"]),
+        )
+    ]
     about = f"{found['machine']} {Plan(found['rounds'], found['seconds'])}"
-    return Section("Requests per second beside other servers", f"{METHOD} {about}", tables)
+    return Section("Requests per second beside other servers", f"{METHOD} {about}", tables, targets(found["targets"]))
+
+
+def targets(judged: Sequence[dict[str, Any]]) -> list[Target]:
+    return [
+        Target(f"{each['texts']} texts, {each['what']}", f"at least {each['wanted']:g}", f"{each['reached']:.2f}")
+        for each in judged
+        if each["wanted"] is not None
+    ]
+
+
+def settings(servers: Sequence[dict[str, Any]], name: str) -> str:
+    """Say which settings did best for whom."""
+    lines = [
+        f"- {server['name']}: "
+        + "; ".join(f"{m['settings']} at {m['connections']}" for m in server["measured"] if m["texts"] == name)
+        for server in servers
+        if any(m["settings"] for m in server["measured"])
+    ]
+    return "\n".join(["Settings, by connections:", "", *lines]) if lines else ""
+
+
+def ceilings(raw: Sequence[dict[str, Any]], name: str) -> str:
+    """Render `session.run` without a server: alone, and the best arrangement of each precision."""
+    rows = [
+        [
+            way_of(way),
+            *(median_of([rate[figure] for rate in way["rates"]], 0) for figure in ("texts_per_s", "tokens_per_s")),
+        ]
+        for way in raw
+        if way["texts_set"] == name
+    ]
+    return table(["`session.run` without a server", "texts/s", "tokens/s"], rows) if rows else ""
+
+
+def way_of(way: dict[str, Any]) -> str:
+    batches = f"packed, {way['budget']} tokens a batch" if way["budget"] else "one text at a time"
+    return f"{way['precision']}, {batches}, {way['callers']} x {way['threads']} threads"
 
 
 def render(servers: Sequence[dict[str, Any]], text_set: dict[str, Any]) -> str:

@@ -78,9 +78,13 @@ class Section:
     figures: dict[str, Figure] = field(default_factory=dict)
 
     def render(self, figures: str | None = None) -> str:
-        """Render Markdown; `figures` is the folder that the SVG files are in, as the page addresses it."""
+        """Render Markdown, for a terminal or for the page, which addresses its figures by the folder `figures`.
+
+        On the page, targets stand together in a table at its top.
+        """
         pictures = [f"![{name}]({figures}/{name}.svg)" for name in self.figures] if figures else []
-        return "\n\n".join([f"## {self.title}", self.method, *map(str, self.targets), *self.tables, *pictures])
+        targets = [] if figures else map(str, self.targets)
+        return "\n\n".join([f"## {self.title}", self.method, *targets, *filter(None, self.tables), *pictures])
 
 
 class Material:

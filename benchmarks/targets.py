@@ -42,18 +42,18 @@ def targets(results: Results, text_set: TextSet) -> list[Target]:
 
 
 def against_peers(results: Results, ours: Contender, text_set: TextSet) -> Iterable[Target]:
-    """int8 is held against peers of any precision, fp32 against those in fp32; alone, against each of them."""
+    """int8 is held against the best peer of any precision, fp32 against the best in fp32."""
     rivals = results.peers(text_set.name, None if ours.precision == "int8" else ours.precision)
-    loaded, alone = Cell(text_set.name, LOADED), Cell(text_set.name, ALONE)
-    if rivals:
-        best = max(rivals, key=lambda peer: peer.median(loaded, "requests_per_s"))
+    if not rivals:
+        return
+    for connections, wanted in ((LOADED, TIMES_PEERS.get((text_set.name, ours.precision))), (ALONE, NEVER_SLOWER)):
+        cell = Cell(text_set.name, connections)
+        best = max(rivals, key=lambda peer: peer.median(cell, "requests_per_s"))
         yield Target(
-            f"{ours.precision}, {LOADED} connections: times the best peer ({best})",
-            TIMES_PEERS.get((text_set.name, ours.precision)),
-            times(ours, best, loaded),
+            f"{ours.precision}, {connections} connection{'s' if connections > 1 else ''}: times the best peer ({best})",
+            wanted,
+            times(ours, best, cell),
         )
-    for peer in rivals:
-        yield Target(f"{ours.precision}, {ALONE} connection: times {peer}", NEVER_SLOWER, times(ours, peer, alone))
 
 
 def against_raw(results: Results, ours: Contender, text_set: TextSet) -> Iterable[Target]:

@@ -132,9 +132,6 @@ def driver_problem(runtime: CudaRuntime, error: CudaError) -> str:
 def open_on(graph: str | bytes, gpu: int, memory_limit_mb: int | None) -> ort.InferenceSession:
     """Open a session on one GPU. Raises `SessionError` when onnxruntime would compute anything elsewhere."""
     options = session_options(intra_op_threads=1)
-    options.enable_mem_pattern = (
-        False  # plans the arena for each new shape, and hardly a batch has the shape of another
-    )
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     provider = PROVIDERS["cuda"], provider_options(gpu, memory_limit_mb)
     session = ort.InferenceSession(graph, options, providers=[provider], enable_fallback=False)

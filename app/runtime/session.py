@@ -117,6 +117,7 @@ def idle_options(intra_op_threads: int) -> ort.SessionOptions:
 
 def thread_options(intra_op_threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
+    options.enable_mem_pattern = False  # a plan of memory, kept for each shape: hardly a batch has that of another
     options.intra_op_num_threads = intra_op_threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors; a graph's warnings are of no use to an operator

@@ -31,8 +31,9 @@ METHOD = (
     f"Short texts arrive at {MODERATE:.0%} of saturation as a Poisson process, once alone and once with a text of "
     f"{LONG_TOKENS} tokens every {LONG_EVERY_S:g} s, the same arrivals both times. *Meanwhile* are those that were due "
     "or not yet answered while a long text was in flight; *later* is how much later each of these was answered than "
-    "in the run without long texts. One forward pass is the median `forward` of the long texts alone on an idle "
-    f"service. Starvation: {STARVING} connections ask short texts in a closed loop, with the priority of the long "
+    "in the run without long texts. One forward pass is the median `forward` of the long texts among the short ones, "
+    f"on one core; alone they have every core. Starvation: {STARVING} connections ask short texts in a closed loop, "
+    "with the priority of the long "
     "ones and with a higher one, while the long ones go on arriving."
 )
 
@@ -51,7 +52,7 @@ class Found:
 
     def passes(self, percent: float) -> list[float]:
         """How much later, in forward passes of the long text, one figure for each round."""
-        rounds = zip(self.later, self.forward, strict=True)
+        rounds = zip(self.later, self.loaded_forward, strict=True)
         return [float(np.percentile(later, percent)) / forward for later, forward in rounds]
 
 

@@ -55,7 +55,7 @@ def main() -> None:
     with prepared(options) as material:
         for name in chosen:
             sections.append(run(name, known[name], material, plan))
-    write(options.output, sections, head(plan))
+            write(options.output, sections, head(plan))  # each time: nothing is lost, should a later one fail
     print(target_table(sections))
 
 

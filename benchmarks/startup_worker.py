@@ -19,22 +19,21 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 import app.__main__
-import app.model
-import app.registry
-from app.engine.engine import Engine
-from app.engine.scheduler import Limits
-from app.main import choose_device
+import app.loading
+import app.main
+from app.core import Core
 from app.metrics import Metrics
-from app.registry import Registry
 from app.settings import Settings
 
 STEPS = {  # by the names that loading calls them by
-    "hashing": (app.registry, "read_bundle"),
-    "graph": (app.model, "Session"),
-    "tokenizer": (app.model, "TextEncoder"),
-    "first run": (app.model, "check_width"),
-    "probes": (app.model, "check_probes"),
-    "warm-up": (app.model, "measure_cost"),
+    "hashing": (app.loading, "read_bundle"),
+    "graph": (app.loading, "open_session"),
+    "tokenizer": (app.loading, "TextEncoder"),
+    "first run": (app.loading, "check_width"),
+    "probes": (app.loading, "check_probes"),
+    "warm-up": (app.loading, "measure_cost"),
+    "graph for an idle machine": (app.loading.Loader, "_open_idle"),
+    "timing it": (app.loading, "gains_from"),
 }
 
 
@@ -63,12 +62,10 @@ def main() -> None:
 
     for name, (module, attribute) in STEPS.items():
         setattr(module, attribute, clocked(getattr(module, attribute), spend(name)))
-    settings, metrics = Settings(models=Path(sys.argv[1])), Metrics(CollectorRegistry())
-    limits = Limits(settings.max_queue_tokens, settings.max_queue_age_ms / 1000)
-    registry = Registry(settings, choose_device(settings), Engine(limits, metrics), metrics)
+    core = Core(Settings(models=Path(sys.argv[1])), Metrics(CollectorRegistry()))
     started = time.perf_counter()
-    registry.load()
-    registry.check_ready()
+    core.loader.load()
+    core.registry.check_ready()
     print(json.dumps({"import": imported_s, "loading": time.perf_counter() - started} | seconds))
 
 

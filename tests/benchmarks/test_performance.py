@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import comparison
+from benchmarks import comparison, startup
 from benchmarks.client import Answered, Question, Reply
 from benchmarks.expected import WrongAnswerError
 from benchmarks.long_text import meets
@@ -122,3 +122,10 @@ def test_the_comparison_has_a_row_for_each_server(tmp_path):
     assert "short: 2 texts, 17 to 40 tokens" in text
     assert "| ours | 100 (100-100) | 9.0 (9.0-9.0) | 20.0 (20.0-20.0) |" in text
     assert "left out" not in text
+
+
+def test_a_start_is_taken_apart(tiny_models):
+    """In a process of its own, by names that loading must go on using."""
+    seconds = startup.taken_apart(tiny_models)
+    assert seconds.keys() >= {"import", "loading", "hashing", "graph", "tokenizer", "first run", "probes", "warm-up"}
+    assert all(value > 0 for value in seconds.values())

@@ -1,8 +1,8 @@
 """Which windows run next. Pure and deterministic: it is told the time and never waits; the engine holds its lock.
 
 Work-conserving: a free runner takes a batch at once. While all are busy, work gathers and batches form by
-themselves. A request of many windows takes turns with the others (self-clocked fair queueing, Golestani 1994): its
-later windows count as if they had arrived when the earlier ones have run.
+themselves. A request of many windows takes turns with the others: whenever some of it is started, what is left counts
+as if it arrived when that will have run. So whoever comes waits for the batches in hand, not for the large request.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sortedcontainers import SortedList
 from app.engine.work import Batch, Item, Lane, Ticket
 from app.errors import DeadlineExceededError, DeadlineUnmeetableError, QueueFullError, RequestTooLargeError
 
-COUNTED_ITEMS = 1024  # queued items that are looked at one by one to estimate a request's wait: 0.4 ms
+COUNTED = 1024  # queued requests that are looked at one by one to estimate another's wait: about a millisecond
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,32 @@ class Limits:
     runners: int = 1
 
 
+@dataclass(slots=True, eq=False)
+class Queued:
+    """What of a request is in the queue: its items by number, what they cost, and when the next has its turn.
+
+    The next is the first of them; it stands for all in the order of turns.
+    """
+
+    ticket: Ticket
+    items: dict[int, Item]
+    turn: float
+    cost_s: float
+
+    @property
+    def next(self) -> Item:
+        return next(iter(self.items.values()))
+
+    @property
+    def age(self) -> tuple[float, int]:
+        return self.turn, self.next.number
+
+    @property
+    def urgency(self) -> tuple[int, float, int]:
+        """By priority, then deadline and turn, then age; least goes first."""
+        return -self.ticket.priority, self.ticket.deadline + self.turn - self.ticket.arrival, self.next.number
+
+
 class Scheduler:
     """The queue of every model: admission, urgency, age and the choice of a batch."""
 
@@ -37,10 +63,10 @@ class Scheduler:
         self.queued_cost_s = 0.0
         self._numbers = count()
         self._items: dict[int, Item] = {}  # in order of arrival
-        self._by_turn: SortedList = SortedList()  # (turn, number)
-        self._by_urgency: SortedList = SortedList()
+        self._by_age: SortedList = SortedList()  # of each request's next item
+        self._by_urgency: SortedList = SortedList()  # likewise
         self._by_length: dict[Lane, SortedList] = {}  # (length, number) for each lane
-        self._of_ticket: dict[Ticket, dict[int, Item]] = {}
+        self._of_ticket: dict[Ticket, Queued] = {}
 
     def __len__(self) -> int:
         return len(self._items)
@@ -60,14 +86,19 @@ class Scheduler:
             raise RequestTooLargeError(f"the request has {tokens} tokens; at most {limit} are taken at once")
         if self.queued_tokens + tokens > limit:
             raise QueueFullError("the queue is full; try again later", retry_after_s=self.drain_time_s())
-        items = self._items_of(ticket)
-        expected = self._expected_s(items)
+        costs = [ticket.lane.cost.share(len(window)) for window in ticket.windows]
+        made = [
+            Item(next(self._numbers), ticket, index, len(window), cost)
+            for index, (window, cost) in enumerate(zip(ticket.windows, costs, strict=True))
+        ]
+        items = {item.number: item for item in made}
+        queued = Queued(ticket, items, ticket.arrival, sum(costs))
+        expected = self._expected_s(queued)
         if ticket.arrival + expected > ticket.deadline:
             raise DeadlineUnmeetableError(
                 f"the answer would take about {expected:.2f} s, longer than this request's deadline allows"
             )
-        for item in items:
-            self._add(item)
+        self._add(queued)
 
     def drain_time_s(self) -> float:
         """Return how long the queue as it stands will take to run."""
@@ -89,6 +120,7 @@ class Scheduler:
                 return None
             for item in items:
                 self._remove(item)
+                self._postpone(item, now)
             return Batch(seed.ticket.lane, items)
         return None
 
@@ -101,8 +133,9 @@ class Scheduler:
 
     def withdraw(self, ticket: Ticket) -> None:
         """Free the places of a request that nobody waits for any more."""
-        for item in list(self._of_ticket.get(ticket, {}).values()):
-            self._remove(item)
+        if ticket in self._of_ticket:
+            for item in list(self._of_ticket[ticket].items.values()):
+                self._remove(item)
 
     def drain(self) -> list[Ticket]:
         """Empty the queue and return the requests that were in it."""
@@ -111,32 +144,28 @@ class Scheduler:
             self.withdraw(ticket)
         return tickets
 
-    def _items_of(self, ticket: Ticket) -> list[Item]:
-        """Return an item for each window, its turn after those before it."""
-        items, turn = [], ticket.arrival
-        for index, window in enumerate(ticket.windows):
-            cost = ticket.lane.cost.share(len(window))
-            items.append(Item(next(self._numbers), ticket, index, len(window), cost, turn))
-            turn += cost / self.limits.runners
-        return items
+    def _expected_s(self, queued: Queued) -> float:
+        """Return how long a request would take, waiting included.
 
-    def _expected_s(self, items: list[Item]) -> float:
-        """Return how long the items of a request would take, waiting included.
-
-        Everything queued is counted, and only where that is too long, what would go before their last. To refuse
-        must cost little, so a queue of more than `COUNTED_ITEMS` is taken to go before them whole.
+        Everything queued is counted, and only where that is too long, what would go before its last item. To refuse
+        must cost little, so more than `COUNTED` requests are taken to go before it whole.
         """
-        ticket, last = items[0].ticket, items[-1]
-        own = sum(item.cost for item in items) / min(self.limits.runners, len(items))
-        if ticket.arrival + self.drain_time_s() + own <= ticket.deadline or len(self) > COUNTED_ITEMS:
+        ticket, runners = queued.ticket, self.limits.runners
+        own = queued.cost_s / min(runners, len(queued.items))
+        if ticket.arrival + self.drain_time_s() + own <= ticket.deadline or len(self._of_ticket) > COUNTED:
             return self.drain_time_s() + own
-        aged = min(last.turn, ticket.deadline - self.limits.max_queue_age_s)  # turns that age lets go before it
-        ahead = sum(i.cost for i in self._items.values() if i.urgency < last.urgency or i.turn <= aged)
-        return ahead / self.limits.runners + own
+        return sum(self._ahead_s(other, queued) for other in self._of_ticket.values()) / runners + own
+
+    def _ahead_s(self, other: Queued, queued: Queued) -> float:
+        """Return what of another request would go before the last item of `queued`: they take turns."""
+        aged = min(queued.turn, queued.ticket.deadline - self.limits.max_queue_age_s)  # what age lets go first by then
+        is_first = other.urgency < queued.urgency or other.turn <= aged
+        between = queued.cost_s - queued.next.cost
+        return min(other.cost_s, between + (other.next.cost if is_first else 0.0))
 
     def _most_urgent(self, now: float) -> Item:
         """Return the most urgent item; one whose turn is too long ago goes before all."""
-        turn, number = self._by_turn[0]
+        turn, number = self._by_age[0]
         if now - turn <= self.limits.max_queue_age_s:
             number = self._by_urgency[0][-1]
         return self._items[number]
@@ -171,26 +200,41 @@ class Scheduler:
         full = Batch(lane, items).computed_tokens >= lane.max_batch_tokens
         return not full and (self.ready_in_s(now) or 0.0) > 0
 
-    def _add(self, item: Item) -> None:
-        ticket = item.ticket
-        self._items[item.number] = item
-        self._by_turn.add((item.turn, item.number))
-        self._of_ticket.setdefault(ticket, {})[item.number] = item
-        self._by_urgency.add(item.urgency)
-        self._by_length.setdefault(ticket.lane, SortedList()).add((item.length, item.number))
-        self.queued_tokens += item.length
-        self.queued_cost_s += item.cost
+    def _add(self, queued: Queued) -> None:
+        ticket, items = queued.ticket, queued.items
+        self._of_ticket[ticket] = queued
+        self._items.update(items)
+        self._by_length.setdefault(ticket.lane, SortedList()).update((i.length, i.number) for i in items.values())
+        self._show(queued)
+        self.queued_tokens += ticket.tokens
+        self.queued_cost_s += queued.cost_s
 
     def _remove(self, item: Item) -> None:
-        ticket, lane = item.ticket, item.ticket.lane
-        del self._items[item.number]
-        self._by_turn.remove((item.turn, item.number))
-        self._by_urgency.remove(item.urgency)
+        lane, queued = item.ticket.lane, self._of_ticket[item.ticket]
+        self._hide(queued)
+        del self._items[item.number], queued.items[item.number]
+        queued.cost_s -= item.cost
+        if queued.items:
+            self._show(queued)
+        else:
+            del self._of_ticket[item.ticket]
         self._by_length[lane].remove((item.length, item.number))
         if not self._by_length[lane]:
             del self._by_length[lane]
-        del self._of_ticket[ticket][item.number]
-        if not self._of_ticket[ticket]:
-            del self._of_ticket[ticket]
         self.queued_tokens -= item.length
         self.queued_cost_s = max(0.0, self.queued_cost_s - item.cost) if self._items else 0.0
+
+    def _postpone(self, started: Item, now: float) -> None:
+        """Give what is left of a request its turn when the item that was just started will have run."""
+        if queued := self._of_ticket.get(started.ticket):
+            self._hide(queued)
+            queued.turn = max(queued.turn, now) + started.cost / self.limits.runners
+            self._show(queued)
+
+    def _show(self, queued: Queued) -> None:
+        self._by_age.add(queued.age)
+        self._by_urgency.add(queued.urgency)
+
+    def _hide(self, queued: Queued) -> None:
+        self._by_age.remove(queued.age)
+        self._by_urgency.remove(queued.urgency)

@@ -90,23 +90,13 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Item:
-    """One window of a ticket in the queue. `number` counts items in order of arrival, `cost` is in seconds.
-
-    `turn` is when the window counts as having arrived: later than its ticket by what the ticket's windows before it
-    take, so that a large request is passed by others at the pace at which it runs.
-    """
+    """One window of a ticket in the queue. `number` counts items in order of arrival, `cost` is in seconds."""
 
     number: int
     ticket: Ticket
     index: int
     length: int
     cost: float
-    turn: float
-
-    @property
-    def urgency(self) -> tuple[int, float, int]:
-        """By priority, then deadline and turn, then age; least goes first."""
-        return -self.ticket.priority, self.ticket.deadline + self.turn - self.ticket.arrival, self.number
 
     @property
     def window(self) -> Window:

@@ -119,6 +119,7 @@ def open_graph(graph, config, folder):
         name="x",
         version=1,
         task=task_of(config.to_dict()),
+        labels=list(config.id2label.values()),
         layout="packed",
         max_length=64,
         position_offset=position_offset_of(config.to_dict()),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.material import Plan, Section, Target, median_of
+from benchmarks.raw import Arrangement
 from benchmarks.report import table
 
 METHOD = (
@@ -53,21 +54,16 @@ def settings(servers: Sequence[dict[str, Any]], name: str) -> str:
 
 
 def ceilings(raw: Sequence[dict[str, Any]], name: str) -> str:
-    """Render `session.run` without a server: alone, and the best arrangement of each precision."""
+    """Render `session.run` without a server, as often as it was measured in each round."""
     rows = [
         [
-            way_of(way),
+            str(Arrangement(way["precision"], way["budget"], way["callers"], way["threads"])),
             *(median_of([rate[figure] for rate in way["rates"]], 0) for figure in ("texts_per_s", "tokens_per_s")),
         ]
         for way in raw
         if way["texts_set"] == name
     ]
     return table(["`session.run` without a server", "texts/s", "tokens/s"], rows) if rows else ""
-
-
-def way_of(way: dict[str, Any]) -> str:
-    batches = f"packed, {way['budget']} tokens a batch" if way["budget"] else "one text at a time"
-    return f"{way['precision']}, {batches}, {way['callers']} x {way['threads']} threads"
 
 
 def render(servers: Sequence[dict[str, Any]], text_set: dict[str, Any]) -> str:

@@ -70,19 +70,18 @@ class Predictor:
             if self.draining:
                 raise DrainingError from None
             raise
-        content = answer.content
         total_s = time.monotonic() - call.started
         model.series.request_duration.observe(total_s)
         model.series.ok.inc()
         headers = [
             (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(content)),
+            (b"content-length", b"%d" % len(answer.content)),
             (b"x-request-id", state["request_id"].encode()),
             (b"x-model", model.id.encode()),
             (b"server-timing", server_timing(answer, total_s)),
         ]
         await call.send({"type": "http.response.start", "status": 200, "headers": headers})
-        await call.send({"type": "http.response.body", "body": content})
+        await call.send({"type": "http.response.body", "body": answer.content})
 
 
 @dataclass(frozen=True, slots=True)

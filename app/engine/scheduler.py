@@ -30,9 +30,10 @@ class Limits:
 
 @dataclass(slots=True, eq=False)
 class Queued:
-    """What of a request is in the queue: its items by number, what they cost, and when the next has its turn.
+    """What of a request is in the queue: its items by number, what they cost in seconds, and the turn of the next.
 
-    The next is the first of them; it stands for all in the order of turns.
+    The next is the first of them and stands for all in the order of turns. `turn` is when it counts as having
+    arrived, in seconds of the engine's clock.
     """
 
     ticket: Ticket
@@ -46,6 +47,7 @@ class Queued:
 
     @property
     def age(self) -> tuple[float, int]:
+        """The oldest goes first."""
         return self.turn, self.next.number
 
     @property
@@ -119,8 +121,7 @@ class Scheduler:
             if self._should_wait(seed.ticket.lane, items, now):
                 return None
             for item in items:
-                self._remove(item)
-                self._postpone(item, now)
+                self._remove(item, started=now)
             return Batch(seed.ticket.lane, items)
         return None
 
@@ -209,11 +210,14 @@ class Scheduler:
         self.queued_tokens += ticket.tokens
         self.queued_cost_s += queued.cost_s
 
-    def _remove(self, item: Item) -> None:
+    def _remove(self, item: Item, started: float | None = None) -> None:
+        """Take an item out. Where it is started, what is left of its request has its turn when it will have run."""
         lane, queued = item.ticket.lane, self._of_ticket[item.ticket]
         self._hide(queued)
         del self._items[item.number], queued.items[item.number]
         queued.cost_s -= item.cost
+        if started is not None:
+            queued.turn = max(queued.turn, started) + item.cost / self.limits.runners
         if queued.items:
             self._show(queued)
         else:
@@ -223,13 +227,6 @@ class Scheduler:
             del self._by_length[lane]
         self.queued_tokens -= item.length
         self.queued_cost_s = max(0.0, self.queued_cost_s - item.cost) if self._items else 0.0
-
-    def _postpone(self, started: Item, now: float) -> None:
-        """Give what is left of a request its turn when the item that was just started will have run."""
-        if queued := self._of_ticket.get(started.ticket):
-            self._hide(queued)
-            queued.turn = max(queued.turn, now) + started.cost / self.limits.runners
-            self._show(queued)
 
     def _show(self, queued: Queued) -> None:
         self._by_age.add(queued.age)

@@ -1,7 +1,8 @@
-"""Tokenizers as the service reads them."""
+"""Tokenizers as the service reads them, and a tiny bundle."""
 
 import pytest
 
+from app.bundle import read_bundle
 from tests.app.builders import make_encoder, sentencepiece_tokenizer, wordpiece_tokenizer
 
 
@@ -24,3 +25,8 @@ def bert_encoder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def xlmr_encoder(tmp_path_factory):
     return make_encoder(sentencepiece_tokenizer(), tmp_path_factory.mktemp("sentencepiece"))
+
+
+@pytest.fixture(scope="session")
+def fp32_bundle(tiny_models):
+    return read_bundle(tiny_models / "tiny-ner" / "1", name="tiny-ner", version=1)

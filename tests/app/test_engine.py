@@ -1,93 +1,26 @@
-"""The engine with real threads: every caller is answered, whatever the model or the caller does."""
+"""The engine with real threads: every caller is answered, whatever the model does."""
 
 import asyncio
-import threading
 import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
 
-from app.engine.engine import Engine
-from app.engine.scheduler import Limits
 from app.errors import DeadlineExceededError, DrainingError, InferenceFailedError
-from app.metrics import Metrics
 from tests.app.builders import echo, make_lane, window
-
-PATIENCE_S = 20.0  # of a test that would otherwise wait for ever
-POISON = 666
-
-
-class Gate:
-    """A forward pass that waits to be let through, so that what comes after it is queued."""
-
-    def __init__(self):
-        self.entered, self.open = threading.Event(), threading.Event()
-        self.batches, self.alone = [], []
-
-    def __call__(self, windows, *, runner, alone):
-        self.alone.append(alone)
-        self.batches.append([int(w.input_ids[0]) for w in windows])
-        self.entered.set()
-        assert self.open.wait(PATIENCE_S)
-        return self.answer(windows)
-
-    def answer(self, windows):
-        return echo(windows)
-
-
-class PoisonGate(Gate):
-    """Fails on a window of the poison token."""
-
-    def answer(self, windows):
-        if any((w.input_ids == POISON).any() for w in windows):
-            raise ValueError("a message that quotes the text")
-        return echo(windows)
-
-
-@contextmanager
-def running(runners=1, *gates, **limits):
-    """An engine that runs; the gates open before it stops."""
-    engine = make_engine(runners, **limits)
-    engine.start()
-    try:
-        yield engine
-    finally:
-        for gate in gates:
-            gate.open.set()
-        engine.stop()
-
-
-def make_engine(runners=1, tokens=10_000, **limits):
-    metrics = Metrics(CollectorRegistry())
-    engine = Engine(Limits(tokens, max_queue_age_s=10.0, runners=runners, **limits), metrics)
-    engine.metrics = metrics
-    return engine
-
-
-def submit(engine, lane, *windows, timeout_s=PATIENCE_S, **fields):
-    return asyncio.create_task(engine.submit(lane, windows, deadline=time.monotonic() + timeout_s, **fields))
-
-
-async def block(engine, lane):
-    """Occupy the only runner with the lane's gate; return the task that waits for it."""
-    task = submit(engine, lane, window(1, token=1))
-    assert await asyncio.to_thread(lane.run.entered.wait, PATIENCE_S)
-    return task
-
-
-def value(engine, series):
-    return engine.metrics.registry.get_sample_value(f"roberta_{series}")
-
-
-def first_tokens(ticket):
-    return [int(output[0, 0]) for output in ticket.outputs]
-
-
-def play(scenario):
-    asyncio.run(asyncio.wait_for(scenario, PATIENCE_S))
-
+from tests.app.engines import (
+    PATIENCE_S,
+    POISON,
+    Gate,
+    PoisonGate,
+    block,
+    first_tokens,
+    make_engine,
+    play,
+    running,
+    submit,
+    value,
+)
 
 # --- Answers --------------------------------------------------------------------------------------------
 
@@ -205,152 +138,6 @@ def test_outputs_that_are_not_finite_fail_their_request_alone(value):
         assert [isinstance(answer, InferenceFailedError) for answer in answers] == [False, True, False]
 
     with running(1) as engine:
-        play(scenario())
-
-
-# --- Callers who leave, deadlines -----------------------------------------------------------------------
-
-
-def test_a_cancelled_caller_leaves_the_queue():
-    async def scenario():
-        lane = make_lane(gate)
-        first = await block(engine, lane)
-        gone = submit(engine, lane, window(5, token=2), window(5, token=3))
-        await asyncio.sleep(0)
-        assert value(engine, "queue_tokens") == 10
-        gone.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await gone
-        assert value(engine, "queue_tokens") == value(engine, "queue_requests") == 0
-        assert value(engine, "cancelled_total") == 1
-        gate.open.set()
-        await first
-        assert gate.batches == [[1]]
-
-    gate = Gate()
-    with running(1, gate) as engine:
-        play(scenario())
-
-
-def test_a_caller_cancelled_during_the_forward_pass_harms_nobody():
-    async def scenario():
-        lane = make_lane(gate)
-        gone = await block(engine, lane)
-        other = submit(engine, lane, window(5, token=2))
-        await asyncio.sleep(0)
-        gone.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await gone
-        gate.open.set()
-        assert first_tokens(await other) == [2]
-        assert value(engine, "cancelled_total") == 1
-        assert value(engine, "deadline_missed_total") == 0
-
-    gate = Gate()
-    with running(1, gate) as engine:
-        play(scenario())
-
-
-def test_a_deadline_behind_a_blocked_runner_is_answered_in_time():
-    async def scenario():
-        lane = make_lane(gate)
-        first = await block(engine, lane)
-        with pytest.raises(DeadlineExceededError):
-            await submit(engine, lane, window(5, token=2), timeout_s=0.2)
-        assert value(engine, "queue_tokens") == value(engine, "queue_requests") == 0
-        assert value(engine, "deadline_missed_total") == 1
-        gate.open.set()
-        await first
-        assert gate.batches == [[1]]
-
-    gate = Gate()
-    with running(1, gate) as engine:
-        play(scenario())
-
-
-def test_a_deadline_during_the_forward_pass_is_answered_in_time():
-    async def scenario():
-        with pytest.raises(DeadlineExceededError):
-            await submit(engine, make_lane(gate), window(5), timeout_s=0.2)
-        assert value(engine, "deadline_missed_total") == 1
-
-    gate = Gate()
-    with running(1, gate) as engine:
-        play(scenario())
-
-
-def test_a_deadline_that_the_runner_finds_first_is_counted_too():
-    """The event loop is kept busy past the deadline, so that its timer cannot fire before the runner looks."""
-
-    async def scenario():
-        lane, after = make_lane(gate), make_lane(Gate(), name="after")
-        first = await block(engine, lane)
-        late = submit(engine, lane, window(5, token=2), timeout_s=0.1)
-        last = submit(engine, after, window(1), priority=-1)
-        await asyncio.sleep(0)
-        deadline = time.monotonic() + 0.1
-        while time.monotonic() <= deadline:
-            pass
-        gate.open.set()
-        assert after.run.entered.wait(PATIENCE_S)  # the runner has passed over the late one
-        after.run.open.set()
-        with pytest.raises(DeadlineExceededError):
-            await late
-        await asyncio.gather(first, last)
-        assert value(engine, "deadline_missed_total") == 1
-        assert value(engine, "queue_tokens") == value(engine, "queue_requests") == 0
-        assert gate.batches == [[1]]
-
-    gate = Gate()
-    with running(1, gate) as engine:
-        play(scenario())
-
-
-def test_a_refused_request_leaves_nothing_behind():
-    async def scenario():
-        with pytest.raises(DrainingError):
-            await submit(engine, make_lane(), window(5))
-        assert value(engine, "queue_tokens") == 0
-        assert value(engine, "cancelled_total") == 0
-
-    engine = make_engine()
-    engine.start()
-    engine.stop()
-    play(scenario())
-
-
-def test_a_batch_is_told_whether_it_has_the_machine_to_itself():
-    """The first is alone, the second has the first beside it, the last is alone again."""
-
-    async def scenario():
-        lane, beside = make_lane(gate), make_lane(other, name="beside")
-        first = await block(engine, lane)
-        second = await block(engine, beside)
-        gate.open.set()
-        other.open.set()
-        await asyncio.gather(first, second)
-        await submit(engine, beside, window(5))
-        assert gate.alone[0] is True
-        assert other.alone == [False, True]
-
-    gate, other = Gate(), Gate()
-    with running(2, gate, other) as engine:
-        play(scenario())
-
-
-def test_a_batch_with_others_waiting_is_not_alone():
-    async def scenario():
-        lane = make_lane(gate, budget=10)
-        first = await block(engine, lane)
-        waiting = [submit(engine, lane, window(10, token=n)) for n in (2, 3)]
-        await asyncio.sleep(0)
-        gate.open.set()
-        await asyncio.gather(first, *waiting)
-        assert gate.batches == [[1], [2], [3]]
-        assert gate.alone == [True, False, True]
-
-    gate = Gate()
-    with running(1, gate) as engine:
         play(scenario())
 
 

@@ -6,7 +6,7 @@ from app.bundle import read_bundle
 from app.runtime.session import Session
 from app.warmup import gains_from, synthetic_windows
 from tests.app.builders import write_bundle
-from tests.app.test_registry import make_registry
+from tests.app.registries import make_registry
 
 
 class Idle:

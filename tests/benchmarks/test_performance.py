@@ -117,7 +117,7 @@ def test_the_comparison_has_a_row_for_each_server(tmp_path):
         ("short texts, int8: speed", "at least 5", "1.50")
     ]
     assert "- ours: 2 threads at 32" in text
-    assert "| int8, packed, 256 tokens a batch, 2 x 1 threads | 900 | 24,000 |" in text
+    assert "| int8, packed, sorted, 256 tokens a batch, 2 x 1 threads | 900 | 24,000 |" in text
     assert "A machine. Medians of 2 rounds of 4 s" in text
     assert "short: 2 texts, 17 to 40 tokens" in text
     assert "| ours | 100 (100-100) | 9.0 (9.0-9.0) | 20.0 (20.0-20.0) |" in text

@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.settings import Settings
+from app.transport import JoiningProtocol
 
 
 class Server(uvicorn.Server):
@@ -36,6 +37,8 @@ def server_config(settings: Settings, app: FastAPI | None = None) -> uvicorn.Con
         app or "app.workers",
         host=settings.host,
         port=settings.port,
+        http=JoiningProtocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

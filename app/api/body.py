@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ RequestT = TypeVar("RequestT", bound=TaskRequest)
 def request_id_of(headers: Headers) -> str:
     """Return the caller's `X-Request-Id`, or a new one where there is none that can be echoed."""
     given = headers.get(b"x-request-id", b"")
-    return given.decode("ascii") if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given.decode("ascii") if REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
 def timeout_s_of(headers: Headers, default_s: float) -> float:

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.engine.work import Forward, Lane
 from app.main import create_app
 from app.runtime.packing import Floats, Window
+from app.server import Server
 from app.settings import Settings
 from app.workers.processes import children_of
 
@@ -88,10 +88,11 @@ def serve(
 
     Waits until every bundle is loaded or refused, unless told not to.
     """
-    app = create_app(Settings(models=models, **{"request_timeout_s": ANSWER_S, **settings}))
+    chosen = Settings(models=models, **{"request_timeout_s": ANSWER_S, **settings})
+    app = create_app(chosen)
     prepare(app)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", server_header=False))
+    server = Server(app, chosen)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -39,6 +39,11 @@ class Core:
         self._read_at = time.monotonic()
         self._busy_s = [0.0] * runners
 
+    def stop(self, limit_s: float) -> None:
+        """Load no more models, refuse what is queued, and give the batches in hand `limit_s` to end."""
+        self.loader.stop()
+        self.engine.stop(limit_s)
+
     def problem(self) -> str | None:
         """Return `stalled` when a runner makes no progress."""
         return "stalled" if self.engine.is_stalled(self._settings.stall_timeout_s) else None

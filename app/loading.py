@@ -47,7 +47,7 @@ class Loader:
     ) -> None:
         self._settings, self._device = settings, device
         self._engine, self._metrics, self._registry = engine, metrics, registry
-        self._loading = threading.Lock()
+        self._loading, self._stopping = threading.Lock(), threading.Event()
         self._opened: list[Opened] = []  # in this load
         self._idle_from: dict[str, int | None] = {}  # by name: the tokens from which on a lone window gains
 
@@ -65,12 +65,18 @@ class Loader:
                 if not self._registry.entries:
                     self._registry.suspend("the models folder cannot be read; the log says why")
 
+    def stop(self) -> None:
+        """Load nothing more: a load under way ends with the bundles that it has in hand, and changes nothing."""
+        self._stopping.set()
+
     def _load_all(self) -> None:
         folder = self._settings.models
         names = sorted(p.name for p in folder.iterdir() if is_bundle(p)) if folder.is_dir() else []
         with ThreadPoolExecutor(max_workers=available_cores(), thread_name_prefix="load") as pool:
             entries = list(pool.map(self._load_name, names))
         self._use_idle()
+        if self._stopping.is_set():
+            return
         self._registry.publish(entries, self._read_defaults())
         self._report()
 
@@ -79,7 +85,7 @@ class Loader:
 
         A new version of what is served takes over what was found: now the machine is busy.
         """
-        while self._opened:
+        while self._opened and not self._stopping.is_set():
             name, session, idle, max_length = self._opened.pop()
             if name not in self._idle_from:
                 self._idle_from[name] = gains_from(session, idle, max_length)
@@ -110,6 +116,8 @@ class Loader:
         served = self._registry.entry(name)
         entry = Entry(name)
         for version, folder in version_folders(self._settings.models, name).items():
+            if self._stopping.is_set():
+                break
             if served and served.model and served.model.bundle.manifest.version == version:
                 entry.model = served.model
                 break

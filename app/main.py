@@ -35,7 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
         log.info("starting", version=__version__, device=core.device, runners=len(core.engine.runners))
         loading = asyncio.create_task(asyncio.to_thread(core.loader.load))
         yield
-        await asyncio.to_thread(core.engine.stop, STOP_S)
+        await asyncio.to_thread(core.stop, STOP_S)
         await loading
         log.info("stopped")
 

@@ -53,7 +53,7 @@ async def serve(core: Core, child: Child) -> None:
     beat = asyncio.create_task(host.beat())
     await ending.wait()
     beat.cancel()
-    await asyncio.to_thread(core.engine.stop, STOP_S)
+    await asyncio.to_thread(core.stop, STOP_S)
     host.close()
     with suppress(asyncio.CancelledError):
         await beat

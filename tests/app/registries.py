@@ -11,7 +11,8 @@ from app.settings import Settings
 def make_registry(folder, engine=None, **settings):
     metrics = Metrics(CollectorRegistry())
     registry = Registry(folder.name)
-    registry.load = Loader(Settings(models=folder, **settings), "cpu", engine, metrics, registry).load
+    registry.loader = Loader(Settings(models=folder, **settings), "cpu", engine, metrics, registry)
+    registry.load = registry.loader.load
     registry.metrics = metrics.registry
     return registry
 

@@ -152,6 +152,23 @@ def test_a_folder_that_cannot_be_read_does_not_stop_the_others(tmp_path, byte_le
     assert states(load(tmp_path)) == {"bad": "failed", "good": "good:1"}
 
 
+def test_a_stop_ends_a_load_with_the_bundles_in_hand_and_publishes_nothing(tmp_path, byte_level, monkeypatch):
+    monkeypatch.setattr("app.loading.available_cores", lambda: 1)
+    registry, read = make_registry(tmp_path), []
+
+    def stop_while_reading(path, *, name, version):
+        read.append(name)
+        registry.loader.stop()
+        return read_bundle(path, name=name, version=version)
+
+    monkeypatch.setattr("app.loading.read_bundle", stop_while_reading)
+    for name in ("a", "b", "c"):
+        write_bundle(tmp_path, byte_level, name=name)
+    registry.load()
+    assert read == ["a"]
+    assert registry.entries == []
+
+
 def test_a_models_folder_that_cannot_be_read_is_said_and_what_is_served_stays(tmp_path, byte_level, monkeypatch):
     write_bundle(tmp_path, byte_level)
     registry = make_registry(tmp_path)

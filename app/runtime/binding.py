@@ -7,11 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 
-from app.runtime.packing import Feed, Floats
-
-Bytes = NDArray[np.uint8]
+from app.runtime.packing import Bytes, Feed, Floats
 
 LEAST_CAPACITY = 1 << 16  # bytes of a buffer; about 1,500 tokens of a packed batch
 ALIGNMENT = 256  # bytes; what cudaMalloc itself guarantees (CUDA C++ Programming Guide, Device Memory Accesses)

@@ -12,9 +12,8 @@ import weakref
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
+from app.runtime.packing import Bytes
 
 # The only values of enumerations that are used here.
 HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2  # cudaMemcpyKind

@@ -14,6 +14,7 @@ from app.runtime.grid import Grid
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 Feed = dict[str, NDArray[np.generic]]
 
 

@@ -83,4 +83,4 @@ def first_tokens(ticket):
 
 
 def play(scenario):
-    asyncio.run(asyncio.wait_for(scenario, PATIENCE_S))
+    return asyncio.run(asyncio.wait_for(scenario, PATIENCE_S))

@@ -1,0 +1,91 @@
+"""Whose turn it is: priority, deadline, age, and large requests among the others. The clock is an argument."""
+
+import random
+
+import pytest
+
+from tests.app.builders import make_lane
+from tests.app.queues import SLOW, admit, lengths_of, make_scheduler, runs_until
+
+
+def test_priority_then_deadline_then_age():
+    scheduler, lane = make_scheduler(), make_lane(budget=10)
+    ranks = [(0, 50.0), (0, 40.0), (5, 90.0), (-3, 10.0), (5, 80.0), (0, 40.0)]
+    tickets = [admit(scheduler, lane, 10, priority=p, deadline=d) for p, d in ranks]
+    order = [tickets.index(scheduler.next_batch(0.0).items[0].ticket) for _ in ranks]
+    assert order == [4, 2, 1, 5, 0, 3]
+
+
+def test_one_that_waited_too_long_goes_before_all():
+    scheduler, lane = make_scheduler(age=0.5), make_lane(budget=10)
+    old = admit(scheduler, lane, 10, priority=-10, now=0.0)
+    urgent = [admit(scheduler, lane, 10, priority=10, now=0.4) for _ in range(2)]
+    assert scheduler.next_batch(0.5).items[0].ticket is urgent[0]
+    assert scheduler.next_batch(0.51).items[0].ticket is old
+
+
+@pytest.mark.parametrize("age", [0.05, 1e9])
+def test_a_request_of_many_windows_takes_turns_with_the_others(age):
+    """Ten seconds of work by one request; another that comes after four waits for a window or two, not for six."""
+    scheduler, lane = make_scheduler(tokens=10**6, age=age), make_lane(budget=10, cost=SLOW)
+    many = admit(scheduler, lane, *[10] * 100, deadline=30.0)
+    now = 0.0
+    for _ in range(40):
+        now += scheduler.next_batch(now).items[0].cost
+    one = admit(scheduler, lane, 10, now=now, deadline=now + 30.0)
+    assert runs_until(scheduler, one, now) < 0.4
+    assert not many.done
+
+
+@pytest.mark.parametrize("slower", [1.0, 3.0])
+def test_whoever_comes_goes_next_however_far_the_service_has_fallen_behind(slower):
+    """Batches take longer than was predicted; what is left of a large request is not overdue for that."""
+    scheduler, lane = make_scheduler(tokens=10**6, age=1e9), make_lane(budget=10, cost=SLOW)
+    admit(scheduler, lane, *[10] * 100, deadline=60.0)
+    now = 0.0
+    for _ in range(40):
+        now += slower * scheduler.next_batch(now).items[0].cost
+    one = admit(scheduler, lane, 10, now=now, deadline=now + 60.0)
+    assert one in [item.ticket for _ in range(2) for item in scheduler.next_batch(now).items]
+
+
+def test_a_request_of_many_windows_is_not_starved_by_others():
+    """New requests take all that the machine can do; the large one still gets its turns among those that wait."""
+    scheduler, lane = make_scheduler(tokens=10**6, age=1e9), make_lane(budget=10, cost=SLOW)
+    many = admit(scheduler, lane, *[10] * 20, deadline=30.0)
+    now = 0.0
+    for _ in range(250):
+        admit(scheduler, lane, 10, now=now, deadline=now + 30.0)
+        for item in scheduler.next_batch(now).items:
+            now += item.cost
+            item.ticket.fill(item.index, item.window.input_ids[:, None])
+    assert many.done
+
+
+def longest_wait(age):
+    """Run 600 arrivals of every priority, length and model at nine tenths of the capacity of one runner."""
+    generator = random.Random(11)
+    scheduler = make_scheduler(tokens=10**6, age=age)
+    lanes = [make_lane(name="a", budget=64), make_lane(name="b", budget=64)]
+    arrivals, now, waits = [], 0.0, []
+    for _ in range(600):
+        now += generator.expovariate(1.0) * 30 / 64 / 0.9  # 64 tokens run in one second
+        arrivals.append((now, generator.choice(lanes), generator.randint(1, 60), generator.randint(-10, 10)))
+    now = 0.0
+    while arrivals or len(scheduler):
+        while arrivals and arrivals[0][0] <= now:
+            arrival, lane, length, priority = arrivals.pop(0)
+            admit(scheduler, lane, length, now=arrival, priority=priority, deadline=1e9)
+        batch = scheduler.next_batch(now)
+        if batch is None:
+            now = arrivals[0][0]
+            continue
+        waits += [now - item.ticket.arrival for item in batch.items]
+        now += sum(lengths_of(batch)) / 64
+    assert len(waits) == 600
+    return max(waits)
+
+
+def test_nothing_starves():
+    assert longest_wait(age=5.0) < 0.5 * longest_wait(age=1e9)
+    assert longest_wait(age=5.0) < 20

@@ -35,7 +35,8 @@ LAYERS = {
     "api": {"api", "registry", "model", "tasks", "errors", "metrics", "settings"},
     "front": {"api", "registry", "metrics", "settings"},
     "main": {"front", "core", "loading", "metrics", "settings"},
-    "server": {"settings"},
+    "transport": set(),
+    "server": {"transport", "settings"},
     "workers": {
         *("workers", "front", "core", "loading", "server", "logs"),
         *("registry", "model", "tasks", "engine.work", "runtime.packing", "runtime.session"),
@@ -56,7 +57,7 @@ ONLY = {
     "onnx": {"app.runtime.dequantise"},
     "fastapi": {"app.api", "app.front", "app.main", "app.server", "app.workers.worker"},
     "starlette": {"app.api"},
-    "uvicorn": {"app.server"},
+    "uvicorn": {"app.server", "app.transport"},
     "msgspec": {"app.workers"},
     "tokenizers": {"app.tasks.text"},
     "asyncio": {
@@ -67,6 +68,7 @@ ONLY = {
             "app.model",
             "app.loading",
             "app.main",
+            "app.transport",
             "app.tune",
             "app.__main__",
         ),

@@ -29,7 +29,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from app.bundle import Bundle, Precision
-from app.runtime.cuda import open_on
+from app.runtime.cuda import CudaSession, open_on
 from app.runtime.opening import AnySession, open_session
 from app.runtime.packing import Window
 from app.runtime.session import Device, session_options
@@ -77,6 +77,25 @@ def median_s(run: Callable[[], object], seconds: float) -> float:
     return statistics.median(durations)
 
 
+def saturated_s(session: AnySession, windows: Sequence[Window], runners: int, seconds: float) -> float:
+    """Keep every runner busy with the same batch for about `seconds`, as a service under load does.
+
+    Return the time between two batches' ends, whichever runner's they are.
+    """
+    started, end = time.perf_counter(), time.perf_counter() + seconds
+
+    def keep_running(runner: int) -> int:
+        batches = 0
+        while batches < 2 or time.perf_counter() < end:
+            session.run(windows, runner=runner)
+            batches += 1
+        return batches
+
+    with ThreadPoolExecutor(runners) as pool:
+        batches = sum(pool.map(keep_running, range(runners)))
+    return (time.perf_counter() - started) / batches
+
+
 def measure_ceiling(device: Device, precision: Precision, seconds: float) -> float:
     """Return the FLOP/s of square matrix products in onnxruntime, inputs and outputs on the device."""
     size, dtype = CEILING_SIZE[device], np.float16 if precision == "fp16" else np.float32
@@ -98,22 +117,26 @@ def measure_ceiling(device: Device, precision: Precision, seconds: float) -> flo
 
 
 def measure_forward(session: AnySession, shape: str, device: Device, ceiling: float, seconds: float) -> list[Row]:
-    """Time batches of more and more tokens, arrays and copies included, and the same batch padded to its longest."""
-    rows = []
+    """Time batches of more and more tokens, arrays and copies included, and the same batch padded to its longest.
+
+    `ms` is of a batch that is alone; rates are those of all runners at once.
+    """
+    rows, runners = [], session.options.runners if isinstance(session, CudaSession) else 1
     for tokens in TOKENS[device]:
         windows = draw_windows(tokens, np.random.default_rng(tokens))
         lengths = [len(w) for w in windows]
         padded = make_windows([max(lengths)] * len(lengths), np.random.default_rng(tokens))
         taken = median_s(lambda windows=windows: session.run(windows), seconds)
         taken_padded = median_s(lambda padded=padded: session.run(padded), seconds)
-        flops = forward_flops(shape, lengths) / taken
+        between = saturated_s(session, windows, runners, seconds)
+        flops = forward_flops(shape, lengths) / between
         rows.append(
             {
                 "tokens": tokens,
                 "texts": len(windows),
                 "ms": 1000 * taken,
-                "tokens_per_s": tokens / taken,
-                "texts_per_s": len(windows) / taken,
+                "tokens_per_s": tokens / between,
+                "texts_per_s": len(windows) / between,
                 "tflops": flops / 1e12,
                 "share_of_ceiling": flops / ceiling,
                 "padded_ms": 1000 * taken_padded,
@@ -228,7 +251,8 @@ def number(value: float) -> str:
 
 def measure(options: argparse.Namespace, folder: Path) -> Row:
     device: Device = options.device
-    checkpoint, bundles = make_random_bundles(options.model, PRECISIONS[device], folder)
+    precisions: Sequence[Precision] = options.precision or PRECISIONS[device]
+    checkpoint, bundles = make_random_bundles(options.model, precisions, folder)
     result: Row = {"model": options.model, "device": device, "machine": describe(), "precisions": {}}
     settings = Settings(device=device, intra_op_threads=available_cores())
     for precision, bundle in bundles.items():
@@ -250,6 +274,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=SHAPES, default="base", help="shape of the randomly initialised model")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--precision", choices=PRECISIONS["cuda"], nargs="+", help="default: all that the device has")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one measurement")
     parser.add_argument("--no-http", dest="http", action="store_false", help="leave the server out")
     parser.add_argument(

@@ -36,14 +36,24 @@ def make_random_bundles(
     """Make a checkpoint of a shape and a bundle of each precision; what is in `folder` already is used again."""
     checkpoint, published = folder / "checkpoint", folder / "published"
     if not checkpoint.is_dir():
-        torch.manual_seed(0)
-        RobertaForSequenceClassification(config_of(shape)).save_pretrained(checkpoint)
+        random_model(shape).save_pretrained(checkpoint)
         train_vocabulary([" ".join(WORDS)] * 4, VOCABULARY, POSITIONS).save_pretrained(checkpoint)
     if not published.is_dir():
         export = {"precisions": list(precisions), "max_length": POSITIONS}
         recipe = {"name": NAME, "task": "text-classification", "base": f"random-{shape}", "export": export}
         publish(Recipe.model_validate(recipe), Material(str(checkpoint), make_texts(64)), published)
     return checkpoint, {precision: extract(published, precision, folder / precision) for precision in precisions}
+
+
+def random_model(shape: str) -> RobertaForSequenceClassification:
+    """Return a model whose biases and norms are random as well: as they begin, an exporter would leave them out."""
+    torch.manual_seed(0)
+    model = RobertaForSequenceClassification(config_of(shape))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter += model.config.initializer_range * torch.randn_like(parameter)
+    return model
 
 
 def config_of(shape: str) -> RobertaConfig:

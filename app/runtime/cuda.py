@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import onnxruntime as ort
 
 from app.bundle import Bundle, Precision
@@ -86,15 +85,13 @@ class CudaSession:
     def _graph(self, bundle: Bundle) -> str | bytes:
         """Return the path of the graph, or the graph itself where it had to be rewritten."""
         file = bundle.graph_file(self.precision)
-        if self.precision == "fp16" or bundle.manifest.layout == "padded":
+        if bundle.manifest.layout == "padded":
             return str(file)
         try:
-            from app.runtime import dequantise  # needs onnx, which only the extra `gpu` installs
+            from app.runtime import gpu_graph  # needs onnx, which only the extra `gpu` installs
         except ImportError as error:
-            raise SessionError(
-                "a CPU's graph needs the package onnx to run on CUDA; install the extra 'gpu'"
-            ) from error
-        return dequantise.read_for_gpu(file, np.float32 if self.precision == "fp32" else np.float16)
+            raise SessionError("our graphs need the package onnx to run on CUDA; install the extra 'gpu'") from error
+        return gpu_graph.read_for_gpu(file, self.precision)
 
 
 def open_runtime(gpus: Sequence[int]) -> CudaRuntime:

@@ -1,4 +1,4 @@
-"""The graph that a GPU runs, made in memory of an int8 or fp32 graph that was made for the CPU.
+"""Floats and packed attention for CUDA, in place of what an int8 or fp32 graph that was made for the CPU has.
 
 CUDA has no kernels for `training.export.quantise`'s unsigned activations, and needs none: fp16 is what its
 tensor cores multiply. Weights become their dequantised values, activations stay unrounded, and attention reads the
@@ -8,14 +8,13 @@ exporter writes; any other graph is refused.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
+from app.runtime.rewriting import Rewriter, needed
 from app.runtime.session import SessionError
 
 GRID_INPUTS = ("pad_rows", "unpad_rows", "attention_mask")
@@ -31,23 +30,13 @@ INTEGER_ARITHMETIC = {
 FloatType = type[np.float16] | type[np.float32]
 
 
-def read_for_gpu(path: Path, dtype: FloatType) -> bytes:
-    """Return the graph at `path` with floats of `dtype` and with packed attention.
-
-    Raises `SessionError` when it is not one that our exporter makes.
-    """
-    model: ModelProto = dequantise(onnx.load(path), dtype, packed_attention=True)
-    serialised: bytes = model.SerializeToString()
-    return serialised
-
-
 def dequantise(model: ModelProto, dtype: FloatType, *, packed_attention: bool) -> ModelProto:
     """Return `model` with float weights of `dtype`; its logits stay float32.
 
     `packed_attention` replaces the attention over the grid by CUDA's over packed rows, and with it the inputs that
     lead there; without it the graph runs on the CPU in float32, which is how this is tested.
     """
-    rewriter = Rewriter(model, dtype)
+    rewriter = Dequantiser(model, dtype)
     rewriter.dequantise_embeddings()
     rewriter.dequantise_linears()
     if packed_attention:
@@ -56,15 +45,12 @@ def dequantise(model: ModelProto, dtype: FloatType, *, packed_attention: bool) -
     return rewriter.finish()
 
 
-class Rewriter:
-    """A graph in which nodes are replaced by the tensor that they compute."""
+class Dequantiser(Rewriter):
+    """Replaces what `training.export.quantise` wrote by the floats that it stands for."""
 
     def __init__(self, model: ModelProto, dtype: FloatType) -> None:
+        super().__init__(model)
         self.dtype, self.onnx_dtype = np.dtype(dtype), helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        self.weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-        self.nodes: list[NodeProto] = [copy_of(node) for node in model.graph.node]
-        self.inputs: list[ValueInfoProto] = list(model.graph.input)
-        self.model = model
 
     # --- The patterns of training.export.quantise -----------------------------------------------------
 
@@ -139,7 +125,7 @@ class Rewriter:
             for attribute in cast.attribute:
                 if attribute.name == "to" and attribute.i == TensorProto.FLOAT:
                     attribute.i = self.onnx_dtype
-        output = self.model.graph.output[0].name
+        output = self.output
         last = self.producer(output)
         if last is None:
             raise unknown("nothing computes its output")
@@ -149,20 +135,11 @@ class Rewriter:
 
     # --- What the patterns are made of ----------------------------------------------------------------
 
-    def find(self, op_type: str) -> list[NodeProto]:
-        return [node for node in self.nodes if node.op_type == op_type]
-
-    def producer(self, name: str) -> NodeProto | None:
-        return next((node for node in self.nodes if name in node.output), None)
-
     def only_reader(self, name: str, op_type: str) -> NodeProto:
-        readers = [node for node in self.nodes if name in node.input]
+        readers = self.readers(name)
         if len(readers) != 1 or readers[0].op_type != op_type:
             raise unknown(f"{name} is read by {', '.join(n.op_type for n in readers) or 'nothing'}, not by {op_type}")
         return readers[0]
-
-    def replace(self, old: NodeProto, new: NodeProto) -> None:
-        self.nodes[self.nodes.index(old)] = new
 
     def dequantised(self, levels: str, scale: str, axis: int) -> str:
         """Store levels times scale, which has an element for each index of `axis`; return the new weight's name."""
@@ -182,36 +159,9 @@ class Rewriter:
         return narrow
 
     def finish(self) -> ModelProto:
-        """Return the graph, without what nothing reads any more."""
-        nodes = needed(self.nodes, self.model.graph.output[0].name)
-        if left := INTEGER_ARITHMETIC & {node.op_type for node in nodes}:
+        if left := INTEGER_ARITHMETIC & {node.op_type for node in needed(self.nodes, self.output)}:
             raise unknown(f"it has {', '.join(sorted(left))} in places that are not known")
-        read = {name for node in nodes for name in node.input}
-        graph = helper.make_graph(
-            nodes,
-            self.model.graph.name,
-            self.inputs,
-            list(self.model.graph.output),
-            [numpy_helper.from_array(values, name) for name, values in self.weights.items() if name in read],
-        )
-        opsets = list(self.model.opset_import)
-        return helper.make_model(graph, opset_imports=opsets, ir_version=self.model.ir_version)
-
-
-def needed(nodes: list[NodeProto], output: str) -> list[NodeProto]:
-    """Return those nodes, in their order, that `output` depends on."""
-    wanted, kept = {output}, []
-    for node in reversed(nodes):
-        if wanted & set(node.output):
-            kept.append(node)
-            wanted |= set(node.input)
-    return kept[::-1]
-
-
-def copy_of(node: NodeProto) -> NodeProto:
-    copied = NodeProto()
-    copied.CopyFrom(node)
-    return copied
+        return super().finish()
 
 
 def scale_of(levels: str) -> str:

@@ -9,7 +9,7 @@ import onnxruntime as ort
 import pytest
 
 from app.bundle import read_bundle
-from app.runtime import cuda, dequantise
+from app.runtime import cuda, gpu_graph
 from app.runtime.binding import Binding
 from app.runtime.cuda import CudaOptions, CudaSession, check_placement, is_out_of_memory, open_runtime
 from app.runtime.cudart import CudaError, CudaMemory, CudaRuntime
@@ -180,7 +180,9 @@ def on_host(monkeypatch):
     monkeypatch.setattr(cuda, "CudaMemory", memory)
     monkeypatch.setattr(cuda, "PROVIDERS", {"cuda": "CPUExecutionProvider"})
     monkeypatch.setattr(cuda, "provider_options", lambda gpu, limit: {})
-    monkeypatch.setattr(dequantise, "read_for_gpu", lambda path, dtype: str(path))  # packed attention is CUDA's alone
+    monkeypatch.setattr(
+        gpu_graph, "read_for_gpu", lambda path, precision: str(path)
+    )  # packed attention is CUDA's alone
     return asked
 
 

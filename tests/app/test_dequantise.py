@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from app.bundle import read_bundle
-from app.runtime.dequantise import dequantise, read_for_gpu
+from app.runtime.dequantise import dequantise
 from app.runtime.packing import PackedLayout
 from app.runtime.session import Session, SessionError, session_options
 from app.tasks import TASKS
@@ -49,7 +49,7 @@ def test_a_shipped_bundle_dequantised_is_the_checkpoint_and_nearer_to_it_than_in
 
 def test_what_a_gpu_gets_is_fp16_with_packed_attention(bundle):
     before = onnx.load(bundle.graph_file("int8"))
-    graph = onnx.load_from_string(read_for_gpu(bundle.graph_file("int8"), np.float16))
+    graph = dequantise(onnx.load(bundle.graph_file("int8")), np.float16, packed_attention=True)
     onnx.checker.check_model(graph)
     kinds = Counter(node.op_type for node in graph.graph.node)
     linears = Counter(node.op_type for node in before.graph.node)
@@ -67,7 +67,7 @@ def test_what_a_gpu_gets_is_fp16_with_packed_attention(bundle):
 
 def test_packed_attention_has_the_inputs_and_attributes_that_the_operator_documents(bundle):
     """query, key, value (T, hidden), no bias, token_offset (B, S) and cumulative_sequence_length (B + 1), int32."""
-    graph = onnx.load_from_string(read_for_gpu(bundle.graph_file("int8"), np.float16)).graph
+    graph = dequantise(onnx.load(bundle.graph_file("int8")), np.float16, packed_attention=True).graph
     types = {i.name: i.type.tensor_type for i in graph.input}
     assert [types[name].elem_type for name in ("token_offset", "cumulative_lengths")] == [TensorProto.INT32] * 2
     assert [len(types[name].shape.dim) for name in ("token_offset", "cumulative_lengths")] == [2, 1]
@@ -81,14 +81,6 @@ def test_packed_attention_has_the_inputs_and_attributes_that_the_operator_docume
         assert list(split.output) == list(node.input[:3])
         assert {a.name: a.i for a in split.attribute} == {"axis": 1, "num_outputs": 3}
         assert by_output[split.input[0]].op_type == "Gemm"
-
-
-def test_onnxruntime_takes_the_graph_but_for_the_kernel_that_only_cuda_has(bundle):
-    """Types and shapes are inferred for the whole graph before a kernel is looked for."""
-    with pytest.raises(Exception, match=r"Failed to find kernel for com\.microsoft\.PackedMultiHeadAttention"):
-        ort.InferenceSession(
-            read_for_gpu(bundle.graph_file("int8"), np.float16), session_options(1), providers=["CPUExecutionProvider"]
-        )
 
 
 def test_operators_left_in_fp32_are_rewritten_too():

@@ -51,11 +51,9 @@ class GridAttention:
 class FlashAttention:
     """CUDA only: one `PackedMultiHeadAttention` node reads the packed rows as they are; no grid, no mask.
 
-    Three matrices (T, hidden) and no bias are the form that onnxruntime hands to FlashAttention without copying, for
-    fp16, heads of a multiple of 8 up to 256 wide, and compute capability 8.0 or more; else it takes TensorRT's fused
-    kernel, CUTLASS's memory-efficient one, or plain products over the (B, S) grid. The scale is 1 / sqrt(head width)
-    where none is given. Source: onnxruntime's contrib_ops/cuda/bert/packed_multihead_attention.cc.
-    `app.runtime.dequantise` makes the same nodes of an int8 graph.
+    The scale is 1 / sqrt(head width) where none is given. Source: onnxruntime's packed_multihead_attention.cc.
+    `app.runtime.dequantise` makes the same nodes of an int8 graph; `app.runtime.fusing` then joins them with what goes
+    before.
     """
 
     input_names = ("token_offset", "cumulative_lengths")

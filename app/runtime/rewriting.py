@@ -1,0 +1,68 @@
+"""A graph whose nodes and weights are replaced one by one, before a session is opened on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper
+
+
+class Rewriter:
+    """Nodes in their order, weights by name. What nothing reads any more is left out at the end."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self.model = model
+        self.weights: dict[str, NDArray[Any]] = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer}
+        self.nodes: list[NodeProto] = [copy_of(node) for node in model.graph.node]
+        self.inputs: list[ValueInfoProto] = list(model.graph.input)
+
+    @property
+    def output(self) -> str:
+        """The name of what the graph answers."""
+        name: str = self.model.graph.output[0].name
+        return name
+
+    def find(self, op_type: str) -> list[NodeProto]:
+        return [node for node in self.nodes if node.op_type == op_type]
+
+    def producer(self, name: str) -> NodeProto | None:
+        return next((node for node in self.nodes if name in node.output), None)
+
+    def readers(self, name: str) -> list[NodeProto]:
+        return [node for node in self.nodes if name in node.input]
+
+    def replace(self, old: NodeProto, *new: NodeProto) -> None:
+        place = self.nodes.index(old)
+        self.nodes[place : place + 1] = new
+
+    def finish(self) -> ModelProto:
+        """Return the graph as it is now."""
+        nodes = needed(self.nodes, self.output)
+        read = {name for node in nodes for name in node.input}
+        graph = helper.make_graph(
+            nodes,
+            self.model.graph.name,
+            self.inputs,
+            list(self.model.graph.output),
+            [numpy_helper.from_array(values, name) for name, values in self.weights.items() if name in read],
+        )
+        opsets = list(self.model.opset_import)
+        return helper.make_model(graph, opset_imports=opsets, ir_version=self.model.ir_version)
+
+
+def needed(nodes: Iterable[NodeProto], output: str) -> list[NodeProto]:
+    """Return those nodes, in their order, that `output` depends on."""
+    wanted, kept = {output}, []
+    for node in reversed(list(nodes)):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted |= set(node.input)
+    return kept[::-1]
+
+
+def copy_of(node: NodeProto) -> NodeProto:
+    copied = NodeProto()
+    copied.CopyFrom(node)
+    return copied

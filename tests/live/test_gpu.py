@@ -1,0 +1,125 @@
+"""On a real GPU. Where there is none these skip, and tests/app/test_cuda.py shows what can be shown without."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from app.bundle import read_bundle
+from app.core import Core
+from app.metrics import Metrics
+from app.runtime.cuda import CudaOptions, CudaSession, open_runtime
+from app.runtime.packing import Window
+from app.runtime.session import Session, SessionError, available_devices
+from app.settings import Settings
+from tests.support.server import SHAPES, serve_as
+
+ASKED = {
+    "/classify": "A warm, funny and beautifully acted film.",
+    "/ner": "Angela Merkel met Tim Cook at Apple's office in Berlin.",
+    "/fill-mask": "Paris is the <mask> of France.",
+}
+MIXES = ((1, 3, 60), (5,) * 32, (16, 30, 2, 60), tuple(range(1, 61)), (60,) * 40)
+
+
+def has_gpu() -> bool:
+    if "cuda" not in available_devices():
+        return False
+    try:
+        open_runtime([0])
+    except SessionError:
+        return False
+    return True
+
+
+pytestmark = pytest.mark.skipif(not has_gpu(), reason="there is no GPU that onnxruntime can use")
+
+
+def make_windows(lengths, seed=0):
+    generator = np.random.default_rng(seed)
+    return [Window(generator.integers(5, 250, n), np.zeros(1, np.int64)) for n in lengths]
+
+
+@pytest.fixture(scope="module")
+def sentiment(shipped_models):
+    return read_bundle(shipped_models / "sentiment" / "1", name="sentiment", version=1)
+
+
+@pytest.fixture(scope="module")
+def fp32_bundle(tiny_models):
+    return read_bundle(tiny_models / "tiny-ner" / "1", name="tiny-ner", version=1)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_shipped_bundles_answer_as_on_a_cpu(shape, shipped_models, tmp_path):
+    def ask(device):
+        with serve_as(shape, shipped_models, tmp_path / device, device=device) as service:
+            served = service.client.get("/models").json()["models"]
+            assert {model["state"] for model in served} == {"ready"}, served
+            answers = {}
+            for route, text in ASKED.items():
+                response = service.client.post(route, json={"inputs": text})
+                assert response.status_code == 200, response.text
+                answers[route] = response.json()
+            return {model["provider"] for model in served}, answers, service.client.get("/metrics").text
+
+    provider, on_cpu, _ = ask("cpu")
+    assert provider == {"CPUExecutionProvider"}
+    provider, on_gpu, metrics = ask("cuda")
+    assert provider == {"CUDAExecutionProvider"}
+    assert 'roberta_gpu_memory_used_bytes{gpu="0"}' in metrics
+    assert [e["label"] for e in on_gpu["/classify"][0]] == [e["label"] for e in on_cpu["/classify"][0]]
+    assert [(e["word"], e["entity_group"]) for e in on_gpu["/ner"]] == [
+        (e["word"], e["entity_group"]) for e in on_cpu["/ner"]
+    ]
+    assert on_gpu["/fill-mask"][0]["token_str"] == on_cpu["/fill-mask"][0]["token_str"]
+    for route in ASKED:
+        best_here, best_there = (np.ravel(answers[route])[0]["score"] for answers in (on_gpu, on_cpu))
+        assert best_here == pytest.approx(best_there, abs=0.05)
+
+
+@pytest.mark.parametrize("lengths", MIXES, ids=str)
+def test_fp32_on_a_gpu_is_fp32_on_a_cpu(lengths, fp32_bundle):
+    session = CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(0,), runners=1))
+    windows = make_windows(lengths)
+    for ours, theirs in zip(session.run(windows), Session(fp32_bundle, "fp32").run(windows), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_a_text_is_answered_alike_alone_and_in_any_batch(sentiment):
+    session = CudaSession(sentiment, "int8", CudaOptions(gpus=(0,), runners=1))
+    windows = make_windows(range(1, 61))
+    together = session.run(windows)
+    for window, answer in zip(windows, together, strict=True):
+        np.testing.assert_allclose(session.run([window])[0], answer, atol=0.02)  # fp16: kernels differ by shape
+
+
+def test_runners_that_run_at_once_do_not_mix_their_batches(sentiment):
+    session = CudaSession(sentiment, "int8", CudaOptions(gpus=(0,), runners=2))
+    batches = [make_windows(MIXES[n % len(MIXES)], seed=n) for n in range(40)]
+    expected = [np.concatenate(session.run(batch)) for batch in batches]
+
+    def run(runner):
+        return [np.concatenate(session.run(batch, runner=runner)) for batch in batches[runner::2]]
+
+    with ThreadPoolExecutor(2) as pool:
+        for runner, answers in enumerate(pool.map(run, range(2))):
+            for ours, theirs in zip(answers, expected[runner::2], strict=True):
+                np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_a_model_that_memory_does_not_hold_is_refused_and_the_others_are_not(shipped_models, tmp_path):
+    settings = Settings(models=shipped_models, device="cuda", gpu_memory_limit_mb=64)
+    core = Core(settings, Metrics(CollectorRegistry()))
+    core.loader.load()
+    reasons = [reason for entry in core.registry.entries for reason in entry.refused.values()]
+    assert reasons
+    assert all("GPU memory does not suffice" in reason for reason in reasons), reasons
+
+
+def test_a_gpu_that_is_not_there_is_named():
+    with pytest.raises(SessionError, match="there is no GPU 99"):
+        open_runtime([99])

@@ -17,6 +17,7 @@ from app.engine.work import Lane
 from app.metrics import Metrics
 from app.model import Model
 from app.registry import Entry, Registry
+from app.runtime.cuda import is_out_of_memory, out_of_memory
 from app.runtime.opening import AnySession, open_session
 from app.runtime.session import PROVIDERS, Device, Session, SessionError
 from app.settings import Settings, available_cores
@@ -173,13 +174,17 @@ def load_model(
         raise BundleError(str(error)) from error
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(f"tokenizer.json cannot be used: {error}") from error
-    check_width(bundle, session)
-    check_probes(bundle, session, task)
-    cost = measure_cost(session, manifest.max_length)
     try:
+        check_width(bundle, session)
+        check_probes(bundle, session, task)
+        cost = measure_cost(session, manifest.max_length)
         budget = choose_budget(session, cost, manifest.max_length, settings.max_batch_tokens)
     except SessionError as error:
         raise BundleError(str(error)) from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise BundleError(str(out_of_memory("the model's first batches"))) from error
+        raise
     lane = Lane(
         name=manifest.name,
         run=session.run,

@@ -49,7 +49,8 @@ class Core:
         return "stalled" if self.engine.is_stalled(self._settings.stall_timeout_s) else None
 
     def refresh_gauges(self) -> None:
-        """Set what is measured at scrape time: runners' share of busy time since the last scrape, and GPUs."""
+        """Set what is measured at scrape time: the queue, runners' share of busy time since the last scrape, GPUs."""
+        self.engine.report_queue()
         now = time.monotonic()
         elapsed = max(now - self._read_at, 1e-3)
         for runner, before in zip(self.engine.runners, self._busy_s, strict=True):

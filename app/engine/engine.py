@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
+from app.engine.mailbox import Mailbox
 from app.engine.runner import Runner
 from app.engine.scheduler import Limits, Scheduler
 from app.engine.work import Batch, Item, Lane, Ticket
@@ -28,6 +30,7 @@ class Engine:
         self._changed = threading.Condition()
         self._stopping = False
         self._busy: set[int] = set()  # threads that have a batch in hand
+        self._mailbox: Mailbox | None = None  # of the event loop that asks
         self.runners = [Runner(number, self) for number in range(limits.runners)]
 
     def start(self) -> None:
@@ -40,7 +43,6 @@ class Engine:
         with self._changed:
             self._stopping = True
             refused = self._scheduler.drain()
-            self._report_queue()
             for ticket in refused:
                 ticket.finish(DrainingError())
             self._changed.notify_all()
@@ -57,51 +59,83 @@ class Engine:
         raises, `DeadlineExceededError` and `InferenceFailedError`. When the caller is cancelled, its places in
         the queue are freed.
         """
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[None] = loop.create_future()
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def resolve() -> None:
+        def resolve(_: Ticket) -> None:
             if not answered.done():
                 answered.set_result(None)
 
-        def on_done(_: Ticket) -> None:
-            loop.call_soon_threadsafe(resolve)
-
-        ticket = Ticket(lane, windows, time.monotonic(), deadline, priority, on_done)
-        self._admit(ticket)
-        timer = loop.call_later(
-            max(0.0, deadline - ticket.arrival),
-            self._abandon,
-            ticket,
-            DeadlineExceededError(),
-        )
+        ticket = self.begin(lane, windows, deadline=deadline, priority=priority, on_end=resolve)
         try:
             await answered
         finally:
-            timer.cancel()
             if not ticket.done:
-                self._abandon(ticket, None)
-        if isinstance(ticket.error, DeadlineExceededError):
-            self._metrics.deadline_missed.inc()
+                self.abandon(ticket)
         if ticket.error is not None:
             raise ticket.error
         return ticket
+
+    def begin(
+        self,
+        lane: Lane,
+        windows: Sequence[Window],
+        *,
+        deadline: float,
+        priority: int = 0,
+        on_end: Callable[[Ticket], None],
+    ) -> Ticket:
+        """Queue `windows`, and call `on_end` on this event loop once the ticket has its outputs or its error.
+
+        That is `submit` without a coroutine. Raises what admission raises.
+        """
+        loop = asyncio.get_running_loop()
+        if self._mailbox is None or self._mailbox.loop is not loop:
+            self._mailbox = Mailbox(loop)
+        mailbox = self._mailbox
+
+        def on_done(ticket: Ticket) -> None:
+            mailbox.leave(partial(self._end, ticket, timer, on_end))
+
+        ticket = Ticket(lane, windows, time.monotonic(), deadline, priority, on_done)
+        timer = loop.call_later(max(0.0, deadline - ticket.arrival), self._expire, ticket)
+        try:
+            self._admit(ticket)
+        except ServeError:
+            timer.cancel()
+            raise
+        return ticket
+
+    def abandon(self, ticket: Ticket) -> None:
+        """Free the places of a ticket whose caller went away."""
+        self._withdraw(ticket, None)
+
+    def report_queue(self) -> None:
+        """Set the gauges of the queue to how it is now."""
+        self._metrics.queue_tokens.set(self._scheduler.queued_tokens)
+        self._metrics.queue_requests.set(self._scheduler.queued_requests)
+
+    def _end(self, ticket: Ticket, timer: asyncio.TimerHandle, on_end: Callable[[Ticket], None]) -> None:
+        timer.cancel()
+        if isinstance(ticket.error, DeadlineExceededError):
+            self._metrics.deadline_missed.inc()
+        on_end(ticket)
 
     def _admit(self, ticket: Ticket) -> None:
         with self._changed:
             if self._stopping:
                 raise DrainingError
             self._scheduler.admit(ticket)
-            self._report_queue()
             self._changed.notify(len(ticket.windows))
 
-    def _abandon(self, ticket: Ticket, error: ServeError | None) -> None:
-        """Free the places of a ticket whose deadline passed, or whose caller went away (no error)."""
+    def _expire(self, ticket: Ticket) -> None:
+        self._withdraw(ticket, DeadlineExceededError())
+
+    def _withdraw(self, ticket: Ticket, error: ServeError | None) -> None:
+        """Finish a ticket whose deadline passed, or whose caller went away: no error."""
         with self._changed:
             if ticket.done:
                 return
             self._scheduler.withdraw(ticket)
-            self._report_queue()
             if error is None:
                 self._metrics.cancelled.inc()
             ticket.finish(error)
@@ -113,7 +147,6 @@ class Engine:
             while not self._stopping:
                 now = time.monotonic()
                 batch = self._scheduler.next_batch(now)
-                self._report_queue()
                 if batch is not None:
                     for item in batch.items:
                         item.ticket.started = item.ticket.started or now
@@ -141,9 +174,4 @@ class Engine:
         with self._changed:
             self._busy.discard(threading.get_ident())
             self._scheduler.withdraw(item.ticket)
-            self._report_queue()
             item.ticket.finish(InferenceFailedError("the model failed on this input; the log has the kind of error"))
-
-    def _report_queue(self) -> None:
-        self._metrics.queue_tokens.set(self._scheduler.queued_tokens)
-        self._metrics.queue_requests.set(self._scheduler.queued_requests)

@@ -10,7 +10,7 @@ import numpy as np
 from app.errors import InternalError, ServeError
 from app.runtime.packing import Floats, Window
 
-IDS = np.dtype("<i4")  # token ids and positions
+IDS = np.dtype("<i8")  # token ids and positions
 LOGITS = np.dtype("<f4")
 
 ERRORS: dict[str, type[ServeError]] = {kind.code: kind for kind in ServeError.__subclasses__()}
@@ -24,7 +24,7 @@ class Message(msgspec.Struct, array_like=True, gc=False):
 
 
 class Piece(Message):
-    """A window: int32 ids (tokens,), int32 head rows (rows,), and int32 token types (tokens,) where there are any."""
+    """A window: int64 ids (tokens,), head rows (rows,), and token types (tokens,) where there are any."""
 
     ids: bytes
     rows: bytes
@@ -34,16 +34,14 @@ class Piece(Message):
     def of(cls, window: Window) -> Piece:
         types = window.token_type_ids
         return cls(
-            window.input_ids.astype(IDS).tobytes(),
-            window.head_rows.astype(IDS).tobytes(),
-            None if types is None else types.astype(IDS).tobytes(),
+            window.input_ids.tobytes(),
+            window.head_rows.tobytes(),
+            None if types is None else types.tobytes(),
         )
 
     def window(self) -> Window:
-        def ints(data: bytes) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-            return np.frombuffer(data, IDS).astype(np.int64)
-
-        return Window(ints(self.ids), ints(self.rows), None if self.types is None else ints(self.types))
+        types = None if self.types is None else np.frombuffer(self.types, IDS)
+        return Window(np.frombuffer(self.ids, IDS), np.frombuffer(self.rows, IDS), types)
 
 
 class Submit(Message, tag=0):

@@ -75,6 +75,7 @@ async def block(engine, lane):
 
 
 def value(engine, series):
+    engine.report_queue()
     return engine.metrics.registry.get_sample_value(f"roberta_{series}")
 
 

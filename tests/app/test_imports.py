@@ -54,7 +54,7 @@ TRAINING_MAY_USE = ("app.bundle", "app.defaults", "app.settings", "app.runtime",
 # Of other packages, what only some may touch.
 ONLY = {
     "onnxruntime": {"app.runtime.session", "app.runtime.binding", "app.runtime.cuda"},
-    "onnx": {"app.runtime.dequantise"},
+    "onnx": {f"app.runtime.{module}" for module in ("dequantise", "fusing", "gpu_graph", "rewriting")},
     "fastapi": {"app.api", "app.front", "app.main", "app.server", "app.workers.worker"},
     "starlette": {"app.api"},
     "uvicorn": {"app.server", "app.transport"},
@@ -65,6 +65,7 @@ ONLY = {
             "app.api.body",
             "app.api.predict",
             "app.engine.engine",
+            "app.engine.mailbox",
             "app.model",
             "app.loading",
             "app.main",

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=256,
-        description="Threads of a batch on CPU while nothing else runs or waits, for lengths at which that measured "
+        description="Threads of a batch on CPU that has an idle machine to itself, for lengths at which that measured "
         "faster while loading; costs a second copy of the weights. Default: one per core, at most 8. 1: never.",
     )
     max_batch_tokens: int | None = Field(

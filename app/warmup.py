@@ -14,7 +14,7 @@ from app.runtime.packing import Window
 from app.runtime.session import Device, Session
 
 IDLE_LENGTHS = (8, 16, 32, 64)  # tokens in the lone windows that are timed
-IDLE_TRIALS = 5
+LEAST_TRIALS, MOST_TRIALS = 5, 15  # runs to see a gain; noise makes a run slower, so that none is looked for longer
 LEAST_GAIN = 0.9  # share of the time on fewer threads; what gains less is not worth every core
 SHORTEST = 16  # tokens of the shortest windows that memory is proved with: many of them need more for heads and results
 
@@ -50,22 +50,23 @@ def gains_from(session: Session, idle: Session, max_length: int) -> int | None:
     """
     found = None
     for length in sorted({min(length, max_length) for length in IDLE_LENGTHS}, reverse=True):
-        seconds, idle_seconds = fastest_s([session, idle], synthetic_windows(1, length))
-        if idle_seconds > LEAST_GAIN * seconds:
+        if not is_faster(idle, session, synthetic_windows(1, length)):
             break
         found = length
     return found
 
 
-def fastest_s(sessions: Sequence[Session], windows: Sequence[Window]) -> list[float]:
-    """Return the seconds of the fastest of a few runs of each, taken in turns."""
-    seconds: list[list[float]] = [[] for _ in sessions]
-    for _ in range(IDLE_TRIALS):
-        for session, taken in zip(sessions, seconds, strict=True):
+def is_faster(idle: Session, session: Session, windows: Sequence[Window]) -> bool:
+    """Whether `idle` gains, by the fastest of some runs of each, taken in turns."""
+    fastest = {idle: float("inf"), session: float("inf")}
+    for trial in range(1, MOST_TRIALS + 1):
+        for each in (session, idle):
             started = time.perf_counter()
-            session.run(windows)
-            taken.append(time.perf_counter() - started)
-    return [min(taken) for taken in seconds]
+            each.run(windows)
+            fastest[each] = min(fastest[each], time.perf_counter() - started)
+        if trial >= LEAST_TRIALS and fastest[idle] <= LEAST_GAIN * fastest[session]:
+            return True
+    return False
 
 
 def choose_budget(session: AnySession, cost: CostModel, max_length: int, max_batch_tokens: int | None) -> int:

@@ -18,6 +18,8 @@ from app.errors import DeadlineExceededError, DrainingError, InferenceFailedErro
 from app.metrics import Metrics
 from app.runtime.packing import Floats, Window
 
+SETTLING_S = 0.05  # since batches last shared the machine; before, more will come that need the other cores
+
 log = structlog.get_logger(__name__)
 
 
@@ -30,6 +32,7 @@ class Engine:
         self._changed = threading.Condition()
         self._stopping = False
         self._busy: set[int] = set()  # threads that have a batch in hand
+        self._shared_at = float("-inf")  # when a batch last began while others ran or waited
         self._mailbox: Mailbox | None = None  # of the event loop that asks
         self.runners = [Runner(number, self) for number in range(limits.runners)]
 
@@ -150,9 +153,10 @@ class Engine:
                 if batch is not None:
                     for item in batch.items:
                         item.ticket.started = item.ticket.started or now
-                    alone = not self._busy and not len(self._scheduler)
+                    if self._busy or len(self._scheduler):
+                        self._shared_at = now
                     self._busy.add(threading.get_ident())
-                    return Batch(batch.lane, batch.items, alone)
+                    return Batch(batch.lane, batch.items, alone=now - self._shared_at > SETTLING_S)
                 self._changed.wait(self._scheduler.ready_in_s(now))
             return None
 

@@ -19,8 +19,8 @@ UNANSWERED: Floats = np.empty((0, 0), np.float32)
 class Forward(Protocol):
     """A forward pass: (rows, width) per window, in order.
 
-    `runner` is the number of the runner that calls; `alone` says that nothing else runs or waits, so that this pass
-    may use the whole machine.
+    `runner` is the number of the runner that calls; `alone` says that nothing else runs or waits, nor did just
+    before, so that this pass may use the whole machine.
     """
 
     def __call__(self, windows: Sequence[Window], *, runner: int, alone: bool) -> Sequence[Floats]: ...
@@ -105,7 +105,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Items of one lane that run together; `alone` when nothing else runs or waits."""
+    """Items of one lane that run together; `alone` when nothing else runs or waits, nor did just before."""
 
     lane: Lane
     items: Sequence[Item]

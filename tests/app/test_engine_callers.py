@@ -128,7 +128,13 @@ def test_a_refused_request_leaves_nothing_behind():
     play(scenario())
 
 
-def test_a_batch_is_told_whether_it_has_the_machine_to_itself():
+@pytest.fixture
+def settled(monkeypatch):
+    """The machine counts as idle as soon as it is."""
+    monkeypatch.setattr("app.engine.engine.SETTLING_S", 0.0)
+
+
+def test_a_batch_is_told_whether_it_has_the_machine_to_itself(settled):
     """The first is alone, the second has the first beside it, the last is alone again."""
 
     async def scenario():
@@ -147,7 +153,7 @@ def test_a_batch_is_told_whether_it_has_the_machine_to_itself():
         play(scenario())
 
 
-def test_a_batch_with_others_waiting_is_not_alone():
+def test_a_batch_with_others_waiting_is_not_alone(settled):
     async def scenario():
         lane = make_lane(gate, budget=10)
         first = await block(engine, lane)
@@ -160,4 +166,23 @@ def test_a_batch_with_others_waiting_is_not_alone():
 
     gate = Gate()
     with running(1, gate) as engine:
+        play(scenario())
+
+
+def test_a_machine_that_was_shared_just_now_is_not_idle(monkeypatch):
+    """Under load there are moments with one batch only; those that come next should find a core free."""
+
+    async def scenario():
+        lane, beside = make_lane(gate), make_lane(other, name="beside")
+        first, second = await block(engine, lane), await block(engine, beside)
+        gate.open.set()
+        other.open.set()
+        await asyncio.gather(first, second)
+        await submit(engine, beside, window(5))
+        assert gate.alone == [True]
+        assert other.alone == [False, False]
+
+    monkeypatch.setattr("app.engine.engine.SETTLING_S", PATIENCE_S)
+    gate, other = Gate(), Gate()
+    with running(2, gate, other) as engine:
         play(scenario())

@@ -4,7 +4,7 @@ import pytest
 
 from app.bundle import read_bundle
 from app.runtime.session import Session
-from app.warmup import gains_from, synthetic_windows
+from app.warmup import gains_from, is_faster, synthetic_windows
 from tests.app.builders import write_bundle
 from tests.app.registries import make_registry
 
@@ -28,9 +28,37 @@ def session(tiny_models):
 @pytest.mark.parametrize(("faster", "expected"), [((32, 64), 32), ((8, 16, 32, 64), 8), ((), None), ((8, 16), None)])
 def test_it_is_used_from_where_it_and_all_that_is_longer_gains(faster, expected, session, monkeypatch):
     """Shorter windows that seem to gain where longer ones do not are noise."""
-    times = lambda _, windows: [1.0, 0.5 if len(windows[0]) in faster else 1.0]  # noqa: E731
-    monkeypatch.setattr("app.warmup.fastest_s", times)
+    monkeypatch.setattr("app.warmup.is_faster", lambda idle, session, windows: len(windows[0]) in faster)
     assert gains_from(session, Idle(), max_length=64) == expected
+
+
+class Timed:
+    """Takes as long as it is told: the last time, once the others are used up."""
+
+    def __init__(self, clock, *seconds):
+        self.clock, self.seconds, self.runs = clock, list(seconds), 0
+
+    def run(self, windows):
+        self.clock[0] += self.seconds.pop(0) if len(self.seconds) > 1 else self.seconds[0]
+        self.runs += 1
+
+
+@pytest.mark.parametrize(
+    ("idle_times", "times", "expected", "runs"),
+    [
+        ((5.0,), (10.0,), True, 5),
+        ((9.5,), (10.0,), False, 15),
+        ((20.0,) * 8 + (5.0,), (10.0,), True, 9),
+        ((9.5,), (30.0, 10.0), False, 15),
+    ],
+    ids=["a gain", "too small a gain", "a gain that others hid at first", "a gain that only others' load would make"],
+)
+def test_a_gain_is_what_the_fastest_runs_show(idle_times, times, expected, runs, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("app.warmup.time.perf_counter", lambda: clock[0])
+    idle, session = Timed(clock, *idle_times), Timed(clock, *times)
+    assert is_faster(idle, session, synthetic_windows(1, 8)) is expected
+    assert idle.runs == session.runs == runs
 
 
 @pytest.mark.parametrize(("from_tokens", "expected"), [(32, [32, 64]), (None, [])])

@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-OVERHEAD_SHARE = 0.05  # the token budget is the least that keeps a batch's fixed cost below this share
-LEAST_BUDGET, GREATEST_BUDGET = 256, 65_536
+# The token budget is the least that keeps a batch's fixed cost at this share of its tokens'. A larger batch saves less
+# than it costs: what is queued is seldom enough for several batches of windows of one length.
+OVERHEAD_SHARE = 0.15
+LEAST_BUDGET, GREATEST_BUDGET = 128, 65_536
 SMOOTHING = 0.05  # weight of the newest batch in the running correction
 
 
@@ -65,9 +67,11 @@ class CostModel:
             ratio = min(max(seconds / predicted, 0.1), 10.0)
             self.correction *= (1 - SMOOTHING) + SMOOTHING * ratio
 
+    @property
+    def fixed_tokens(self) -> float:
+        """How many tokens cost as much as a batch does whatever is in it."""
+        return self.fixed / self.per_token if self.per_token > 0 else 0.0
+
     def token_budget(self) -> int:
         """Return the least batch, in tokens, in which the fixed cost is a small share."""
-        if self.per_token <= 0:
-            return LEAST_BUDGET
-        tokens = self.fixed / (OVERHEAD_SHARE * self.per_token)
-        return int(min(max(tokens, LEAST_BUDGET), GREATEST_BUDGET))
+        return int(min(max(self.fixed_tokens / OVERHEAD_SHARE, LEAST_BUDGET), GREATEST_BUDGET))

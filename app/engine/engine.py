@@ -149,7 +149,7 @@ class Engine:
         with self._changed:
             while not self._stopping:
                 now = time.monotonic()
-                batch = self._scheduler.next_batch(now)
+                batch = self._scheduler.next_batch(now, len(self.runners) - len(self._busy))
                 if batch is not None:
                     for item in batch.items:
                         item.ticket.started = item.ticket.started or now

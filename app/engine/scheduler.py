@@ -106,10 +106,11 @@ class Scheduler:
         """Return how long the queue as it stands will take to run."""
         return self.queued_cost_s / self.limits.runners
 
-    def next_batch(self, now: float) -> Batch | None:
+    def next_batch(self, now: float, free_runners: int = 1) -> Batch | None:
         """Take the next batch out of the queue, or None when nothing may start yet.
 
-        A window whose deadline has passed is never started: its request fails instead.
+        What is queued is shared out among the runners that are free, the one that asks among them. A window whose
+        deadline has passed is never started: its request fails instead.
         """
         while self._items:
             seed = self._most_urgent(now)
@@ -117,7 +118,7 @@ class Scheduler:
                 self.withdraw(seed.ticket)
                 seed.ticket.finish(DeadlineExceededError("the deadline passed while the request was queued"))
                 continue
-            items = self._gather(seed, now)
+            items = self._gather(seed, now, self._budget(seed.ticket.lane, free_runners))
             if self._should_wait(seed.ticket.lane, items, now):
                 return None
             for item in items:
@@ -171,8 +172,15 @@ class Scheduler:
             number = self._by_urgency[0][-1]
         return self._items[number]
 
-    def _gather(self, seed: Item, now: float) -> list[Item]:
-        """Fill a batch around `seed` with the windows nearest to it in length, up to the token budget."""
+    def _budget(self, lane: Lane, free_runners: int) -> float:
+        """Return how many tokens a batch may have: not so many that a free runner has nothing to do, unless the rest
+        is too little to be worth a batch of its own."""
+        if free_runners < 2:
+            return lane.max_batch_tokens
+        return min(lane.max_batch_tokens, max(self.queued_tokens / free_runners, lane.cost.fixed_tokens))
+
+    def _gather(self, seed: Item, now: float, budget: float) -> list[Item]:
+        """Fill a batch around `seed` with the windows nearest to it in length, up to `budget` tokens."""
         lane = seed.ticket.lane
         queue = self._by_length[lane]
         items, tokens, longest = [seed], seed.length, seed.length
@@ -184,7 +192,7 @@ class Scheduler:
             )
             length, number = queue[below if take_below else above]
             cost = lane.computed_tokens(len(items) + 1, tokens + length, max(longest, length))
-            if cost > lane.max_batch_tokens:
+            if cost > budget:
                 if take_below:
                     break  # what is above is longer still
                 above = len(queue)

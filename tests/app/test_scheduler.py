@@ -126,6 +126,19 @@ def test_where_padding_is_computed_it_counts_against_the_budget(queued, expected
     assert sorted(lengths_of(scheduler.next_batch(0.0))) == expected
 
 
+@pytest.mark.parametrize(
+    ("free", "fixed_tokens", "expected"), [(1, 0, [60]), (2, 0, [30, 30]), (3, 0, [20, 20, 20]), (3, 30, [30, 30])]
+)
+def test_what_is_queued_is_shared_out_among_free_runners(free, fixed_tokens, expected):
+    """But for what is too little to be worth a batch."""
+    scheduler, lane = make_scheduler(), make_lane(budget=1000)
+    lane.cost = CostModel(fixed=fixed_tokens * 1e-5, per_token=1e-5)
+    for _ in range(6):
+        admit(scheduler, lane, 10)
+    batches = [scheduler.next_batch(0.0, free - taken) for taken in range(len(expected))]
+    assert [sum(lengths_of(batch)) for batch in batches] == expected
+
+
 def test_windows_of_two_lanes_never_share_a_batch():
     scheduler, lanes = make_scheduler(), [make_lane(name="a"), make_lane(name="b")]
     for number in range(8):

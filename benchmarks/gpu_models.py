@@ -34,7 +34,7 @@ def make_random_bundles(
     shape: str, precisions: Sequence[Precision], folder: Path
 ) -> tuple[Path, dict[Precision, Bundle]]:
     """Make a checkpoint of a shape and a bundle of each precision; what is in `folder` already is used again."""
-    checkpoint, published = folder / "checkpoint", folder / "published"
+    checkpoint, published = folder / "checkpoint", folder / f"published-{'-'.join(precisions)}"
     if not checkpoint.is_dir():
         random_model(shape).save_pretrained(checkpoint)
         train_vocabulary([" ".join(WORDS)] * 4, VOCABULARY, POSITIONS).save_pretrained(checkpoint)

@@ -8,7 +8,7 @@ as if it arrived when that will have run. So whoever comes waits for the batches
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import count
+from itertools import accumulate, count
 
 from sortedcontainers import SortedList
 
@@ -118,9 +118,10 @@ class Scheduler:
                 self.withdraw(seed.ticket)
                 seed.ticket.finish(DeadlineExceededError("the deadline passed while the request was queued"))
                 continue
-            items = self._gather(seed, now, self._budget(seed.ticket.lane, free_runners))
+            items = self._gather(seed, now)
             if self._should_wait(seed.ticket.lane, items, now):
                 return None
+            items = self._share(items, free_runners)
             for item in items:
                 self._remove(item, started=now)
             return Batch(seed.ticket.lane, items)
@@ -172,15 +173,8 @@ class Scheduler:
             number = self._by_urgency[0][-1]
         return self._items[number]
 
-    def _budget(self, lane: Lane, free_runners: int) -> float:
-        """Return how many tokens a batch may have: not so many that a free runner has nothing to do, unless the rest
-        is too little to be worth a batch of its own."""
-        if free_runners < 2:
-            return lane.max_batch_tokens
-        return min(lane.max_batch_tokens, max(self.queued_tokens / free_runners, lane.cost.fixed_tokens))
-
-    def _gather(self, seed: Item, now: float, budget: float) -> list[Item]:
-        """Fill a batch around `seed` with the windows nearest to it in length, up to `budget` tokens."""
+    def _gather(self, seed: Item, now: float) -> list[Item]:
+        """Fill a batch around `seed` with the windows nearest to it in length, up to the token budget."""
         lane = seed.ticket.lane
         queue = self._by_length[lane]
         items, tokens, longest = [seed], seed.length, seed.length
@@ -192,7 +186,7 @@ class Scheduler:
             )
             length, number = queue[below if take_below else above]
             cost = lane.computed_tokens(len(items) + 1, tokens + length, max(longest, length))
-            if cost > budget:
+            if cost > lane.max_batch_tokens:
                 if take_below:
                     break  # what is above is longer still
                 above = len(queue)
@@ -203,6 +197,12 @@ class Scheduler:
                 items.append(item)
                 tokens, longest = tokens + length, max(longest, length)
         return items
+
+    def _share(self, items: list[Item], free_runners: int) -> list[Item]:
+        """Leave to each other free runner as much of the queue, unless that is too little to be worth a batch."""
+        share = max(self.queued_tokens / free_runners, items[0].ticket.lane.cost.fixed_tokens)
+        ends = accumulate(item.length for item in items)
+        return items[: max(1, sum(end <= share for end in ends))]
 
     def _should_wait(self, lane: Lane, items: list[Item], now: float) -> bool:
         """Whether a batch with room left should wait for company, counted from the oldest arrival."""

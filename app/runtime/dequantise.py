@@ -1,4 +1,4 @@
-"""Floats and packed attention for CUDA, in place of what an int8 or fp32 graph that was made for the CPU has.
+"""Makes a graph for CUDA of an int8 or fp32 one that was made for the CPU.
 
 CUDA has no kernels for `training.export.quantise`'s unsigned activations, and needs none: fp16 is what its
 tensor cores multiply. Weights become their dequantised values, activations stay unrounded, and attention reads the

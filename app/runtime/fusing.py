@@ -58,48 +58,49 @@ class Fuser(Rewriter):
             if split is None or split.op_type != "Split" or list(split.output) != list(attention.input[:3]):
                 continue
             product = self.producer(split.input[0])
-            if product is None or product.op_type != "Gemm" or product.input[1] not in self.weights:
-                continue
-            if not is_plain(product) or len(self.readers(split.input[0])) > 1:
+            if product is None or not self.is_linear(product) or len(self.readers(split.input[0])) > 1:
                 continue
             bias = self.take_bias(split.input[0])
-            if len(product.input) > 2 and not bias:
-                continue
             heads = next(a.i for a in attention.attribute if a.name == "num_heads")
-            rows = self.weights[product.input[1]] if is_transposed(product) else self.weights[product.input[1]].T
-            by_head = rows.reshape(3, heads, -1, rows.shape[1]).swapaxes(0, 1)  # (heads, 3, width, hidden)
-            weight, shape, packed = (f"{product.output[0]}.{what}" for what in ("weight", "shape", "by_head"))
-            self.weights[weight] = by_head.reshape(rows.shape)
-            self.weights[shape] = np.array([-1, *by_head.shape[:3]], np.int64)
-            product = self.producer(split.input[0]) or product  # the one without a bias
-            self.replace(product, helper.make_node("Gemm", [product.input[0], weight], list(product.output), transB=1))
-            self.replace(split, helper.make_node("Reshape", [split.input[0], shape], [packed]))
-            fused = contributed("PackedMultiHeadAttention", [packed, "", "", bias, *attention.input[4:6]], attention)
+            packed = self.multiply_by_head(product, heads)
+            self.nodes.remove(split)
+            inputs = [packed, "", "", bias, *attention.input[4:6]]
+            fused = contributed("PackedMultiHeadAttention", inputs, attention)
             fused.attribute.extend(attention.attribute)
             self.replace(attention, fused)
+
+    def multiply_by_head(self, product: NodeProto, heads: int) -> str:
+        """Sort the columns of a product, (T, 3 * hidden), by head; return the name of (T, heads, 3, width)."""
+        weight = self.weights[product.input[1]]
+        rows = weight if is_transposed(product) else weight.T  # (3 * hidden, hidden)
+        by_head = rows.reshape(3, heads, -1, rows.shape[1]).swapaxes(0, 1)  # (heads, 3, width, hidden)
+        linear = product.output[0]
+        name, shape, packed = f"{linear}.weight", f"{linear}.shape", f"{linear}.by_head"
+        self.weights[name] = by_head.reshape(rows.shape)
+        self.weights[shape] = np.array([-1, *by_head.shape[:3]], np.int64)
+        sorted_product = helper.make_node("Gemm", [product.input[0], name], [linear], transB=1)
+        self.replace(product, sorted_product, helper.make_node("Reshape", [linear, shape], [packed]))
+        return packed
 
     def take_bias(self, name: str) -> str:
         """Take the bias, (width,), from the Gemm that computes `name`; nothing where there is none to take."""
         product = self.producer(name)
-        if product is None or product.op_type != "Gemm" or len(product.input) < 3 or len(self.readers(name)) > 1:
+        if product is None or len(product.input) < 3 or not self.is_linear(product) or len(self.readers(name)) > 1:
             return ""
-        bias: str = product.input[2]
-        if bias not in self.weights or self.weights[bias].ndim != 1 or not is_plain(product):
-            return ""
-        without = helper.make_node("Gemm", list(product.input[:2]), list(product.output))
-        without.attribute.extend(product.attribute)
-        self.replace(product, without)
+        bias: str = product.input.pop()
         return bias
+
+    def is_linear(self, product: NodeProto) -> bool:
+        """Whether a node is x W + b or x W: a Gemm without factors, of a constant weight and a constant row."""
+        if product.op_type != "Gemm" or any(a.f != 1 for a in product.attribute if a.name in ("alpha", "beta")):
+            return False
+        weight, *bias = product.input[1:]
+        return weight in self.weights and all(b in self.weights and self.weights[b].ndim == 1 for b in bias)
 
 
 def contributed(op_type: str, inputs: list[str], old: NodeProto) -> NodeProto:
     """Return a node of onnxruntime's own that answers what `old` does."""
     return helper.make_node(op_type, inputs, list(old.output), domain=CONTRIBUTED)
-
-
-def is_plain(product: NodeProto) -> bool:
-    """Whether a Gemm multiplies and adds without factors."""
-    return all(a.f == 1 for a in product.attribute if a.name in ("alpha", "beta"))
 
 
 def is_transposed(product: NodeProto) -> bool:

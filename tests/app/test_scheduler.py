@@ -139,6 +139,13 @@ def test_what_is_queued_is_shared_out_among_free_runners(free, fixed_tokens, exp
     assert [sum(lengths_of(batch)) for batch in batches] == expected
 
 
+def test_a_full_batch_does_not_wait_for_company_where_it_is_shared_out():
+    scheduler, lane = make_scheduler(delay=1.0), make_lane(budget=60)
+    for _ in range(6):
+        admit(scheduler, lane, 10)
+    assert lengths_of(scheduler.next_batch(0.0, 2)) == [10, 10, 10]
+
+
 def test_windows_of_two_lanes_never_share_a_batch():
     scheduler, lanes = make_scheduler(), [make_lane(name="a"), make_lane(name="b")]
     for number in range(8):

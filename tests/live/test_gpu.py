@@ -111,7 +111,7 @@ def test_runners_that_run_at_once_do_not_mix_their_batches(sentiment):
                 np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
-def test_a_model_that_memory_does_not_hold_is_refused_and_the_others_are_not(shipped_models, tmp_path):
+def test_a_model_that_memory_does_not_hold_is_refused_with_a_sentence(shipped_models):
     settings = Settings(models=shipped_models, device="cuda", gpu_memory_limit_mb=64)
     core = Core(settings, Metrics(CollectorRegistry()))
     core.loader.load()

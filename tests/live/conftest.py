@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.server import SeveralService, ThreadService, serve, serve_several
+from tests.support.server import SHAPES, SeveralService, ThreadService, serve, serve_as, serve_several
 
+SMALL = {"runners": 1, "max_body_bytes": 8192, "max_inputs": 4, "max_queue_tokens": 512}
 SHIPPED = ["fill-mask", "ner", "sentiment"]
 
 
@@ -49,3 +50,17 @@ def pool() -> Iterator[ThreadPoolExecutor]:
     """Send requests side by side."""
     with ThreadPoolExecutor(64, thread_name_prefix="client") as threads:
         yield threads
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def small(request, tiny_models, tmp_path_factory) -> Iterator[ThreadService | SeveralService]:
+    """A service with one runner and little room."""
+    with serve_as(request.param, tiny_models, tmp_path_factory.mktemp("small"), **SMALL) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def small_here(tiny_models) -> Iterator[ThreadService]:
+    """The same in this process, to be reached into."""
+    with serve(tiny_models, **SMALL) as service:
+        yield service

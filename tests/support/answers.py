@@ -1,4 +1,4 @@
-"""What live tests expect of an answer's body."""
+"""What live tests ask, and expect of an answer's body."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from typing import Any
 
 import httpx
 import pytest
+
+from tests.support.server import Service
+
+TEXT = "a good film"
+
+
+def ask(
+    service: Service, path: str = "/classify", inputs: object = TEXT, headers: Any = None, **fields: object
+) -> httpx.Response:
+    return service.client.post(path, json={"inputs": inputs, **fields}, headers=headers)
 
 
 def assert_error(response: httpx.Response, status: int, error_type: str, *words: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.support.learnable import recipe_of, write_data
+from tests.support.learnable import recipe_of
 from training.distributed import from_main, is_main_process, wait_for_everyone
 from training.finetune import finetune
 
@@ -29,11 +29,6 @@ def on_two_processes(recipe, data_dir, run_dir):
         [str(part) for part in command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     return done.returncode, done.stderr
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.parametrize("kind", ["single", "ner"])

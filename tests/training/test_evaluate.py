@@ -5,25 +5,18 @@ import pytest
 import scipy.stats
 import seqeval.metrics
 import sklearn.metrics
-import torch
 from seqeval.scheme import IOB2
-from transformers import RobertaForMaskedLM, RobertaForSequenceClassification, RobertaForTokenClassification
 
 from training.data import ClassificationExample, Sentence, legal_iob2, render
 from training.evaluation import (
     evaluate_classification,
-    evaluate_fill_mask,
     evaluate_ner,
     greater_is_better,
     main_metric,
-    torch_classifier,
-    torch_mask_filler,
-    torch_tagger,
     word_tags,
 )
 from training.evaluation.bootstrap import bootstrap_intervals, resamples, score_once
 from training.evaluation.classification import label_scorer, ranking_scorer
-from training.evaluation.fill_mask import masked_windows, mix_masks
 from training.evaluation.ner import entity_errors, entity_scorer, lenient_entities
 from training.evaluation.regression import regression_scorer
 
@@ -281,106 +274,3 @@ def test_entity_scores_are_seqevals():
 def test_entity_errors(truth, guess, expected):
     errors = entity_errors(lenient_entities(truth.split()), lenient_entities(guess.split()))
     assert {name: count for name, count in errors.items() if count} == expected
-
-
-@pytest.fixture
-def documents():
-    return ["a good and lovely film , warm and great . " * 9, "Ada", ""]
-
-
-def test_fill_mask_hides_the_stated_share(tokenizer, documents):
-    seen = []
-
-    def predict(windows, positions):
-        seen.extend(windows)
-        return [np.zeros((len(each), len(tokenizer)), dtype=np.float32) for each in positions]
-
-    scores = evaluate_fill_mask(documents, tokenizer, predict, window=22)
-    whole = tokenizer(documents[0], add_special_tokens=False)["input_ids"]
-    assert scores["masked_loss"] == pytest.approx(np.log(len(tokenizer)))
-    bodies = [ids[1:-1] for ids in seen]
-    assert [len(ids) for ids in bodies[:-2]] == [20] * (len(whole) // 20)
-    assert [ids.count(tokenizer.mask_token_id) for ids in bodies[:-2]] == [3] * (len(whole) // 20)
-    assert all((ids[0], ids[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id) for ids in seen)
-    shown = [token for ids in bodies[:-1] for token in ids]
-    assert all(token in (hidden, tokenizer.mask_token_id) for token, hidden in zip(shown, whole, strict=True))
-
-
-def test_fill_mask_knows_right_from_wrong_and_repeats(tokenizer, documents):
-    whole = tokenizer(documents[0], add_special_tokens=False)["input_ids"]
-    asked = []
-
-    def oracle(windows, positions):
-        asked.append(windows)
-        body = windows[0][1:-1]
-        hidden = [own for own, token in zip(whole, body, strict=True) if token == tokenizer.mask_token_id]
-        return [one_hot(hidden, len(tokenizer)) * 50]
-
-    arguments = (documents[:1], tokenizer, oracle)
-    assert evaluate_fill_mask(*arguments, window=512) == {
-        "masked_accuracy": 1.0,
-        "masked_loss": pytest.approx(0),
-        "perplexity": pytest.approx(1),
-    }
-    evaluate_fill_mask(*arguments, window=512)
-    evaluate_fill_mask(*arguments, window=512, seed=1)
-    assert asked[0] == asked[1]
-    assert asked[0] != asked[2]
-
-
-def test_fill_mask_as_in_training_keeps_and_replaces_some(tokenizer, documents):
-    windows = masked_windows(documents[:1] * 40, tokenizer)
-    mixed = mix_masks(windows, len(tokenizer), seed=0)
-    pairs = [(each.shown[at], each.ids[at]) for each in mixed for at in each.positions]
-    masked = sum(shown == tokenizer.mask_token_id for shown, _ in pairs) / len(pairs)
-    kept = sum(shown == own for shown, own in pairs) / len(pairs)
-    assert masked == pytest.approx(0.8, abs=0.04)
-    assert kept == pytest.approx(0.1, abs=0.03)
-    assert [each.positions for each in mixed] == [each.positions for each in windows]
-
-    def copies(shown, positions):  # knows what it sees, and nothing else
-        rows = ([ids[at] for at in where] for ids, where in zip(shown, positions, strict=True))
-        return [one_hot(row, len(tokenizer)) * 50 for row in rows]
-
-    scores = evaluate_fill_mask(documents[:1] * 40, tokenizer, copies, as_in_training=True)
-    assert scores["masked_accuracy"] == 0
-    assert scores["masked_accuracy_80_10_10"] == pytest.approx(kept)
-
-
-def by_hand(model, tokenizer, text):
-    model.eval()
-    with torch.inference_mode():
-        return model(**tokenizer(text, return_tensors="pt")).logits[0].numpy()
-
-
-def test_torch_classifier_batches_as_it_answers_alone(tiny_config, tokenizer):
-    model = RobertaForSequenceClassification(tiny_config).train()
-    logits = torch_classifier(model, tokenizer, max_length=64, batch_size=3)([*TEXTS, ("Ada", "a film")])
-    assert model.training
-    for text, row in zip(TEXTS, logits, strict=False):
-        np.testing.assert_allclose(row, by_hand(model, tokenizer, text), atol=1e-5)
-    pair = tokenizer("Ada", "a film", return_tensors="pt")
-    np.testing.assert_allclose(logits[-1], model.eval()(**pair).logits[0].detach().numpy(), atol=1e-5)
-
-
-def test_torch_tagger_leaves_specials_out_and_cuts(tiny_config, tokenizer):
-    model = RobertaForTokenClassification(tiny_config)
-    text = TEXTS[1]
-    for offsets, logits in torch_tagger(model, tokenizer, max_length=64)([text]):
-        np.testing.assert_allclose(logits, by_hand(model, tokenizer, text)[1:-1], atol=1e-5)
-        assert "".join(text[start:end] for start, end in offsets) == text.replace(" ", "")
-    [(offsets, logits)] = torch_tagger(model, tokenizer, max_length=8)([text])
-    assert offsets.shape == (6, 2)
-    assert logits.shape == (6, 2)
-
-
-def test_torch_mask_filler_answers_at_masks(tiny_config, tokenizer):
-    model = RobertaForMaskedLM(tiny_config)
-    windows = [tokenizer(text)["input_ids"] for text in ("a <mask> film", "<mask> and a <mask> , warm")]
-    first, second = torch_mask_filler(model, tokenizer)(windows)
-    assert first.shape == (1, len(tokenizer))
-    positions = np.array(windows[1]) == tokenizer.mask_token_id
-    expected = by_hand(model, tokenizer, "<mask> and a <mask> , warm")[positions]
-    np.testing.assert_allclose(second, expected, atol=1e-5)
-    [elsewhere] = torch_mask_filler(model, tokenizer)(windows[:1], [[0, 2]])
-    np.testing.assert_allclose(elsewhere, by_hand(model, tokenizer, "a <mask> film")[[0, 2]], atol=1e-5)

@@ -18,17 +18,12 @@ from transformers import (
 import training.caching
 import training.problems
 import training.trainer
-from tests.support.learnable import recipe_of, write_data
+from tests.support.learnable import recipe_of
 from training.calibrate import fit_thresholds
 from training.config import Recipe, RecipeError
 from training.data import ClassificationExample, DataError, NerExample
 from training.evaluation import evaluate_classification, evaluate_ner, label_matrix, torch_classifier, torch_tagger
 from training.finetune import finetune
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def with_training(recipe, **changes):

@@ -33,7 +33,7 @@ class LimitedSession(CudaSession):
 
 
 def test_a_budget_that_was_found_is_halved_until_it_fits():
-    cost = CostModel(fixed=3e-3, per_token=1e-6)  # 20,000 tokens
+    cost = CostModel(fixed=5e-3, per_token=1e-6)  # 20,000 tokens
     session = LimitedSession(6000)
     assert choose_budget(session, cost, 500, None) == 5000
     assert max(session.proved) == 20_000

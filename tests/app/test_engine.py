@@ -1,11 +1,13 @@
 """The engine with real threads: every caller is answered, whatever the model does."""
 
 import asyncio
+import sys
 import time
 
 import numpy as np
 import pytest
 
+from app.engine.engine import SWITCH_S
 from app.errors import DeadlineExceededError, DrainingError, InferenceFailedError
 from tests.app.builders import echo, make_lane, window
 from tests.app.engines import (
@@ -142,6 +144,15 @@ def test_outputs_that_are_not_finite_fail_their_request_alone(value):
 
 
 # --- Stopping and liveness ------------------------------------------------------------------------------
+
+
+def test_threads_take_turns_more_often_than_a_batch_takes():
+    before = sys.getswitchinterval()
+    try:
+        with running(1, Gate()):
+            assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_stop_answers_everyone():

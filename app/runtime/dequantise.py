@@ -17,6 +17,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from app.runtime.rewriting import Rewriter, needed
 from app.runtime.session import SessionError
 
+OPSET = 20  # of what is made for CUDA, and of the fp16 graphs that we export
 GRID_INPUTS = ("pad_rows", "unpad_rows", "attention_mask")
 INTEGER_ARITHMETIC = {
     "DequantizeLinear",
@@ -79,10 +80,13 @@ class Dequantiser(Rewriter):
             self.replace(product, helper.make_node("Gemm", inputs, list(product.output), transB=int(by_rows)))
 
     def pack_attention(self) -> None:
-        """Gather -> Split -> MultiHeadAttention -> Reshape -> Gather becomes Split -> PackedMultiHeadAttention."""
-        attentions = self.find("MultiHeadAttention")
+        """Gather -> Split -> Attention -> Reshape -> Gather becomes Split -> PackedMultiHeadAttention.
+
+        What is left is as it was before Attention came to ONNX, so CUDA need not know that opset.
+        """
+        attentions = self.find("Attention")
         if not attentions:
-            raise unknown("it has no MultiHeadAttention")
+            raise unknown("it has no Attention")
         shapes = {name: value for value in self.inputs if (name := value.name) in GRID_INPUTS}
         if len(shapes) < len(GRID_INPUTS):
             raise unknown(f"it lacks the inputs {', '.join(sorted(set(GRID_INPUTS) - shapes.keys()))}")
@@ -94,6 +98,7 @@ class Dequantiser(Rewriter):
             helper.make_tensor_value_info("cumulative_lengths", TensorProto.INT32, ["texts_plus_1"]),
         ]
         self.inputs = [*kept, *where]
+        self.opsets |= {"": OPSET, "com.microsoft": 1}
 
     def pack_one(self, attention: NodeProto) -> None:
         split = self.producer(attention.input[0])
@@ -110,8 +115,9 @@ class Dequantiser(Rewriter):
             [*parts, "", "token_offset", "cumulative_lengths"],
             list(unpadded.output),
             domain="com.microsoft",
+            num_heads=next(a.i for a in attention.attribute if a.name == "q_num_heads"),
         )
-        packed.attribute.extend(a for a in attention.attribute if a.name in ("num_heads", "scale"))
+        packed.attribute.extend(a for a in attention.attribute if a.name == "scale")
         self.replace(unpadded, packed)
 
     def convert_floats(self) -> None:

@@ -107,13 +107,13 @@ class PackedBatch:
         """(T,) the slot of the flattened grid that holds each token."""
         return self.token_slots
 
-    def attention_mask(self) -> NDArray[np.int32]:
-        """(R, S, S) 1 where the slot of a query and the slot of a key hold tokens of one window."""
+    def attention_mask(self) -> NDArray[np.bool_]:
+        """(R, 1, S, S) whether the slot of a query and the slot of a key hold tokens of one window."""
         owners = np.full(self.grid.rows * self.grid.width, -1)
         owners[self.token_slots] = np.repeat(np.arange(len(self.windows)), self.lengths)
-        queries = owners.reshape(self.grid.rows, self.grid.width, 1)
-        same: NDArray[np.bool_] = queries == queries.transpose(0, 2, 1)
-        return same.astype(np.int32)
+        queries = owners.reshape(self.grid.rows, 1, self.grid.width, 1)
+        same: NDArray[np.bool_] = queries == queries.transpose(0, 1, 3, 2)
+        return same
 
     def token_offset(self) -> NDArray[np.int32]:
         """(B, S) slots of the flattened grid with a row for each window: first those of tokens, then of padding.

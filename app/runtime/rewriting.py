@@ -17,6 +17,7 @@ class Rewriter:
         self.weights: dict[str, NDArray[Any]] = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer}
         self.nodes: list[NodeProto] = [copy_of(node) for node in model.graph.node]
         self.inputs: list[ValueInfoProto] = list(model.graph.input)
+        self.opsets: dict[str, int] = {opset.domain: opset.version for opset in model.opset_import}
 
     @property
     def output(self) -> str:
@@ -48,7 +49,7 @@ class Rewriter:
             list(self.model.graph.output),
             [numpy_helper.from_array(values, name) for name, values in self.weights.items() if name in read],
         )
-        opsets = list(self.model.opset_import)
+        opsets = [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
         return helper.make_model(graph, opset_imports=opsets, ir_version=self.model.ir_version)
 
 

@@ -55,7 +55,8 @@ def test_what_a_gpu_gets_is_fp16_with_packed_attention(bundle):
     linears = Counter(node.op_type for node in before.graph.node)
     assert kinds["PackedMultiHeadAttention"] == bundle.config["num_hidden_layers"]
     assert kinds["Gemm"] == linears["MatMulIntegerToFloat"] + linears["Gemm"]
-    assert not kinds.keys() & {"QuantizeLinear", "MatMulIntegerToFloat", "MultiHeadAttention", "Transpose", "Mul"}
+    assert not kinds.keys() & {"QuantizeLinear", "MatMulIntegerToFloat", "Attention", "Transpose", "Mul"}
+    assert {opset.domain: opset.version for opset in graph.opset_import} == {"": 20, "com.microsoft": 1}
     assert {i.name for i in graph.graph.input} == PACKED_INPUTS
     PackedLayout(PACKED_INPUTS, 2)  # every one is an array that the service makes
     assert {t.data_type for t in graph.graph.initializer} == {TensorProto.FLOAT16, TensorProto.INT64}
@@ -111,7 +112,7 @@ def test_another_graph_is_refused_with_a_sentence():
     graph.graph.output[0].name = "rounded"
     with pytest.raises(SessionError, match="it has DequantizeLinear, DynamicQuantizeLinear in places"):
         dequantise(graph, np.float32, packed_attention=False)
-    with pytest.raises(SessionError, match="it has no MultiHeadAttention"):
+    with pytest.raises(SessionError, match="it has no Attention"):
         dequantise(toy_graph(), np.float16, packed_attention=True)
 
 

@@ -18,7 +18,7 @@ EVERY_INPUT = (
     "cumulative_lengths",
 )
 
-INT32_INPUTS = ("attention_mask", "token_offset", "cumulative_lengths")
+DTYPES = {"attention_mask": np.bool_, "token_offset": np.int32, "cumulative_lengths": np.int32}
 
 
 def window(ids, rows=(0,), types=None):
@@ -39,7 +39,7 @@ WINDOWS = [window([10, 11]), window([20, 21, 22], rows=(2, 0), types=[0, 1, 1]),
         ("head_rows", [0, 4, 2]),
         ("pad_rows", [[2, 3, 4], [0, 1, 0], [5, 0, 0]]),
         ("unpad_rows", [3, 4, 0, 1, 2, 6]),
-        ("attention_mask", [[[1, 1, 1]] * 3, [[1, 1, 0]] * 2 + [[0, 0, 1]], [[1, 0, 0]] + [[0, 1, 1]] * 2]),
+        ("attention_mask", [[[[1, 1, 1]] * 3], [[[1, 1, 0]] * 2 + [[0, 0, 1]]], [[[1, 0, 0]] + [[0, 1, 1]] * 2]]),
         ("token_offset", [[0, 1, 3], [4, 5, 6], [2, 7, 8]]),
         ("cumulative_lengths", [0, 2, 5, 6]),
     ],
@@ -47,7 +47,7 @@ WINDOWS = [window([10, 11]), window([20, 21, 22], rows=(2, 0), types=[0, 1, 1]),
 def test_packed_arrays(name, expected):
     array = PackedLayout([name], position_offset=2).feed(WINDOWS)[name]
     np.testing.assert_array_equal(array, expected)
-    assert array.dtype == (np.int32 if name in INT32_INPUTS else np.int64)
+    assert array.dtype == DTYPES.get(name, np.int64)
 
 
 def test_token_offset_is_as_the_operator_documents_it():
@@ -72,7 +72,7 @@ def test_padding_and_taking_it_away_again_is_nothing(lengths):
 def test_a_token_attends_to_its_own_window_and_to_nothing_else(lengths):
     batch = PackedBatch([window(range(n)) for n in lengths], 0)
     rows, columns = np.divmod(batch.unpad_rows(), max(lengths))
-    mask, owner = batch.attention_mask(), np.repeat(np.arange(len(lengths)), lengths)
+    mask, owner = batch.attention_mask()[:, 0], np.repeat(np.arange(len(lengths)), lengths)
     for token, (row, column) in enumerate(zip(rows, columns, strict=True)):
         seen = [t for t in range(len(owner)) if rows[t] == row and mask[row, column, columns[t]]]
         assert seen == np.flatnonzero(owner == owner[token]).tolist()

@@ -14,35 +14,37 @@ from torch import Tensor
 from torch.export import Dim
 from transformers import PreTrainedModel
 
-from training.export.attention import FlashAttention, GridAttention
+from training.export.attention import Attention, FlashAttention, GridAttention
 from training.export.packed import PackedModel
-
-OPSET = 20  # below 20 GELU is decomposed into five nodes
-ONNX_IR_VERSION = 10
 
 Shape = dict[int, Any]
 
 
 def export_fp32(model: PreTrainedModel) -> ModelProto:
     """Export the packed graph in float32."""
-    return export(PackedModel(model, GridAttention()), GridAttention.input_names, model.config.type_vocab_size)
+    attention = GridAttention()
+    return export(PackedModel(model, attention), attention, model.config.type_vocab_size)
 
 
 def export_fp16(model: PreTrainedModel) -> ModelProto:
     """Export the packed graph in float16 with CUDA's packed attention; logits stay float32."""
-    packed = PackedModel(copy.deepcopy(model).half(), FlashAttention())
-    return export(packed, FlashAttention.input_names, model.config.type_vocab_size)
+    attention = FlashAttention()
+    packed = PackedModel(copy.deepcopy(model).half(), attention)
+    return export(packed, attention, model.config.type_vocab_size)
 
 
-def export(module: PackedModel, where_names: tuple[str, ...], token_types: int) -> ModelProto:
+def export(module: PackedModel, attention: Attention, token_types: int) -> ModelProto:
     """Trace `module` with symbolic numbers of tokens, texts, grid columns and head rows."""
     tokens, texts, longest = Dim("tokens"), Dim("texts"), Dim("longest")
     grid_rows, head_rows = Dim("grid_rows"), Dim("head_rows")
-    mask = torch.tensor([[1, 1, 1], [1, 1, 0]], dtype=torch.int32)
+    filled = torch.tensor([[True, True, True], [True, True, False]])
     where: dict[str, tuple[Tensor, Shape]] = {
         "pad_rows": (torch.tensor([[0, 1, 2], [3, 4, 0]]), {0: grid_rows, 1: longest}),
         "unpad_rows": (torch.tensor([0, 1, 2, 3, 4]), {0: tokens}),
-        "attention_mask": (mask[:, :, None] * mask[:, None, :], {0: grid_rows, 1: longest, 2: longest}),
+        "attention_mask": (
+            filled[:, None, :, None] & filled[:, None, None, :],
+            {0: grid_rows, 2: longest, 3: longest},
+        ),
         "token_offset": (torch.tensor([[0, 1, 2], [3, 4, 5]], dtype=torch.int32), {0: texts, 1: longest}),
         "cumulative_lengths": (torch.tensor([0, 3, 5], dtype=torch.int32), {0: Dim("texts_plus_1")}),
     }
@@ -51,15 +53,15 @@ def export(module: PackedModel, where_names: tuple[str, ...], token_types: int) 
         "input_ids": ids,
         "position_ids": torch.tensor([2, 3, 4, 2, 3]),
         "head_rows": torch.tensor([0, 3]),
-        "where": tuple(where[name][0] for name in where_names),
+        "where": tuple(where[name][0] for name in attention.input_names),
     }
     shapes: dict[str, Any] = {
         "input_ids": {0: tokens},
         "position_ids": {0: tokens},
         "head_rows": {0: head_rows},
-        "where": tuple(where[name][1] for name in where_names),
+        "where": tuple(where[name][1] for name in attention.input_names),
     }
-    names = ["input_ids", "position_ids", "head_rows", *where_names]
+    names = ["input_ids", "position_ids", "head_rows", *attention.input_names]
     if token_types > 1:
         inputs["token_type_ids"], shapes["token_type_ids"] = torch.zeros_like(ids), {0: tokens}
         names.append("token_type_ids")
@@ -72,7 +74,7 @@ def export(module: PackedModel, where_names: tuple[str, ...], token_types: int) 
             dynamic_shapes=shapes,
             input_names=names,
             output_names=["logits"],
-            opset_version=OPSET,
+            opset_version=attention.opset,
             dynamo=True,
             verbose=False,
         )

@@ -101,6 +101,7 @@ class Quantiser:
         del graph.node[:], graph.initializer[:]
         graph.node.extend(self.nodes)
         graph.initializer.extend(kept)
+        self.result.opset_import.append(helper.make_opsetid("com.microsoft", 1))
         return self.result
 
     def add_embedding(self, gather: NodeProto) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.bundle import Bundle, Precision
-from app.runtime.packing import Feed, Floats
+from app.runtime.packing import Feed
 from app.runtime.session import Session
 from app.tasks.classify import FIRST_TOKEN
 from app.tasks.text import TextEncoder
@@ -77,7 +77,7 @@ class Ceiling:
         feeds = [self.session.layout.feed([windows[i] for i in batch]) for batch in batches]
         with ThreadPoolExecutor(self.arrangement.callers) as callers:
             started = time.perf_counter()
-            for batch, logits in zip(batches, callers.map(self.run, feeds), strict=True):
+            for batch, logits in zip(batches, callers.map(self.session.compute, feeds), strict=True):
                 for i, row in zip(batch, logits, strict=True):
                     check_scores(named(row, self.labels), expected[i])
             passes = math.ceil(seconds / (time.perf_counter() - started))
@@ -106,11 +106,7 @@ class Ceiling:
             room -= lengths[i]
         return result
 
-    def run(self, feed: Feed) -> Floats:
-        logits: Floats = self.session.session.run(self.session.output_names, feed)[0]
-        return logits
-
     def time_run(self, feed: Feed) -> float:
         started = time.perf_counter()
-        self.run(feed)
+        self.session.compute(feed)
         return time.perf_counter() - started

@@ -11,7 +11,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxrunti
 import onnxruntime as ort
 
 from app.bundle import Bundle, Precision
-from app.runtime.packing import Floats, Layout, PackedLayout, PaddedLayout, Window
+from app.runtime.denormals import denormals_as_zero
+from app.runtime.packing import Feed, Floats, Layout, PackedLayout, PaddedLayout, Window
 
 Device = Literal["cpu", "cuda"]
 
@@ -72,8 +73,13 @@ class Session:
         """
         if alone and (idle := self._idle) is not None and sum(map(len, windows)) >= idle[1]:
             return idle[0].run(windows)
-        (output,) = self.session.run(self.output_names, self.layout.feed(windows))
-        return self.layout.split(output, windows)
+        return self.layout.split(self.compute(self.layout.feed(windows)), windows)
+
+    def compute(self, feed: Feed) -> Floats:
+        """Return what the graph answers to one batch's arrays."""
+        with denormals_as_zero():
+            output: Floats = self.session.run(self.output_names, feed)[0]
+        return output
 
     def open_idle(self, threads: int) -> Session:
         """Open the graph once more, for batches that have the machine to themselves. Raises `SessionError`."""
@@ -87,7 +93,8 @@ class Session:
 def open_graph(bundle: Bundle, precision: Precision, options: ort.SessionOptions) -> ort.InferenceSession:
     """Open one graph of a bundle on the CPU. Raises `SessionError` when it does not load."""
     try:
-        return ort.InferenceSession(str(bundle.graph_file(precision)), options, providers=[PROVIDERS["cpu"]])
+        with denormals_as_zero():  # the first session of a process sets this for its thread as well, and leaves it so
+            return ort.InferenceSession(str(bundle.graph_file(precision)), options, providers=[PROVIDERS["cpu"]])
     except Exception as error:  # onnxruntime raises its own types, one for each status code
         reason = str(error).replace(f"{bundle.path}{os.sep}", "")  # `GET /models` shows it: no path of this machine
         raise SessionError(f"onnxruntime cannot open {bundle.graph_file(precision).name}: {reason}") from error
@@ -120,5 +127,7 @@ def thread_options(intra_op_threads: int) -> ort.SessionOptions:
     options.enable_mem_pattern = False  # a plan of memory, kept for each shape: hardly a batch has that of another
     options.intra_op_num_threads = intra_op_threads
     options.inter_op_num_threads = 1
+    if intra_op_threads > 1:
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")  # for its own threads; see `compute`
     options.log_severity_level = 3  # errors; a graph's warnings are of no use to an operator
     return options

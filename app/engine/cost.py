@@ -11,7 +11,7 @@ import numpy as np
 # The token budget is the least that keeps a batch's fixed cost at this share of its tokens'. A larger batch saves less
 # than it costs: what is queued is seldom enough for several batches of windows of one length.
 OVERHEAD_SHARE = 0.25
-LEAST_BUDGET, GREATEST_BUDGET = 128, 65_536
+LEAST_BUDGET, GREATEST_BUDGET = 192, 65_536
 SMOOTHING = 0.05  # weight of the newest batch in the running correction
 
 

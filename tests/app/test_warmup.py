@@ -43,7 +43,7 @@ def test_a_budget_that_was_found_is_halved_until_it_fits():
 def test_a_budget_that_was_set_or_cannot_be_less_is_an_error():
     with pytest.raises(SessionError, match="does not suffice for 2 batches of 8192 tokens at once"):
         choose_budget(LimitedSession(6000), CostModel(), 512, 8192)
-    with pytest.raises(SessionError, match="does not suffice for 2 batches of 128 tokens at once"):
+    with pytest.raises(SessionError, match="does not suffice for 2 batches of 192 tokens at once"):
         choose_budget(LimitedSession(100), CostModel(), 512, None)
 
 

@@ -88,13 +88,14 @@ class Scheduler:
             raise RequestTooLargeError(f"the request has {tokens} tokens; at most {limit} are taken at once")
         if self.queued_tokens + tokens > limit:
             raise QueueFullError("the queue is full; try again later", retry_after_s=self.drain_time_s())
-        costs = [ticket.lane.cost.share(len(window)) for window in ticket.windows]
+        lengths = [len(window) for window in ticket.windows]
+        longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
         made = [
-            Item(next(self._numbers), ticket, index, len(window), cost)
-            for index, (window, cost) in enumerate(zip(ticket.windows, costs, strict=True))
+            Item(next(self._numbers), ticket, index, lengths[index], ticket.lane.cost.share(lengths[index]))
+            for index in longest_first
         ]
         items = {item.number: item for item in made}
-        queued = Queued(ticket, items, ticket.arrival, sum(costs))
+        queued = Queued(ticket, items, ticket.arrival, sum(item.cost for item in made))
         expected = self._expected_s(queued)
         if ticket.arrival + expected > ticket.deadline:
             raise DeadlineUnmeetableError(

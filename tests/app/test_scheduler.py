@@ -164,6 +164,14 @@ def test_windows_of_one_request_may_run_apart():
     assert all(item.ticket is ticket for batch in batches for item in batch.items)
 
 
+def test_the_windows_of_one_request_go_longest_first_beside_their_like():
+    scheduler, lane = make_scheduler(), make_lane(budget=60)
+    ticket = admit(scheduler, lane, 10, 50, 12, 30, 11, 28)
+    batches = [lengths_of(scheduler.next_batch(0.0)) for _ in range(3)]
+    assert batches == [[50], [30, 28], [12, 11, 10]]
+    assert [len(window) for window in ticket.windows] == [10, 50, 12, 30, 11, 28]  # answered in its own order
+
+
 # --- Deadlines, withdrawal, drain -----------------------------------------------------------------------
 
 

@@ -43,8 +43,10 @@ class ModelSeries:
     batch_fill_ratio: Histogram
     forward_failures: Counter
 
-    def observe_request(self, tokenize_s: float, queue_s: float, windows: int) -> None:
-        """Count the parts of one answered request."""
+    def observe_request(self, total_s: float, tokenize_s: float, queue_s: float, windows: int) -> None:
+        """Count one answered request and its parts."""
+        self.ok.inc()
+        self.request_duration.observe(total_s)
         self.tokenize_duration.observe(tokenize_s)
         self.queue_duration.observe(queue_s)
         self.windows_per_request.observe(windows)

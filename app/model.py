@@ -27,7 +27,7 @@ class Answer:
     """The body of an answer, as JSON, and where its time went, in seconds."""
 
     content: bytes
-    tokens: int
+    windows: int
     tokenize_s: float
     queue_s: float
     forward_s: float
@@ -38,9 +38,6 @@ class Finished(Protocol):
 
     @property
     def outputs(self) -> Sequence[Floats]: ...
-
-    @property
-    def tokens(self) -> int: ...
 
     @property
     def queue_s(self) -> float: ...
@@ -123,9 +120,7 @@ class Model:
             content = await on_thread(self.render, request, encoded.state, ticket.outputs, deadline=deadline)
         else:
             content = self.render(request, encoded.state, ticket.outputs)
-        answer = Answer(content, ticket.tokens, tokenize_s, ticket.queue_s, ticket.forward_s)
-        self.series.observe_request(answer.tokenize_s, answer.queue_s, len(encoded.windows))
-        return answer
+        return Answer(content, len(encoded.windows), tokenize_s, ticket.queue_s, ticket.forward_s)
 
     def render(self, request: TaskRequest, state: Any, outputs: Sequence[Floats]) -> bytes:
         """Return the body of the answer, as JSON."""

@@ -165,15 +165,16 @@ class Engine:
             return None
 
     def complete(self, batch: Batch, outputs: Sequence[Floats], seconds: float) -> None:
-        lane = batch.lane
-        if not batch.alone:  # a pass on every core says nothing of what batches cost under load
-            lane.cost.refine(batch.shape, seconds)
-        lane.series.observe_batch(len(batch.items), batch.shape.tokens, batch.computed_tokens, seconds)
+        """Answer first, then count."""
+        lane, shape = batch.lane, batch.shape
         with self._changed:
             self._busy.discard(threading.get_ident())
             for item, output in zip(batch.items, outputs, strict=True):
                 item.ticket.forward_s += seconds
                 item.ticket.fill(item.index, output)
+        lane.series.observe_batch(len(batch.items), shape.tokens, batch.computed_tokens, seconds)
+        if not batch.alone:  # a pass on every core says nothing of what batches cost under load
+            lane.cost.refine(shape, seconds)
 
     def fail(self, item: Item, cause: Exception) -> None:
         lane = item.ticket.lane

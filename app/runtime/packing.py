@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 import numpy as np
@@ -155,10 +156,10 @@ class PackedLayout:
 
     def split(self, output: Floats, windows: Sequence[Window]) -> list[Floats]:
         """`output` has shape (N, width): the head rows of all windows, one after the other."""
-        ends = np.cumsum([len(window.head_rows) for window in windows])
+        ends = list(accumulate((len(window.head_rows) for window in windows), initial=0))
         if len(output) != ends[-1]:
             raise ValueError(f"the graph answered {len(output)} rows where {ends[-1]} were asked for")
-        return np.split(output, ends[:-1])
+        return [output[start:end] for start, end in pairwise(ends)]
 
     def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
         return tokens

@@ -43,7 +43,6 @@ class Reply:
     """What an engine answered; see `app.model.Finished`."""
 
     outputs: Sequence[Floats]
-    tokens: int
     queue_s: float
     forward_s: float
 
@@ -53,7 +52,6 @@ class Pending:
     """A request that an engine has and has not answered, and what has come of an answer in several frames."""
 
     answered: asyncio.Future[Reply]
-    tokens: int
     deadline: float
     answer: Answer | None = None
     data: bytearray | None = None
@@ -68,7 +66,7 @@ class Pending:
             return False
         if not self.answered.done():
             outputs = split_outputs(answer.shapes, data)
-            self.answered.set_result(Reply(outputs, self.tokens, answer.queue_s, answer.forward_s))
+            self.answered.set_result(Reply(outputs, answer.queue_s, answer.forward_s))
         return True
 
 
@@ -132,7 +130,7 @@ class Link:
             stream.send(Submit(number, model, deadline, priority, [Piece.of(window) for window in windows]))
         except FrameTooLargeError:
             raise RequestTooLargeError(f"the request has {tokens} tokens, more than are taken at once") from None
-        pending = Pending(asyncio.get_running_loop().create_future(), tokens, deadline)
+        pending = Pending(asyncio.get_running_loop().create_future(), deadline)
         self._pending[number] = pending
         self.outstanding_tokens += tokens
         try:

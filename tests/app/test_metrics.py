@@ -95,8 +95,9 @@ def test_a_batch_and_a_request_are_counted_in_base_units():
     metrics = make_metrics()
     series = metrics.of_model("classify", "toy")
     series.observe_batch(sequences=4, tokens=60, computed=80, seconds=0.25)
-    series.observe_request(tokenize_s=0.001, queue_s=0.002, windows=3)
+    series.observe_request(total_s=0.3, tokenize_s=0.001, queue_s=0.002, windows=3)
     sums = {
+        "request_duration_seconds": 0.3,
         "forward_duration_seconds": 0.25,
         "batch_sequences": 4,
         "batch_tokens": 60,
@@ -110,6 +111,8 @@ def test_a_batch_and_a_request_are_counted_in_base_units():
         by_name = {sample.name.removeprefix(f"roberta_{name}"): sample.value for sample in found[name]}
         assert (by_name["_sum"], by_name["_count"]) == (pytest.approx(value), 1)
     assert found["tokens_total"][0].value == 60
+    ok = {"task": "classify", "model": "toy", "code": "200"}
+    assert metrics.registry.get_sample_value("roberta_requests_total", ok) == 1
 
 
 def test_no_series_beside_a_series_for_its_birth():

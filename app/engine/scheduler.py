@@ -89,7 +89,7 @@ class Scheduler:
         if self.queued_tokens + tokens > limit:
             raise QueueFullError("the queue is full; try again later", retry_after_s=self.drain_time_s())
         lengths = [len(window) for window in ticket.windows]
-        longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+        longest_first = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)  # each beside its like
         made = [
             Item(next(self._numbers), ticket, index, lengths[index], ticket.lane.cost.share(lengths[index]))
             for index in longest_first

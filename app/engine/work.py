@@ -90,7 +90,10 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Item:
-    """One window of a ticket in the queue. `number` counts items in order of arrival, `cost` is in seconds."""
+    """One window of a ticket in the queue. `cost` is in seconds.
+
+    `number` counts items in order of arrival, those of one request by length, the longest first.
+    """
 
     number: int
     ticket: Ticket

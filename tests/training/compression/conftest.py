@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from transformers import (
-    DataCollatorWithPadding,
-)
+from transformers import DataCollatorWithPadding
 
 from tests.support.students import LABELS, TEXTS
 from tests.support.tiny import tiny_model

@@ -17,14 +17,14 @@ from app.engine.work import Lane
 from app.metrics import Metrics
 from app.model import Model
 from app.registry import Entry, Registry
-from app.runtime.cuda import is_out_of_memory, out_of_memory
+from app.runtime.cuda import CudaSession, is_out_of_memory, out_of_memory
 from app.runtime.opening import AnySession, open_session
 from app.runtime.session import PROVIDERS, Device, Session, SessionError
 from app.settings import Settings, available_cores
 from app.tasks import TASKS
 from app.tasks.base import Task
 from app.tasks.text import TextEncoder
-from app.warmup import choose_budget, gains_from, measure_cost, synthetic_windows
+from app.warmup import capture_small_batches, choose_budget, gains_from, measure_cost, synthetic_windows
 
 LOST_AND_FOUND = "lost+found"  # at the root of a mounted file system, readable for nobody but root
 
@@ -177,6 +177,8 @@ def load_model(
     try:
         check_width(bundle, session)
         check_probes(bundle, session, task)
+        if settings.cuda_graphs and uses_cuda_graphs(bundle, session):
+            check_probes(bundle, session, task)
         cost = measure_cost(session, manifest.max_length)
         budget = choose_budget(session, cost, manifest.max_length, settings.max_batch_tokens)
     except SessionError as error:
@@ -194,6 +196,20 @@ def load_model(
         series=metrics.of_model(task.route, manifest.name),
     )
     return Model(bundle, session.precision, PROVIDERS[device], task, lane, engine, settings.max_inputs), session
+
+
+def uses_cuda_graphs(bundle: Bundle, session: AnySession) -> bool:
+    """On a GPU, have small batches of our own graphs replayed; say whether they are."""
+    manifest = bundle.manifest
+    if not isinstance(session, CudaSession) or manifest.layout != "packed":
+        return False
+    try:
+        capture_small_batches(session, manifest.max_length, has_labels=bool(manifest.labels))
+    except Exception as error:  # memory, most likely; or an operator that cannot be captured
+        session.close_replayers()
+        log.warning("cuda_graphs_not_used", model=manifest.name, reason=f"{type(error).__name__}: {error}")
+        return False
+    return True
 
 
 def check_width(bundle: Bundle, session: AnySession) -> None:

@@ -49,7 +49,15 @@ class Settings(BaseSettings):
         "has a process of its own.",
     )
     gpu_memory_limit_mb: int | None = Field(
-        None, ge=64, description="Memory of one model on one GPU, in MiB. Default: what there is."
+        None,
+        ge=64,
+        description="Memory of one model on one GPU, in MiB, and as much again for its CUDA graphs. Default: what "
+        "there is.",
+    )
+    cuda_graphs: bool = Field(
+        True,
+        description="Replay small batches on a GPU as CUDA graphs, up to the size at which that measured faster while "
+        "loading; costs a second copy of the weights.",
     )
     default_models: dict[str, str] = Field(
         default_factory=dict,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,11 +11,13 @@ from app.engine.cost import LEAST_BUDGET, CostModel, Shape
 from app.runtime.cuda import CudaSession, out_of_memory
 from app.runtime.opening import AnySession
 from app.runtime.packing import Window
+from app.runtime.room import Room
 from app.runtime.session import Device, Session
 
 IDLE_LENGTHS = (8, 16, 32, 64)  # tokens in the lone windows that are timed
 LEAST_TRIALS, MOST_TRIALS = 5, 15  # runs to see a gain; noise makes a run slower, so that none is looked for longer
 LEAST_GAIN = 0.9  # share of the time on fewer threads; what gains less is not worth every core
+CAPTURED_TOKENS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # rooms to try on a GPU, larger by a half
 SHORTEST = 16  # tokens of the shortest windows that memory is proved with: many of them need more for heads and results
 
 # (windows, tokens in each) to time: enough to tell fixed, per-token and attention cost apart on each device. A GPU
@@ -50,21 +52,48 @@ def gains_from(session: Session, idle: Session, max_length: int) -> int | None:
     """
     found = None
     for length in sorted({min(length, max_length) for length in IDLE_LENGTHS}, reverse=True):
-        if not is_faster(idle, session, synthetic_windows(1, length)):
+        if not is_faster(idle.run, session.run, synthetic_windows(1, length)):
             break
         found = length
     return found
 
 
-def is_faster(idle: Session, session: Session, windows: Sequence[Window]) -> bool:
-    """Whether `idle` gains, by the fastest of some runs of each, taken in turns."""
-    fastest = {idle: float("inf"), session: float("inf")}
+def capture_small_batches(session: CudaSession, max_length: int, *, has_labels: bool) -> None:
+    """Have a GPU replay batches up to the size at which that is faster than a run, and no larger ones.
+
+    A room is timed with the least that comes to it, a token more than the room before it holds. A vocabulary is
+    projected for as many rows as there are windows, labels for every token.
+    """
+    session.open_replayers()
+    least = 1
+    for tokens in CAPTURED_TOKENS:
+        windows, longest = max(1, tokens // SHORTEST), min(tokens, max_length)
+        room = Room(tokens, windows, longest, rows=tokens if has_labels else windows)
+        batch = [synthetic_windows(1, length)[0] for length in split_evenly(least, max_length)]
+        session.capture(room, batch)
+        if not is_faster(session.run, session.run_uncaptured, batch):
+            session.forget(room)
+            break
+        least = tokens + 1
+
+
+def split_evenly(tokens: int, most: int) -> list[int]:
+    """Return lengths that are `tokens` together, none over `most` and none far from another."""
+    count = -(-tokens // most)
+    return [(tokens + i) // count for i in range(count)]
+
+
+def is_faster(
+    other: Callable[[Sequence[Window]], object], usual: Callable[[Sequence[Window]], object], windows: Sequence[Window]
+) -> bool:
+    """Whether `other` gains, by the fastest of some runs of each, taken in turns."""
+    fastest = {other: float("inf"), usual: float("inf")}
     for trial in range(1, MOST_TRIALS + 1):
-        for each in (session, idle):
+        for run in (usual, other):
             started = time.perf_counter()
-            each.run(windows)
-            fastest[each] = min(fastest[each], time.perf_counter() - started)
-        if trial >= LEAST_TRIALS and fastest[idle] <= LEAST_GAIN * fastest[session]:
+            run(windows)
+            fastest[run] = min(fastest[run], time.perf_counter() - started)
+        if trial >= LEAST_TRIALS and fastest[other] <= LEAST_GAIN * fastest[usual]:
             return True
     return False
 

@@ -34,8 +34,9 @@ from app.runtime.opening import AnySession, open_session
 from app.runtime.packing import Window
 from app.runtime.session import Device, session_options
 from app.settings import Settings, available_cores
+from app.warmup import capture_small_batches
 from benchmarks.expected import torch_scores
-from benchmarks.gpu_models import SHAPES, forward_flops, make_random_bundles, make_texts
+from benchmarks.gpu_models import POSITIONS, SHAPES, forward_flops, make_random_bundles, make_texts
 from benchmarks.load import LoadGenerator
 from benchmarks.report import table
 from benchmarks.servers import Running, Server, running
@@ -159,12 +160,12 @@ def measure_correctness(session: AnySession, checkpoint: Path) -> Row:
     return {"greatest_difference": greatest, "largest_logit": largest}
 
 
-def measure_http(bundle: Bundle, checkpoint: Path, device: Device, workers: int, seconds: int, work: Path) -> list[Row]:
+def measure_http(
+    bundle: Bundle, checkpoint: Path, device: Device, flags: Sequence[str], seconds: int, work: Path
+) -> list[Row]:
     """Ask a server one text a request over more and more connections; every answer is checked where wrk asks."""
     texts = make_texts(256)
-    arguments = ["--models", str(bundle.path.parents[1]), "--host", "127.0.0.1", "--device", device]
-    if "http_workers" in Settings.model_fields:
-        arguments += ["--http-workers", str(workers)]
+    arguments = ["--models", str(bundle.path.parents[1]), "--host", "127.0.0.1", "--device", device, *flags]
     precision = next(iter(bundle.manifest.graphs))
     server = Server(f"roberta-serve, {precision}", precision, "app", tuple(arguments), True)
     expected = torch_scores(str(checkpoint), texts) if shutil.which("wrk") else None
@@ -258,6 +259,8 @@ def measure(options: argparse.Namespace, folder: Path) -> Row:
     for precision, bundle in bundles.items():
         ceiling = measure_ceiling(device, precision, options.seconds)
         session = open_session(bundle, device, settings)
+        if isinstance(session, CudaSession) and options.cuda_graphs:
+            capture_small_batches(session, POSITIONS, has_labels=True)
         result["precisions"][precision] = {
             "ceiling_tflops": ceiling / 1e12,
             "correctness": measure_correctness(session, checkpoint),
@@ -265,7 +268,9 @@ def measure(options: argparse.Namespace, folder: Path) -> Row:
         }
         del session  # its memory, before the server asks for its own
         http_s = max(1, round(options.seconds))
-        found = measure_http(bundle, checkpoint, device, options.http_workers, http_s, folder) if options.http else []
+        flags = ["--http-workers", str(options.http_workers)]
+        flags += [] if options.cuda_graphs else ["--no-cuda-graphs"]
+        found = measure_http(bundle, checkpoint, device, flags, http_s, folder) if options.http else []
         result["precisions"][precision]["http"] = found
     return result
 
@@ -277,8 +282,9 @@ def main() -> None:
     parser.add_argument("--precision", choices=PRECISIONS["cuda"], nargs="+", help="default: all that the device has")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one measurement")
     parser.add_argument("--no-http", dest="http", action="store_false", help="leave the server out")
+    parser.add_argument("--http-workers", type=int, default=1, help="processes that speak HTTP")
     parser.add_argument(
-        "--http-workers", type=int, default=1, help="processes that speak HTTP, where the server has them"
+        "--no-cuda-graphs", dest="cuda_graphs", action="store_false", help="run small batches, do not replay them"
     )
     parser.add_argument("--work", type=Path, help="keep the bundles here and use them again; else a temporary folder")
     parser.add_argument("--out", type=Path, help="write the figures to this file as JSON")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any, Protocol
 
@@ -90,15 +91,18 @@ class OutputBuffer:
     def capacity(self) -> int:
         return self._host.nbytes
 
-    def fetch(self, value: ort.OrtValue) -> Floats:
-        """Return what a tensor on the device holds, as float32 in memory of its own."""
-        size = value.tensor_size_in_bytes()
+    def fetch(self, value: ort.OrtValue, rows: int | None = None) -> Floats:
+        """Return what a tensor on the device holds, or its first `rows`, as float32 in memory of its own."""
+        held, *width = value.shape()
+        shape = held if rows is None else rows, *width
+        kind = np.dtype(OUTPUT_TYPES[value.data_type()])
+        size = math.prod(shape) * kind.itemsize
         if size > self.capacity:
             self._host = self._memory.allocate_host(capacity_for(size))
         host = self._host[:size]
         self._memory.download(value.data_ptr(), host)
         self._memory.synchronise()
-        return host.view(OUTPUT_TYPES[value.data_type()]).reshape(value.shape()).astype(np.float32)
+        return host.view(kind).reshape(shape).astype(np.float32)
 
 
 class Binding:

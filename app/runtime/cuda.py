@@ -15,6 +15,8 @@ from app.bundle import Bundle, Precision
 from app.runtime.binding import Binding
 from app.runtime.cudart import CudaError, CudaMemory, CudaRuntime
 from app.runtime.packing import Floats, Window
+from app.runtime.replay import Replayer
+from app.runtime.room import Room
 from app.runtime.session import PROVIDERS, Device, SessionError, layout_of, session_options
 
 LEAST_CAPABILITY = (7, 5)  # CUDA 13 dropped what is older than Turing (CUDA Toolkit 13.0 release notes)
@@ -49,11 +51,12 @@ class CudaSession:
         Raises `SessionError` when a GPU, its driver or its memory does not suffice, or the graph does not load.
         """
         self.precision, self.options = precision, options
-        runtime = open_runtime(options.gpus)
+        self._runtime = open_runtime(options.gpus)
+        self._replayers: list[Replayer] = []  # of each GPU, once there are any
         try:
-            graph = self._graph(bundle)
-            sessions = [open_on(graph, gpu, options.memory_limit_mb) for gpu in options.gpus]
-            memories = [CudaMemory(runtime, options.gpus[r % len(sessions)]) for r in range(options.runners)]
+            self._graph: str | bytes | None = self._read_graph(bundle)
+            sessions = [open_on(self._graph, gpu, options.memory_limit_mb) for gpu in options.gpus]
+            memories = [CudaMemory(self._runtime, options.gpus[r % len(sessions)]) for r in range(options.runners)]
             self._bindings = [Binding(sessions[r % len(sessions)], memory) for r, memory in enumerate(memories)]
             self.layout = layout_of(bundle, [graph_input.name for graph_input in sessions[0].get_inputs()])
         except SessionError:
@@ -69,8 +72,42 @@ class CudaSession:
 
         `alone`, which tells a CPU to use every core, changes nothing on a GPU.
         """
+        if self._replayers:
+            replayer = self._replayers[runner % len(self._replayers)]
+            if (room := replayer.room_for(windows)) is not None:
+                return self.layout.split(replayer.run(windows, room), windows)
+        return self.run_uncaptured(windows, runner=runner)
+
+    def run_uncaptured(self, windows: Sequence[Window], *, runner: int = 0) -> list[Floats]:
+        """Do what `run` does, whatever was captured."""
         output = self._bindings[runner].run(self.layout.feed(windows))
         return self.layout.split(output, windows)
+
+    def open_replayers(self) -> None:
+        """Open the graph on each GPU once more, for batches that will be captured. Once only."""
+        graph, self._graph = self._graph, None
+        if graph is None:
+            raise RuntimeError("the replayers were opened before")
+        self._replayers = [self._open_replayer(graph, gpu) for gpu in self.options.gpus]
+
+    def capture(self, room: Room, windows: Sequence[Window]) -> None:
+        """Have batches that `room` holds replayed from now on, on every GPU. Rooms come by size, the least first."""
+        for replayer in self._replayers:
+            replayer.capture(room, windows)
+
+    def forget(self, room: Room) -> None:
+        """Undo the capture of `room`."""
+        for replayer in self._replayers:
+            replayer.forget(room)
+
+    def close_replayers(self) -> None:
+        """Have nothing replayed any more."""
+        self._replayers = []
+
+    def _open_replayer(self, graph: str | bytes, gpu: int) -> Replayer:
+        memory = CudaMemory(self._runtime, gpu)
+        session = open_on(graph, gpu, self.options.memory_limit_mb, stream=memory.stream)
+        return Replayer(session, memory, self.layout)
 
     def prove(self, windows: Sequence[Window]) -> bool:
         """Run one batch on every runner at once, and say whether memory sufficed for it."""
@@ -82,7 +119,7 @@ class CudaSession:
                 raise failure
         return not failures
 
-    def _graph(self, bundle: Bundle) -> str | bytes:
+    def _read_graph(self, bundle: Bundle) -> str | bytes:
         """Return the path of the graph, or the graph itself where it had to be rewritten."""
         file = bundle.graph_file(self.precision)
         if bundle.manifest.layout == "padded":
@@ -126,18 +163,23 @@ def driver_problem(runtime: CudaRuntime, error: CudaError) -> str:
     return f"CUDA cannot be used ({error}); check nvidia-smi, or start with --device cpu"
 
 
-def open_on(graph: str | bytes, gpu: int, memory_limit_mb: int | None) -> ort.InferenceSession:
-    """Open a session on one GPU. Raises `SessionError` when onnxruntime would compute anything elsewhere."""
+def open_on(
+    graph: str | bytes, gpu: int, memory_limit_mb: int | None, stream: int | None = None
+) -> ort.InferenceSession:
+    """Open a session on one GPU, which computes on `stream` or else on streams of its own.
+
+    Raises `SessionError` when onnxruntime would compute anything elsewhere.
+    """
     options = session_options(intra_op_threads=1)
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    provider = PROVIDERS["cuda"], provider_options(gpu, memory_limit_mb)
+    provider = PROVIDERS["cuda"], provider_options(gpu, memory_limit_mb, stream)
     session = ort.InferenceSession(graph, options, providers=[provider], enable_fallback=False)
     session.disable_fallback()
     check_placement(session, PROVIDERS["cuda"])
     return session
 
 
-def provider_options(gpu: int, memory_limit_mb: int | None) -> dict[str, str]:
+def provider_options(gpu: int, memory_limit_mb: int | None, stream: int | None = None) -> dict[str, str]:
     """Return the options of the CUDA provider.
 
     Source: onnxruntime's documentation of the CUDA Execution Provider. The arena grows by what is asked for and not
@@ -145,7 +187,11 @@ def provider_options(gpu: int, memory_limit_mb: int | None) -> dict[str, str]:
     graph is chosen for its exactness.
     """
     options = {"device_id": str(gpu), "arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"}
-    return options if memory_limit_mb is None else {**options, "gpu_mem_limit": str(memory_limit_mb * 2**20)}
+    if memory_limit_mb is not None:
+        options["gpu_mem_limit"] = str(memory_limit_mb * 2**20)
+    if stream is not None:
+        options["user_compute_stream"] = str(stream)
+    return options
 
 
 def check_placement(session: ort.InferenceSession, provider: str) -> None:

@@ -2,13 +2,15 @@
 
 onnxruntime-gpu loads the same library, so nothing more is installed, and onnxruntime's Python interface can
 allocate no page-locked memory for its CUDA provider. Source of signatures and constants: CUDA Runtime API
-reference, sections Device Management, Error Handling, Memory Management, Stream Management and Version Management.
+reference, sections Device Management, Error Handling, Memory Management, Stream Management, Graph Management and
+Version Management.
 """
 
 from __future__ import annotations
 
 import ctypes
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from app.runtime.packing import Bytes
 # The only values of enumerations that are used here.
 HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2  # cudaMemcpyKind
 NON_BLOCKING_STREAM = 1  # cudaStreamNonBlocking: does not wait for the default stream
+RELAXED = 2  # cudaStreamCaptureModeRelaxed: what other threads do meanwhile is no concern of the capture
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76  # cudaDevAttrComputeCapabilityMajor and -Minor
 
 
@@ -109,6 +112,36 @@ class CudaMemory:
         """Wait until every copy begun here has ended."""
         self._select()
         self._runtime.call("cudaStreamSynchronize", self._stream)
+
+    @property
+    def stream(self) -> int:
+        """The address of the stream, for a library that is to work on it."""
+        return self._stream.value or 0
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Let `work` put kernels on the stream, and return what begins to run them all again, as one CUDA graph.
+
+        None of them runs now. Raises `CudaError` where `work` does what cannot be captured, such as waiting.
+        """
+        graph, runnable = ctypes.c_void_p(), ctypes.c_void_p()
+        self._select()
+        self._runtime.call("cudaStreamBeginCapture", self._stream, RELAXED)
+        try:
+            try:
+                work()
+            finally:
+                self._runtime.call("cudaStreamEndCapture", self._stream, ctypes.byref(graph))
+            self._runtime.call("cudaGraphInstantiate", ctypes.byref(runnable), graph, ctypes.c_ulonglong(0))
+        finally:
+            if graph:
+                self._runtime.call("cudaGraphDestroy", graph)
+
+        def replay() -> None:
+            self._select()
+            self._runtime.call("cudaGraphLaunch", runnable, self._stream)
+
+        weakref.finalize(replay, self._runtime.release, "cudaGraphExecDestroy", runnable.value or 0).atexit = False
+        return replay
 
     def _copy(self, target: int, source: int, size: int, kind: int) -> None:
         self._select()

@@ -117,17 +117,22 @@ class PackedBatch:
         return same
 
     def token_offset(self) -> NDArray[np.int32]:
-        """(B, S) slots of the flattened grid with a row for each window: first those of tokens, then of padding.
-
-        Source: the `token_offset` input of com.microsoft.PackedMultiHeadAttention.
-        """
-        filled = np.less.outer(np.arange(self.lengths.max()), self.lengths).T  # (B, S)
-        slots = np.concatenate([np.flatnonzero(filled), np.flatnonzero(~filled)])
-        return slots.astype(np.int32).reshape(filled.shape)
+        """(B, S)"""
+        return place_tokens(self.lengths, int(self.lengths.max()))
 
     def cumulative_lengths(self) -> NDArray[np.int32]:
         """(B + 1,)"""
         return np.concatenate([[0], self.ends]).astype(np.int32)
+
+
+def place_tokens(lengths: Ints, longest: int) -> NDArray[np.int32]:
+    """Return (B, S) slots of the flattened grid with a row for each window: first those of tokens, then of padding.
+
+    Source: the `token_offset` input of com.microsoft.PackedMultiHeadAttention.
+    """
+    filled = np.less.outer(np.arange(longest), lengths).T
+    slots = np.concatenate([np.flatnonzero(filled), np.flatnonzero(~filled)])
+    return slots.astype(np.int32).reshape(filled.shape)
 
 
 class PackedLayout:

@@ -7,16 +7,23 @@ from types import SimpleNamespace
 import numpy as np
 import onnxruntime as ort
 import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
-from app.bundle import read_bundle
+from app.bundle import BundleError, read_bundle
+from app.loading import load_model, uses_cuda_graphs
+from app.metrics import Metrics
 from app.runtime import cuda, gpu_graph
 from app.runtime.binding import Binding
 from app.runtime.cuda import CudaOptions, CudaSession, check_placement, is_out_of_memory, open_runtime
 from app.runtime.cudart import CudaError, CudaMemory, CudaRuntime
 from app.runtime.opening import open_session
 from app.runtime.packing import Window
+from app.runtime.replay import Replayer
+from app.runtime.room import Room
 from app.runtime.session import Session, SessionError, choose_precision, session_options
 from app.settings import Settings
+from tests.app.builders import toy_probe, write_bundle
 from tests.support.cudart import FakeCudart
 from tests.support.memory import HostMemory
 
@@ -87,6 +94,44 @@ def test_a_failed_call_says_what_cuda_says(cudart):
     with pytest.raises(CudaError, match="cudaHostAlloc: out of memory") as caught:
         CudaMemory(CudaRuntime("13.0"), gpu=0).allocate_host(10)
     assert is_out_of_memory(caught.value)
+
+
+def test_a_capture_is_launched_on_its_stream_and_freed_with_what_launches_it(cudart):
+    library = FakeCudart()
+    cudart(library)
+    memory, modes = CudaMemory(CudaRuntime("13.0"), gpu=1), []
+    begin = memory.capture(lambda: modes.append(library.mode))
+    assert modes == [2]  # relaxed
+    assert library.mode is None
+    assert not library.graphs
+    library.selected = 0
+    begin()
+    begin()
+    assert library.launched == [(501, memory.stream)] * 2
+    assert library.selected == 1
+    del begin
+    gc.collect()
+    assert not library.runnable
+
+
+def test_a_capture_that_fails_ends_and_says_what_cuda_says(cudart):
+    library = FakeCudart()
+    cudart(library)
+    memory = CudaMemory(CudaRuntime("13.0"), gpu=0)
+
+    def waits():
+        raise RuntimeError("no waiting here")
+
+    with pytest.raises(RuntimeError, match="no waiting here"):
+        memory.capture(waits)
+    assert library.mode is None
+    library.failure = "capture"
+    with pytest.raises(CudaError, match="cudaStreamEndCapture: operation failed due to a previous error"):
+        memory.capture(lambda: None)
+    library.failure = "memory"
+    with pytest.raises(CudaError, match="cudaGraphInstantiate: out of memory"):
+        memory.capture(lambda: None)
+    assert not library.graphs
 
 
 # --- Refusals -----------------------------------------------------------------------------------------------
@@ -179,7 +224,7 @@ def on_host(monkeypatch):
     monkeypatch.setattr(cuda, "open_runtime", lambda gpus: None)
     monkeypatch.setattr(cuda, "CudaMemory", memory)
     monkeypatch.setattr(cuda, "PROVIDERS", {"cuda": "CPUExecutionProvider"})
-    monkeypatch.setattr(cuda, "provider_options", lambda gpu, limit: {})
+    monkeypatch.setattr(cuda, "provider_options", lambda gpu, limit, stream: {})
     monkeypatch.setattr(
         gpu_graph, "read_for_gpu", lambda path, precision: str(path)
     )  # packed attention is CUDA's alone
@@ -194,6 +239,87 @@ def test_runners_take_turns_on_the_gpus_and_answer_alike(on_host, fp32_bundle):
     for runner in range(4):
         for mine, theirs in zip(session.run(windows, runner=runner, alone=True), expected, strict=True):
             np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.fixture
+def toy(tmp_path, byte_level):
+    """A bundle whose graph runs on the CPU in a room, too: no attention."""
+    return read_bundle(write_bundle(tmp_path, byte_level), name="toy", version=1)
+
+
+def test_what_a_captured_room_holds_is_replayed_and_the_rest_is_run(on_host, toy, monkeypatch):
+    session = CudaSession(toy, "fp32", CudaOptions(gpus=(3, 5), runners=4))
+    replayed, ran = counted(monkeypatch, Replayer), counted(monkeypatch, Binding)
+    session.open_replayers()
+    assert on_host[4:] == [3, 5]
+    small, large = make_windows(3, 4), make_windows(9)
+    session.run(small)
+    room = Room(tokens=8, windows=2, longest=8, rows=2)
+    session.capture(room, make_windows(1))
+    session.run(small)
+    session.run(large)
+    session.run_uncaptured(small)
+    assert (len(replayed), len(ran)) == (1, 3)
+    for runner in range(4):
+        for mine, theirs in zip(session.run(small, runner=runner), Session(toy, "fp32").run(small), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    assert [replayed.count(replayer) for replayer in session._replayers] == [3, 2]
+    session.forget(room)
+    session.run(small)
+    session.close_replayers()
+    session.run(small)
+    assert (len(replayed), len(ran)) == (5, 5)
+    with pytest.raises(RuntimeError, match="opened before"):
+        session.open_replayers()
+
+
+def test_where_nothing_can_be_captured_batches_are_run(on_host, toy, monkeypatch):
+    def fails(*_):
+        raise CudaError("cudaStreamEndCapture: operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(Replayer, "capture", fails)
+    session = CudaSession(toy, "fp32", CudaOptions(gpus=(0,), runners=1))
+    with capture_logs() as logs:
+        assert not uses_cuda_graphs(toy, session)
+    assert [(line["event"], line["model"]) for line in logs] == [("cuda_graphs_not_used", "toy")]
+    assert "previous error during capture" in logs[0]["reason"]
+    (answer,) = session.run(make_windows(3))
+    np.testing.assert_array_equal(answer, Session(toy, "fp32").run(make_windows(3))[0])
+
+
+def test_cuda_graphs_are_for_our_own_graphs_on_a_gpu(on_host, toy):
+    padded = with_graphs(toy, "fp32", layout="padded")
+    assert not uses_cuda_graphs(toy, Session(toy, "fp32"))
+    assert not uses_cuda_graphs(padded, CudaSession(toy, "fp32", CudaOptions(gpus=(0,), runners=1)))
+    assert uses_cuda_graphs(toy, CudaSession(toy, "fp32", CudaOptions(gpus=(0,), runners=1)))
+
+
+def test_what_is_replayed_is_held_to_the_probes_as_well(on_host, tmp_path, byte_level, encoder, monkeypatch):
+    path = write_bundle(tmp_path, byte_level, probes=[toy_probe(encoder, "a good play")])
+    bundle, run = read_bundle(path, name="toy", version=1), Replayer.run
+    monkeypatch.setattr(Replayer, "run", lambda *arguments: run(*arguments) + 1)
+    monkeypatch.setattr("app.warmup.is_faster", lambda *_: True)
+
+    def load(**settings):
+        return load_model(bundle, "cuda", Settings(**settings), None, Metrics(CollectorRegistry()))
+
+    load(cuda_graphs=False)
+    with pytest.raises(BundleError, match="probe 0 drifted by 1 from the trained model"):
+        load()
+    monkeypatch.setattr(Replayer, "run", run)
+    load()
+
+
+def counted(monkeypatch, kind):
+    """Return a list of the objects of `kind` that are run from now on."""
+    called, run = [], kind.run
+
+    def count(self, *arguments):
+        called.append(self)
+        return run(self, *arguments)
+
+    monkeypatch.setattr(kind, "run", count)
+    return called
 
 
 def test_memory_is_proved_on_every_runner_at_once(on_host, fp32_bundle, monkeypatch):
@@ -257,4 +383,5 @@ def test_fp16_before_rewritten_int8_before_fp32_and_no_rewriting_of_strangers(fp
 def test_provider_options():
     options = cuda.provider_options(3, None)
     assert options == {"device_id": "3", "arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"}
+    assert cuda.provider_options(3, None, 77) == {**options, "user_compute_stream": "77"}
     assert cuda.provider_options(3, 512) == {**options, "gpu_mem_limit": str(512 * 2**20)}

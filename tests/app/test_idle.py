@@ -28,7 +28,7 @@ def session(tiny_models):
 @pytest.mark.parametrize(("faster", "expected"), [((32, 64), 32), ((8, 16, 32, 64), 8), ((), None), ((8, 16), None)])
 def test_it_is_used_from_where_it_and_all_that_is_longer_gains(faster, expected, session, monkeypatch):
     """Shorter windows that seem to gain where longer ones do not are noise."""
-    monkeypatch.setattr("app.warmup.is_faster", lambda idle, session, windows: len(windows[0]) in faster)
+    monkeypatch.setattr("app.warmup.is_faster", lambda other, usual, windows: len(windows[0]) in faster)
     assert gains_from(session, Idle(), max_length=64) == expected
 
 
@@ -57,7 +57,7 @@ def test_a_gain_is_what_the_fastest_runs_show(idle_times, times, expected, runs,
     clock = [0.0]
     monkeypatch.setattr("app.warmup.time.perf_counter", lambda: clock[0])
     idle, session = Timed(clock, *idle_times), Timed(clock, *times)
-    assert is_faster(idle, session, synthetic_windows(1, 8)) is expected
+    assert is_faster(idle.run, session.run, synthetic_windows(1, 8)) is expected
     assert idle.runs == session.runs == runs
 
 

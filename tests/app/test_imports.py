@@ -53,7 +53,7 @@ TRAINING_MAY_USE = ("app.bundle", "app.defaults", "app.settings", "app.runtime",
 
 # Of other packages, what only some may touch.
 ONLY = {
-    "onnxruntime": {"app.runtime.session", "app.runtime.binding", "app.runtime.cuda"},
+    "onnxruntime": {f"app.runtime.{module}" for module in ("session", "binding", "replay", "cuda")},
     "onnx": {f"app.runtime.{module}" for module in ("dequantise", "fusing", "gpu_graph", "rewriting")},
     "fastapi": {"app.api", "app.front", "app.main", "app.server", "app.workers.worker"},
     "starlette": {"app.api"},
@@ -75,7 +75,10 @@ ONLY = {
         ),
         "app.workers",
     },
-    "threading": {"app.engine.engine", "app.engine.runner", "app.loading", "app.runtime.binding", "app.workers.child"},
+    "threading": {
+        *("app.engine.engine", "app.engine.runner", "app.loading", "app.workers.child"),
+        *("app.runtime.binding", "app.runtime.replay"),
+    },
     "time": {
         "app.engine.engine",
         "app.engine.runner",

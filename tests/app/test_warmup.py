@@ -1,11 +1,11 @@
-"""How many tokens a batch may have: by what was timed, and by the memory of a GPU."""
+"""What is found out before a model serves: how many tokens a batch may have, and which batches a GPU replays."""
 
 import pytest
 
 from app.engine.cost import CostModel, Shape
 from app.runtime.cuda import CudaOptions, CudaSession
 from app.runtime.session import Session, SessionError
-from app.warmup import choose_budget, largest_batches, warm_up_shapes
+from app.warmup import capture_small_batches, choose_budget, largest_batches, split_evenly, warm_up_shapes
 
 
 def test_a_gpu_is_timed_over_thousands_of_tokens_and_the_fit_recovers_its_cost():
@@ -49,3 +49,60 @@ def test_a_budget_that_was_set_or_cannot_be_less_is_an_error():
 
 def test_nothing_is_proved_on_a_cpu(fp32_bundle):
     assert choose_budget(Session(fp32_bundle, "fp32"), CostModel(), 64, 2048) == 2048
+
+
+# --- CUDA graphs --------------------------------------------------------------------------------------------
+
+
+class RecordingSession:
+    """A GPU that remembers what was captured, and with which batch it was timed."""
+
+    def __init__(self):
+        self.is_open, self.rooms, self.timed = False, {}, []
+
+    def open_replayers(self):
+        self.is_open = True
+
+    def capture(self, room, windows):
+        assert self.is_open
+        assert room.holds(windows)
+        self.rooms[room] = sum(map(len, windows))
+
+    def forget(self, room):
+        del self.rooms[room]
+
+    def run(self, windows):
+        self.timed.append(len(windows))
+
+    run_uncaptured = run
+
+
+@pytest.mark.parametrize(("gains", "largest"), [(193, 192), (0, None), (10**6, 1024)])
+def test_batches_are_replayed_up_to_where_that_gains_nothing(gains, largest, monkeypatch):
+    monkeypatch.setattr("app.warmup.is_faster", lambda other, usual, windows: sum(map(len, windows)) < gains)
+    session = RecordingSession()
+    capture_small_batches(session, 512, has_labels=True)
+    assert max((room.tokens for room in session.rooms), default=None) == largest
+
+
+def test_a_room_is_timed_with_the_least_that_comes_to_it(monkeypatch):
+    monkeypatch.setattr("app.warmup.is_faster", lambda other, usual, windows: True)
+    session = RecordingSession()
+    capture_small_batches(session, 100, has_labels=True)
+    tokens = [room.tokens for room in session.rooms]
+    assert list(session.rooms.values()) == [1, *(n + 1 for n in tokens[:-1])]
+    assert {room.longest for room in session.rooms} == {16, 32, 48, 64, 96, 100}
+
+
+@pytest.mark.parametrize("has_labels", [True, False])
+def test_labels_have_a_row_for_each_token_and_a_vocabulary_one_for_each_window(has_labels, monkeypatch):
+    monkeypatch.setattr("app.warmup.is_faster", lambda other, usual, windows: True)
+    session = RecordingSession()
+    capture_small_batches(session, 512, has_labels=has_labels)
+    assert all(room.rows == (room.tokens if has_labels else room.windows) for room in session.rooms)
+
+
+@pytest.mark.parametrize(("tokens", "most", "expected"), [(1, 512, [1]), (512, 512, [512]), (513, 512, [256, 257])])
+def test_tokens_are_split_evenly(tokens, most, expected):
+    assert split_evenly(tokens, most) == expected
+    assert max(split_evenly(1025, 100)) <= 100

@@ -13,8 +13,10 @@ from app.core import Core
 from app.metrics import Metrics
 from app.runtime.cuda import CudaOptions, CudaSession, open_runtime
 from app.runtime.packing import Window
+from app.runtime.room import Room
 from app.runtime.session import Session, SessionError, available_devices
 from app.settings import Settings
+from app.warmup import capture_small_batches
 from tests.support.server import SHAPES, serve_as
 
 ASKED = {
@@ -109,6 +111,49 @@ def test_runners_that_run_at_once_do_not_mix_their_batches(sentiment):
         for runner, answers in enumerate(pool.map(run, range(2))):
             for ours, theirs in zip(answers, expected[runner::2], strict=True):
                 np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def replaying(sentiment):
+    session = CudaSession(sentiment, "int8", CudaOptions(gpus=(0,), runners=2))
+    session.open_replayers()
+    for tokens in (32, 128, 512):
+        windows = tokens // 16
+        session.capture(Room(tokens, windows, tokens, rows=windows), make_windows((1,)))
+    return session
+
+
+def test_replayed_batches_are_answered_as_those_that_are_run(replaying):
+    generator = np.random.default_rng(0)
+    for seed in range(100):
+        windows = make_windows(generator.integers(1, 60, generator.integers(1, 9)), seed)
+        assert replaying._replayers[0].room_for(windows) is not None
+        for ours, theirs in zip(replaying.run(windows), replaying.run_uncaptured(windows), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=0.02)  # fp16: kernels differ by shape
+
+
+def test_runners_replay_and_run_at_once_while_another_model_is_captured(replaying, sentiment):
+    """Memory is allocated meanwhile, which a capture of CUDA's default mode would not allow."""
+    batches = [make_windows(generator_lengths(seed), seed) for seed in range(200)]
+    expected = [np.concatenate(replaying.run_uncaptured(batch)) for batch in batches]
+
+    def run(runner):
+        return [np.concatenate(replaying.run(batch, runner=runner)) for batch in batches[runner::2]]
+
+    with ThreadPoolExecutor(3) as pool:
+        other = CudaSession(sentiment, "int8", CudaOptions(gpus=(0,), runners=1))
+        loading = pool.submit(capture_small_batches, other, 256, has_labels=True)
+        for runner, answers in enumerate(pool.map(run, range(2))):
+            for ours, theirs in zip(answers, expected[runner::2], strict=True):
+                np.testing.assert_allclose(ours, theirs, atol=0.02)
+        loading.result()
+    windows = make_windows((24,))
+    np.testing.assert_allclose(other.run(windows)[0], replaying.run(windows)[0], atol=0.02)
+
+
+def generator_lengths(seed):
+    """Small batches that are replayed, and larger ones that are run, larger with every tenth."""
+    return (60,) * (seed + 10) if seed % 10 == 0 else (1 + seed % 60,) * (1 + seed % 8)
 
 
 def test_a_model_that_memory_does_not_hold_is_refused_with_a_sentence(shipped_models):

@@ -14,7 +14,11 @@ class ErrorString:
 
     def __call__(self, status):
         assert self.restype is ctypes.c_char_p
-        return {2: b"out of memory", 35: b"CUDA driver version is insufficient for CUDA runtime version"}[status]
+        return {
+            2: b"out of memory",
+            901: b"operation failed due to a previous error during capture",
+            35: b"CUDA driver version is insufficient for CUDA runtime version",
+        }[status]
 
 
 class FakeCudart:
@@ -23,6 +27,7 @@ class FakeCudart:
     def __init__(self, failure=None, devices=2, driver=13000, capability=(8, 0)):
         self.failure, self.devices, self.driver, self.capability = failure, devices, driver, capability
         self.blocks, self.begun, self.selected = {}, [], None
+        self.mode, self.graphs, self.runnable, self.launched = None, set(), set(), []
         self.cudaGetErrorString = ErrorString()
 
     def cudaSetDevice(self, gpu):  # noqa: N802
@@ -80,4 +85,38 @@ class FakeCudart:
         for target, source, size in self.begun:
             ctypes.memmove(target, source, size)
         self.begun.clear()
+        return 0
+
+    def cudaStreamBeginCapture(self, stream, mode):  # noqa: N802
+        assert self.mode is None
+        self.mode = mode
+        return 0
+
+    def cudaStreamEndCapture(self, stream, graph):  # noqa: N802
+        self.mode = None
+        if self.failure == "capture":
+            return 901
+        graph._obj.value = 500
+        self.graphs.add(500)
+        return 0
+
+    def cudaGraphInstantiate(self, runnable, graph, flags):  # noqa: N802
+        assert isinstance(flags, ctypes.c_ulonglong)
+        if self.failure == "memory":
+            return 2
+        runnable._obj.value = graph.value + len(self.runnable) + 1
+        self.runnable.add(runnable._obj.value)
+        return 0
+
+    def cudaGraphDestroy(self, graph):  # noqa: N802
+        self.graphs.remove(graph.value)
+        return 0
+
+    def cudaGraphLaunch(self, runnable, stream):  # noqa: N802
+        assert runnable.value in self.runnable
+        self.launched.append((runnable.value, stream.value))
+        return 0
+
+    def cudaGraphExecDestroy(self, runnable):  # noqa: N802
+        self.runnable.remove(runnable.value)
         return 0

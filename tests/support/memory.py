@@ -16,7 +16,7 @@ class HostBlock:
 class HostMemory:
     """Copies wait for `synchronise`, as a stream's may; `allocations` and `copies` are what was asked for."""
 
-    device_type, device_id = "cpu", 0
+    device_type, device_id, stream = "cpu", 0, 0
 
     def __init__(self):
         self.allocations, self.copies, self.begun = [], [], []
@@ -40,3 +40,12 @@ class HostMemory:
             ctypes.memmove(target, source, size)
             self.copies.append(size)
         self.begun.clear()
+
+    def capture(self, work):
+        """Remember `work`; to begin it later is to do it, once the copies before it have ended."""
+
+        def begin():
+            self.synchronise()
+            work()
+
+        return begin

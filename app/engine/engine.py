@@ -31,7 +31,9 @@ class Engine:
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self._scheduler = Scheduler(limits)
         self._metrics = metrics
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)  # for runners that wait for a batch
+        self._waiting = 0  # of them
         self._stopping = False
         self._busy: set[int] = set()  # threads that have a batch in hand
         self._shared_at = float("-inf")  # when a batch last began while others ran or waited
@@ -47,7 +49,7 @@ class Engine:
     def stop(self, limit_s: float | None = None) -> None:
         """Refuse what is queued and let the batches in hand end; one that is stuck is left behind after `limit_s`."""
         deadline = None if limit_s is None else time.monotonic() + limit_s
-        with self._changed:
+        with self._lock:
             self._stopping = True
             refused = self._scheduler.drain()
             for ticket in refused:
@@ -128,18 +130,19 @@ class Engine:
         on_end(ticket)
 
     def _admit(self, ticket: Ticket) -> None:
-        with self._changed:
+        with self._lock:
             if self._stopping:
                 raise DrainingError
             self._scheduler.admit(ticket)
-            self._changed.notify(len(ticket.windows))
+            if self._waiting:
+                self._changed.notify(len(ticket.windows))
 
     def _expire(self, ticket: Ticket) -> None:
         self._withdraw(ticket, DeadlineExceededError())
 
     def _withdraw(self, ticket: Ticket, error: ServeError | None) -> None:
         """Finish a ticket whose deadline passed, or whose caller went away: no error."""
-        with self._changed:
+        with self._lock:
             if ticket.done:
                 return
             self._scheduler.withdraw(ticket)
@@ -150,7 +153,7 @@ class Engine:
     # --- What the runners call, each on its own thread -------------------------------------------------
 
     def take(self) -> Batch | None:
-        with self._changed:
+        with self._lock:
             while not self._stopping:
                 now = time.monotonic()
                 batch = self._scheduler.next_batch(now, len(self.runners) - len(self._busy))
@@ -161,13 +164,15 @@ class Engine:
                         self._shared_at = now
                     self._busy.add(threading.get_ident())
                     return Batch(batch.lane, batch.items, alone=now - self._shared_at > SETTLING_S)
+                self._waiting += 1
                 self._changed.wait(self._scheduler.ready_in_s(now))
+                self._waiting -= 1
             return None
 
     def complete(self, batch: Batch, outputs: Sequence[Floats], seconds: float) -> None:
         """Answer first, then count."""
         lane, shape = batch.lane, batch.shape
-        with self._changed:
+        with self._lock:
             self._busy.discard(threading.get_ident())
             for item, output in zip(batch.items, outputs, strict=True):
                 item.ticket.forward_s += seconds
@@ -180,7 +185,7 @@ class Engine:
         lane = item.ticket.lane
         lane.series.forward_failures.inc()
         log.error("forward_failed", model=lane.name, tokens=item.length, cause=type(cause).__name__)
-        with self._changed:
+        with self._lock:
             self._busy.discard(threading.get_ident())
             self._scheduler.withdraw(item.ticket)
             item.ticket.finish(InferenceFailedError("the model failed on this input; the log has the kind of error"))

@@ -65,7 +65,7 @@ class Runner:
             outputs = batch.lane.run(batch.windows, runner=self.number, alone=batch.alone)
             if len(outputs) != len(batch.items):
                 raise RuntimeError(f"{len(outputs)} outputs for {len(batch.items)} windows")
-            if not all(np.isfinite(output).all() for output in outputs):
+            if not np.isfinite(np.concatenate(outputs)).all():
                 raise FloatingPointError("the outputs are not all finite numbers")
         except Exception as cause:
             if len(batch.items) == 1:

@@ -7,13 +7,17 @@ as if it arrived when that will have run. So whoever comes waits for the batches
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from dataclasses import dataclass
 from itertools import accumulate, count
-
-from sortedcontainers import SortedList
+from typing import TypeVar
 
 from app.engine.work import Batch, Item, Lane, Ticket
 from app.errors import DeadlineExceededError, DeadlineUnmeetableError, QueueFullError, RequestTooLargeError
+
+Age = tuple[float, int]
+Urgency = tuple[int, float, int]
+KeyT = TypeVar("KeyT", Age, Urgency, tuple[int, int])
 
 COUNTED = 1024  # queued requests that are looked at one by one to estimate another's wait: about a millisecond
 
@@ -40,18 +44,19 @@ class Queued:
     items: dict[int, Item]
     turn: float
     cost_s: float
+    places: tuple[Age, Urgency] | None = None  # in the order of turns, as long as it has them
 
     @property
     def next(self) -> Item:
         return next(iter(self.items.values()))
 
     @property
-    def age(self) -> tuple[float, int]:
+    def age(self) -> Age:
         """The oldest goes first."""
         return self.turn, self.next.number
 
     @property
-    def urgency(self) -> tuple[int, float, int]:
+    def urgency(self) -> Urgency:
         """By priority, then deadline and turn, then age; least goes first."""
         return -self.ticket.priority, self.ticket.deadline + self.turn - self.ticket.arrival, self.next.number
 
@@ -65,9 +70,9 @@ class Scheduler:
         self.queued_cost_s = 0.0
         self._numbers = count()
         self._items: dict[int, Item] = {}  # in order of arrival
-        self._by_age: SortedList = SortedList()  # of each request's next item
-        self._by_urgency: SortedList = SortedList()  # likewise
-        self._by_length: dict[Lane, SortedList] = {}  # (length, number) for each lane
+        self._by_age: list[Age] = []  # of each request's next item; sorted, as the next two
+        self._by_urgency: list[Urgency] = []  # likewise
+        self._by_length: dict[Lane, list[tuple[int, int]]] = {}  # (length, number) for each lane
         self._of_ticket: dict[Ticket, Queued] = {}
 
     def __len__(self) -> int:
@@ -88,14 +93,12 @@ class Scheduler:
             raise RequestTooLargeError(f"the request has {tokens} tokens; at most {limit} are taken at once")
         if self.queued_tokens + tokens > limit:
             raise QueueFullError("the queue is full; try again later", retry_after_s=self.drain_time_s())
-        lengths = [len(window) for window in ticket.windows]
-        longest_first = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)  # each beside its like
-        made = [
-            Item(next(self._numbers), ticket, index, lengths[index], ticket.lane.cost.share(lengths[index]))
-            for index in longest_first
-        ]
-        items = {item.number: item for item in made}
-        queued = Queued(ticket, items, ticket.arrival, sum(item.cost for item in made))
+        lengths, share = [len(window) for window in ticket.windows], ticket.lane.cost.share
+        queued = Queued(ticket, {}, ticket.arrival, 0.0)
+        for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):  # each beside its like
+            item = Item(next(self._numbers), ticket, index, lengths[index], share(lengths[index]))
+            queued.items[item.number] = item
+            queued.cost_s += item.cost
         expected = self._expected_s(queued)
         if ticket.arrival + expected > ticket.deadline:
             raise DeadlineUnmeetableError(
@@ -179,7 +182,7 @@ class Scheduler:
         lane = seed.ticket.lane
         queue = self._by_length[lane]
         items, tokens, longest = [seed], seed.length, seed.length
-        below = queue.bisect_left((seed.length, seed.number)) - 1
+        below = bisect_left(queue, (seed.length, seed.number)) - 1
         above = below + 2
         while below >= 0 or above < len(queue):
             take_below = above >= len(queue) or (
@@ -214,7 +217,9 @@ class Scheduler:
         ticket, items = queued.ticket, queued.items
         self._of_ticket[ticket] = queued
         self._items.update(items)
-        self._by_length.setdefault(ticket.lane, SortedList()).update((i.length, i.number) for i in items.values())
+        by_length = self._by_length.setdefault(ticket.lane, [])
+        for item in items.values():
+            insort(by_length, (item.length, item.number))
         self._show(queued)
         self.queued_tokens += ticket.tokens
         self.queued_cost_s += queued.cost_s
@@ -231,16 +236,25 @@ class Scheduler:
             self._show(queued)
         else:
             del self._of_ticket[item.ticket]
-        self._by_length[lane].remove((item.length, item.number))
-        if not self._by_length[lane]:
+        by_length = self._by_length[lane]
+        remove(by_length, (item.length, item.number))
+        if not by_length:
             del self._by_length[lane]
         self.queued_tokens -= item.length
         self.queued_cost_s = max(0.0, self.queued_cost_s - item.cost) if self._items else 0.0
 
     def _show(self, queued: Queued) -> None:
-        self._by_age.add(queued.age)
-        self._by_urgency.add(queued.urgency)
+        queued.places = age, urgency = queued.age, queued.urgency
+        insort(self._by_age, age)
+        insort(self._by_urgency, urgency)
 
     def _hide(self, queued: Queued) -> None:
-        self._by_age.remove(queued.age)
-        self._by_urgency.remove(queued.urgency)
+        assert queued.places is not None
+        age, urgency = queued.places
+        remove(self._by_age, age)
+        remove(self._by_urgency, urgency)
+
+
+def remove(ordered: list[KeyT], key: KeyT) -> None:
+    """Take a key, which is there, out of a sorted list."""
+    del ordered[bisect_left(ordered, key)]

@@ -1,5 +1,9 @@
 """Small batches on a GPU as CUDA graphs: each kernel of a pass costs the host more than the GPU, so that all of them
-are captured once, in arrays that have room for many batches, and replayed by one call."""
+are captured once, in arrays that have room for many batches, and replayed by one call.
+
+By CUDA's own calls: with onnxruntime's `enable_cuda_graph` a capture belongs to one thread, and other threads cannot
+allocate while it is made (its cuda_graph.cc).
+"""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
     def encode(self, request: ClassifyRequest) -> Encoded[list[list[int]]]:
         items = request.items()
         texts = [item for item in items if isinstance(item, str)]
-        encoded = iter(self.encoder.encode(texts, truncate=request.truncate)) if texts else iter(())
+        encoded = iter(self.encoder.encode(texts, truncate=request.truncate, with_offsets=False))
         groups: list[list[Window]] = []
         for item in items:
             if isinstance(item, str):

@@ -73,28 +73,27 @@ class TextEncoder:
         self.special = probe_special_tokens(self.tokenizer)
         self.capacity = max_length - len(self.special.prefix) - len(self.special.suffix)
 
-    def encode(self, texts: Sequence[str], *, overlap: int | None = None, truncate: bool = False) -> list[EncodedText]:
+    def encode(
+        self, texts: Sequence[str], *, overlap: int | None = None, truncate: bool = False, with_offsets: bool = True
+    ) -> list[EncodedText]:
         """Tokenize texts and cut those that are too long into overlapping pieces, or to the first of them.
 
-        Raises `InvalidRequestError` for an overlap in tokens of more than half a window.
+        Without offsets, which take a fifth of the time, those of the encodings are all (0, 0). Raises
+        `InvalidRequestError` for an overlap in tokens of more than half a window.
         """
         overlap = self.capacity // OVERLAP_SHARE if overlap is None else overlap
         if overlap > self.capacity // 2:
             raise InvalidRequestError(
                 f"parameters.stride must be at most {self.capacity // 2}, half of a window of {self.capacity} tokens"
             )
+        tokenize = self.tokenizer.encode_batch if with_offsets else self.tokenizer.encode_batch_fast
+        encodings = tokenize(list(texts), add_special_tokens=False)
         result = []
-        for text, encoding in zip(texts, self.tokenize(texts), strict=True):
+        for text, encoding in zip(texts, encodings, strict=True):
             ids = encoding.ids
             tokens = min(len(ids), self.capacity) if truncate else len(ids)
             result.append(EncodedText(text, encoding, ids, cut(tokens, self.capacity, overlap)))
         return result
-
-    def tokenize(self, texts: Sequence[str]) -> list[Encoding]:
-        """Encode without special tokens; one text at a time is cheaper than a batch of one."""
-        if len(texts) == 1:
-            return [self.tokenizer.encode(texts[0], add_special_tokens=False)]
-        return self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
     def window(self, ids: list[int], piece: Piece, head_rows: Ints) -> Window:
         """Put special tokens around one piece; `head_rows` count from the window's first special token."""

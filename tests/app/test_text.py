@@ -204,6 +204,14 @@ def test_an_overlap_of_more_than_half_a_window_is_refused(overlap, short_encoder
         short_encoder.encode(["a"], overlap=overlap)
 
 
+@pytest.mark.parametrize("kind", ["encoder", "bert_encoder", "xlmr_encoder"])
+def test_without_offsets_the_tokens_and_pieces_are_the_same(kind, request):
+    encoder = request.getfixturevalue(kind)
+    texts = ["Paris is good.", "", "  caf\u00e9 \U0001f600\n", "a good play " * 100]
+    fast, exact = encoder.encode(texts, with_offsets=False), encoder.encode(texts)
+    assert [(e.ids, e.pieces) for e in fast] == [(e.ids, e.pieces) for e in exact]
+
+
 def test_several_texts_are_encoded_as_each_alone(short_encoder):
     texts = ["a good film", "Ada " * 30, "é"]
     together = short_encoder.encode(texts)

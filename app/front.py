@@ -9,11 +9,11 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from app import __version__
+from app.api.entry import EntryMiddleware
 from app.api.handlers import ErrorHandlers
 from app.api.openapi import install_openapi
 from app.api.predict import Predictor
-from app.api.request_id import RequestIdMiddleware
-from app.api.routes import prediction_routes, status_routes
+from app.api.routes import prediction_endpoints, prediction_routes, status_routes
 from app.api.status import Backend, Status
 from app.metrics import Metrics
 from app.registry import Registry
@@ -41,9 +41,10 @@ def build_front(
     )
     predictor = Predictor(settings, registry, metrics)
     app.state.registry, app.state.predictor = registry, predictor
-    app.add_middleware(RequestIdMiddleware)
-    ErrorHandlers(metrics).install(app)
-    app.router.routes += prediction_routes(predictor, settings.default_route)
+    errors, endpoints = ErrorHandlers(metrics), prediction_endpoints(predictor, settings.default_route)
+    errors.install(app)
+    app.add_middleware(EntryMiddleware, endpoints=endpoints, answer=errors.answer)
+    app.router.routes += prediction_routes(predictor, endpoints)
     app.include_router(status_routes(Status(settings, registry, backend, exposed), predictor))
     install_openapi(app, settings.default_route)
     return app

@@ -70,11 +70,18 @@ async def read_body(headers: Headers, receive: Receive, limit: int, deadline: fl
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > limit:
         raise too_large(limit)
+    reading = asyncio.current_task()
+    assert reading is not None
+    timer = asyncio.get_running_loop().call_later(deadline - time.monotonic(), reading.cancel)
     try:
-        async with asyncio.timeout(deadline - time.monotonic()):
-            return await receive_all(receive, limit)
-    except TimeoutError:
+        return await receive_all(receive, limit)
+    except asyncio.CancelledError:
+        if time.monotonic() < deadline:
+            raise
+        reading.uncancel()
         raise DeadlineExceededError("the deadline passed before the body was received") from None
+    finally:
+        timer.cancel()
 
 
 async def receive_all(receive: Receive, limit: int) -> bytes:

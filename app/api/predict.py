@@ -24,6 +24,8 @@ from app.registry import Registry
 from app.settings import Settings
 from app.tasks.base import Task, TaskRequest
 
+WATCH_AFTER_S = 0.05  # most requests are answered by then, and to watch a connection costs as much as to read one
+
 ResultT = TypeVar("ResultT")
 
 
@@ -125,25 +127,28 @@ def model_in_query(scope: Scope) -> str | None:
 async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, ResultT]) -> ResultT:
     """Await `work`, but cancel it, which frees its places in the queue, when the client goes away.
 
-    Raises `ClientGoneError` in that case.
+    Raises `ClientGoneError` in that case. A client is watched from `WATCH_AFTER_S` on.
     """
-    waiting = asyncio.current_task()
+    waiting, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert waiting is not None
+    watchers: list[asyncio.Task[None]] = []
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         waiting.cancel()
 
-    watcher = asyncio.create_task(watch())
+    timer = loop.call_later(WATCH_AFTER_S, lambda: watchers.append(loop.create_task(watch())))
     try:
         return await work
     except asyncio.CancelledError:
-        if watcher.done() and not watcher.cancelled():
+        if any(watcher.done() and not watcher.cancelled() for watcher in watchers):
             raise ClientGoneError("the client closed the connection") from None
         raise
     finally:
-        watcher.cancel()
+        timer.cancel()
+        for watcher in watchers:
+            watcher.cancel()
 
 
 def server_timing(answer: Answer, total_s: float) -> bytes:

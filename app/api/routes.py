@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -17,11 +18,15 @@ from app.api.status import Status
 from app.tasks import TASKS
 
 
-def prediction_routes(predictor: Predictor, default_route: str) -> list[Route]:
-    """`POST /{task}` for every task, `POST /` for the default one, and `POST /models/{name}`."""
+def prediction_endpoints(predictor: Predictor, default_route: str) -> dict[str, TaskEndpoint]:
+    """Return what answers `POST /{task}` of every task and, for the default one, `POST /`."""
     endpoints = {f"/{task.route}": TaskEndpoint(predictor, task) for task in TASKS.values()}
+    return {**endpoints, "/": endpoints[f"/{default_route}"]}
+
+
+def prediction_routes(predictor: Predictor, endpoints: Mapping[str, TaskEndpoint]) -> list[Route]:
+    """The routes of `endpoints`, and `POST /models/{name}`."""
     routes = [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]
-    routes.append(Route("/", endpoints[f"/{default_route}"], methods=["POST"]))
     routes.append(Route("/models/{name}", ModelEndpoint(predictor), methods=["POST"]))
     return routes
 

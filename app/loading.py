@@ -177,9 +177,9 @@ def load_model(
     try:
         check_width(bundle, session)
         check_probes(bundle, session, task)
-        if settings.cuda_graphs and uses_cuda_graphs(bundle, session):
-            check_probes(bundle, session, task)
         cost = measure_cost(session, manifest.max_length)
+        if capture_graphs(bundle, session, settings):
+            cost = measure_cost(session, manifest.max_length)
         budget = choose_budget(session, cost, manifest.max_length, settings.max_batch_tokens)
     except SessionError as error:
         raise BundleError(str(error)) from error
@@ -198,18 +198,20 @@ def load_model(
     return Model(bundle, session.precision, PROVIDERS[device], task, lane, engine, settings.max_inputs), session
 
 
-def uses_cuda_graphs(bundle: Bundle, session: AnySession) -> bool:
-    """On a GPU, have small batches of our own graphs replayed; say whether they are."""
+def capture_graphs(bundle: Bundle, session: AnySession, settings: Settings) -> bool:
+    """On a GPU, have small batches of our own graphs replayed as CUDA graphs; return whether they are."""
+    if not isinstance(session, CudaSession):
+        return False
     manifest = bundle.manifest
-    if not isinstance(session, CudaSession) or manifest.layout != "packed":
-        return False
+    has_labels, tolerance = bool(manifest.labels), manifest.graphs[session.precision].tolerance
     try:
-        capture_small_batches(session, manifest.max_length, has_labels=bool(manifest.labels))
+        if settings.cuda_graphs and manifest.layout == "packed":
+            capture_small_batches(session, manifest.max_length, has_labels=has_labels, tolerance=tolerance)
+            return True
     except Exception as error:  # memory, most likely; or an operator that cannot be captured
-        session.close_replayers()
         log.warning("cuda_graphs_not_used", model=manifest.name, reason=f"{type(error).__name__}: {error}")
-        return False
-    return True
+    session.close_replayers()
+    return False
 
 
 def check_width(bundle: Bundle, session: AnySession) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from app.engine.cost import LEAST_BUDGET, CostModel, Shape
 from app.runtime.cuda import CudaSession, out_of_memory
 from app.runtime.opening import AnySession
-from app.runtime.packing import Window
+from app.runtime.packing import Floats, Window
 from app.runtime.room import Room
-from app.runtime.session import Device, Session
+from app.runtime.session import Device, Session, SessionError
 
 IDLE_LENGTHS = (8, 16, 32, 64)  # tokens in the lone windows that are timed
 LEAST_TRIALS, MOST_TRIALS = 5, 15  # runs to see a gain; noise makes a run slower, so that none is looked for longer
@@ -58,29 +58,39 @@ def gains_from(session: Session, idle: Session, max_length: int) -> int | None:
     return found
 
 
-def capture_small_batches(session: CudaSession, max_length: int, *, has_labels: bool) -> None:
+def capture_small_batches(session: CudaSession, max_length: int, *, has_labels: bool, tolerance: float) -> None:
     """Have a GPU replay batches up to the size at which that is faster than a run, and no larger ones.
 
-    A room is timed with the least that comes to it, a token more than the room before it holds. A vocabulary is
-    projected for as many rows as there are windows, labels for every token.
+    A room is timed with the least that comes to it, a token more than the room before holds. A vocabulary is
+    projected for as many rows as there are windows, labels for every token. Raises `SessionError` where a replay
+    answers otherwise than a run, by more than `tolerance` in a logit.
     """
     session.open_replayers()
     least = 1
     for tokens in CAPTURED_TOKENS:
-        windows, longest = max(1, tokens // SHORTEST), min(tokens, max_length)
+        longest = min(tokens, max_length)
+        windows = -(-tokens // min(SHORTEST, longest))
         room = Room(tokens, windows, longest, rows=tokens if has_labels else windows)
-        batch = [synthetic_windows(1, length)[0] for length in split_evenly(least, max_length)]
+        batch = unlike_windows(least, min(windows, least))
         session.capture(room, batch)
+        if (drift := greatest_difference(session.run(batch), session.run_uncaptured(batch))) > tolerance:
+            raise SessionError(f"a replay of {tokens} tokens differs by {drift:.4g} from a run")
         if not is_faster(session.run, session.run_uncaptured, batch):
             session.forget(room)
             break
         least = tokens + 1
 
 
-def split_evenly(tokens: int, most: int) -> list[int]:
-    """Return lengths that are `tokens` together, none over `most` and none far from another."""
-    count = -(-tokens // most)
-    return [(tokens + i) // count for i in range(count)]
+def unlike_windows(tokens: int, count: int) -> list[Window]:
+    """Return windows of `tokens` tokens together, one as long as another or nearly, and no two alike."""
+    lengths = [(tokens + i) // count for i in range(count)]
+    return [Window(5 + (i + np.arange(length)) % 32, np.zeros(1, np.int64)) for i, length in enumerate(lengths)]
+
+
+def greatest_difference(some: Sequence[Floats], others: Sequence[Floats]) -> float:
+    """Return by how much two answers to the same windows differ; infinite where one is not a number."""
+    difference = max(float(np.abs(a - b).max()) for a, b in zip(some, others, strict=True))
+    return difference if np.isfinite(difference) else np.inf
 
 
 def is_faster(
@@ -102,15 +112,19 @@ def choose_budget(session: AnySession, cost: CostModel, max_length: int, max_bat
     """Return how many tokens a batch may have: the setting, else what the cost model finds best.
 
     On CUDA the largest batches are run on every runner at once, so that memory which does not suffice is found
-    here: a budget that was found is halved until it fits, and one that was set raises `SessionError`.
+    here. First replays give way; then a budget that was found is halved until it fits, and one that was set raises
+    `SessionError`.
     """
     budget = max_batch_tokens or cost.token_budget()
     if not isinstance(session, CudaSession):
         return budget
     while not all(session.prove(windows) for windows in largest_batches(budget, max_length)):
-        if max_batch_tokens or budget <= LEAST_BUDGET:
+        if session.has_replayers:
+            session.close_replayers()
+        elif max_batch_tokens or budget <= LEAST_BUDGET:
             raise out_of_memory(f"{session.options.runners} batches of {budget} tokens at once")
-        budget = max(LEAST_BUDGET, budget // 2)
+        else:
+            budget = max(LEAST_BUDGET, budget // 2)
     return budget
 
 

@@ -12,6 +12,8 @@ import numpy as np
 from app.engine.work import Batch, Item
 from app.runtime.packing import Floats
 
+SMALL = 2**14  # numbers of a batch's outputs; up to here a copy of them costs less than a call for each
+
 
 class Work(Protocol):
     """Where a runner gets its batches and leaves its results."""
@@ -65,7 +67,7 @@ class Runner:
             outputs = batch.lane.run(batch.windows, runner=self.number, alone=batch.alone)
             if len(outputs) != len(batch.items):
                 raise RuntimeError(f"{len(outputs)} outputs for {len(batch.items)} windows")
-            if not np.isfinite(np.concatenate(outputs)).all():
+            if not are_finite(outputs):
                 raise FloatingPointError("the outputs are not all finite numbers")
         except Exception as cause:
             if len(batch.items) == 1:
@@ -75,3 +77,9 @@ class Runner:
                 self.run(half)
             return
         self._work.complete(batch, outputs, time.monotonic() - started)
+
+
+def are_finite(outputs: Sequence[Floats]) -> bool:
+    """Whether arrays of (rows, width) hold nothing but finite numbers."""
+    arrays = [np.concatenate(outputs)] if sum(output.size for output in outputs) <= SMALL else outputs
+    return all(np.isfinite(array).all() for array in arrays)

@@ -44,7 +44,7 @@ class Queued:
     items: dict[int, Item]
     turn: float
     cost_s: float
-    places: tuple[Age, Urgency] | None = None  # in the order of turns, as long as it has them
+    places: tuple[Age, Urgency] | None = None  # what stands for it in the scheduler's lists of both
 
     @property
     def next(self) -> Item:

@@ -13,7 +13,7 @@ import onnxruntime as ort
 
 from app.bundle import Bundle, Precision
 from app.runtime.binding import Binding
-from app.runtime.cudart import CudaError, CudaMemory, CudaRuntime
+from app.runtime.cudart import CudaError, CudaMemory, CudaRuntime, capturing
 from app.runtime.packing import Floats, Window
 from app.runtime.replay import Replayer
 from app.runtime.room import Room
@@ -32,7 +32,7 @@ SHAPE_ARITHMETIC = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CudaOptions:
-    """`gpus` are CUDA's numbers; `memory_limit_mb` bounds each model's arena on each GPU."""
+    """`gpus` are CUDA's numbers; `memory_limit_mb` bounds the arena of each session on each GPU."""
 
     gpus: tuple[int, ...]
     runners: int
@@ -41,7 +41,10 @@ class CudaOptions:
 
 class CudaSession:
     """A loaded graph, once on each GPU. Runner r works on GPU number r modulo the number of GPUs, with buffers of
-    its own, so that one batch is packed and copied while another is computed."""
+    its own, so that one batch is packed and copied while another is computed.
+
+    What a captured room holds is replayed instead, by a second session that all runners of a GPU share.
+    """
 
     device: Device = "cuda"
 
@@ -52,9 +55,9 @@ class CudaSession:
         """
         self.precision, self.options = precision, options
         self._runtime = open_runtime(options.gpus)
-        self._replayers: list[Replayer] = []  # of each GPU, once there are any
+        self._replayers: list[Replayer] = []  # of each GPU, where there are any
         try:
-            self._graph: str | bytes | None = self._read_graph(bundle)
+            self._graph: str | bytes | None = self._read_graph(bundle)  # until replayers are opened or closed
             sessions = [open_on(self._graph, gpu, options.memory_limit_mb) for gpu in options.gpus]
             memories = [CudaMemory(self._runtime, options.gpus[r % len(sessions)]) for r in range(options.runners)]
             self._bindings = [Binding(sessions[r % len(sessions)], memory) for r, memory in enumerate(memories)]
@@ -83,12 +86,20 @@ class CudaSession:
         output = self._bindings[runner].run(self.layout.feed(windows))
         return self.layout.split(output, windows)
 
+    @property
+    def has_replayers(self) -> bool:
+        return bool(self._replayers)
+
     def open_replayers(self) -> None:
         """Open the graph on each GPU once more, for batches that will be captured. Once only."""
         graph, self._graph = self._graph, None
         if graph is None:
-            raise RuntimeError("the replayers were opened before")
+            raise RuntimeError("the replayers were opened or closed before")
         self._replayers = [self._open_replayer(graph, gpu) for gpu in self.options.gpus]
+
+    def close_replayers(self) -> None:
+        """Have nothing replayed any more, and free what that took."""
+        self._graph, self._replayers = None, []
 
     def capture(self, room: Room, windows: Sequence[Window]) -> None:
         """Have batches that `room` holds replayed from now on, on every GPU. Rooms come by size, the least first."""
@@ -99,10 +110,6 @@ class CudaSession:
         """Undo the capture of `room`."""
         for replayer in self._replayers:
             replayer.forget(room)
-
-    def close_replayers(self) -> None:
-        """Have nothing replayed any more."""
-        self._replayers = []
 
     def _open_replayer(self, graph: str | bytes, gpu: int) -> Replayer:
         memory = CudaMemory(self._runtime, gpu)
@@ -173,7 +180,8 @@ def open_on(
     options = session_options(intra_op_threads=1)
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     provider = PROVIDERS["cuda"], provider_options(gpu, memory_limit_mb, stream)
-    session = ort.InferenceSession(graph, options, providers=[provider], enable_fallback=False)
+    with capturing.together():
+        session = ort.InferenceSession(graph, options, providers=[provider], enable_fallback=False)
     session.disable_fallback()
     check_placement(session, PROVIDERS["cuda"])
     return session
@@ -222,5 +230,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 def out_of_memory(what: str) -> SessionError:
     return SessionError(
         f"GPU memory does not suffice for {what}; lower --max-batch-tokens or --runners, raise "
-        "--gpu-memory-limit-mb, or serve fewer models"
+        "--gpu-memory-limit-mb, set --no-cuda-graphs, or serve fewer models"
     )

@@ -11,17 +11,23 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from app.runtime.exclusion import Exclusion
 from app.runtime.packing import Bytes
 
 # The only values of enumerations that are used here.
 HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2  # cudaMemcpyKind
 NON_BLOCKING_STREAM = 1  # cudaStreamNonBlocking: does not wait for the default stream
-RELAXED = 2  # cudaStreamCaptureModeRelaxed: what other threads do meanwhile is no concern of the capture
+RELAXED = 2  # cudaStreamCaptureModeRelaxed: other threads may allocate meanwhile
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76  # cudaDevAttrComputeCapabilityMajor and -Minor
+
+# A stream is captured alone; what waits for a whole device, which would break the capture and fail itself, as the
+# opening of a session does, happens together (CUDA C++ Programming Guide, Prohibited and Unhandled Operations).
+capturing = Exclusion()
 
 
 class CudaError(Exception):
@@ -38,6 +44,7 @@ class CudaRuntime:
 
     def call(self, function: str, *arguments: Any) -> None:
         if status := getattr(self._library, function)(*arguments):
+            self._library.cudaGetLastError()  # forget it: onnxruntime would take it for an error of its next kernel
             raise CudaError(f"{function}: {self._library.cudaGetErrorString(status).decode()}")
 
     def device_count(self) -> int:
@@ -124,17 +131,12 @@ class CudaMemory:
         None of them runs now. Raises `CudaError` where `work` does what cannot be captured, such as waiting.
         """
         graph, runnable = ctypes.c_void_p(), ctypes.c_void_p()
-        self._select()
-        self._runtime.call("cudaStreamBeginCapture", self._stream, RELAXED)
+        with capturing.alone():
+            self._capture(work, graph)
         try:
-            try:
-                work()
-            finally:
-                self._runtime.call("cudaStreamEndCapture", self._stream, ctypes.byref(graph))
             self._runtime.call("cudaGraphInstantiate", ctypes.byref(runnable), graph, ctypes.c_ulonglong(0))
         finally:
-            if graph:
-                self._runtime.call("cudaGraphDestroy", graph)
+            self._runtime.call("cudaGraphDestroy", graph)
 
         def replay() -> None:
             self._select()
@@ -142,6 +144,19 @@ class CudaMemory:
 
         weakref.finalize(replay, self._runtime.release, "cudaGraphExecDestroy", runnable.value or 0).atexit = False
         return replay
+
+    def _capture(self, work: Callable[[], None], graph: ctypes.c_void_p) -> None:
+        """Let `graph` be what `work` puts on the stream. What `work` raises is raised, not what CUDA makes of it."""
+        self._select()
+        self._runtime.call("cudaStreamBeginCapture", self._stream, RELAXED)
+        try:
+            work()
+        except BaseException:
+            with suppress(CudaError):
+                self._runtime.call("cudaStreamEndCapture", self._stream, ctypes.byref(graph))
+                self._runtime.call("cudaGraphDestroy", graph)
+            raise
+        self._runtime.call("cudaStreamEndCapture", self._stream, ctypes.byref(graph))
 
     def _copy(self, target: int, source: int, size: int, kind: int) -> None:
         self._select()

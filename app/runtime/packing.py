@@ -130,9 +130,12 @@ def place_tokens(lengths: Ints, longest: int) -> NDArray[np.int32]:
 
     Source: the `token_offset` input of com.microsoft.PackedMultiHeadAttention.
     """
-    filled = np.less.outer(np.arange(longest), lengths).T
-    slots = np.concatenate([np.flatnonzero(filled), np.flatnonzero(~filled)])
-    return slots.astype(np.int32).reshape(filled.shape)
+    ends = np.cumsum(lengths)
+    shifts = np.arange(len(lengths)) * longest - (ends - lengths)  # from a token's row to its slot, by window
+    slots = np.arange(ends[-1]) + np.repeat(shifts, lengths)
+    is_padding = np.ones(len(lengths) * longest, np.bool_)
+    is_padding[slots] = False
+    return np.concatenate([slots, np.flatnonzero(is_padding)]).astype(np.int32).reshape(-1, longest)
 
 
 class PackedLayout:

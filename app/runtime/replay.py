@@ -60,8 +60,15 @@ class Replayer:
             binding.bind_output(self._output, *device)
             for _ in range(UNCAPTURED_RUNS):
                 self._session.run_with_iobinding(binding)
-            begin = self._memory.capture(lambda: self._session.run_with_iobinding(binding, unsynchronised()))
+            begin = self._capture(lambda: self._session.run_with_iobinding(binding, unsynchronised()))
             self._captured[room] = Captured(inputs, begin, binding.get_outputs()[0])
+
+    def _capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Try twice: another session that ends meanwhile breaks a capture, and no lock can make it wait."""
+        try:
+            return self._memory.capture(work)
+        except Exception:
+            return self._memory.capture(work)
 
     def forget(self, room: Room) -> None:
         """Let go of the pass of a room that is not worth it."""

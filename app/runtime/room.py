@@ -25,10 +25,11 @@ class Room:
     rows: int
 
     def holds(self, windows: Sequence[Window]) -> bool:
+        if len(windows) > self.windows:  # first, and all that is looked at of a large batch
+            return False
         lengths = [len(window) for window in windows]
         return (
-            len(lengths) <= self.windows
-            and max(lengths) <= self.longest
+            max(lengths) <= self.longest
             and sum(lengths) <= self.tokens
             and sum(len(window.head_rows) for window in windows) <= self.rows
         )

@@ -86,14 +86,20 @@ class TextEncoder:
             raise InvalidRequestError(
                 f"parameters.stride must be at most {self.capacity // 2}, half of a window of {self.capacity} tokens"
             )
-        tokenize = self.tokenizer.encode_batch if with_offsets else self.tokenizer.encode_batch_fast
-        encodings = tokenize(list(texts), add_special_tokens=False)
         result = []
-        for text, encoding in zip(texts, encodings, strict=True):
+        for text, encoding in zip(texts, self.tokenize(texts, with_offsets), strict=True):
             ids = encoding.ids
             tokens = min(len(ids), self.capacity) if truncate else len(ids)
             result.append(EncodedText(text, encoding, ids, cut(tokens, self.capacity, overlap)))
         return result
+
+    def tokenize(self, texts: Sequence[str], with_offsets: bool) -> list[Encoding]:
+        """Encode without special tokens; where offsets are wanted, one text alone is cheaper than a batch of one."""
+        if not with_offsets:
+            return self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        if len(texts) == 1:
+            return [self.tokenizer.encode(texts[0], add_special_tokens=False)]
+        return self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
     def window(self, ids: list[int], piece: Piece, head_rows: Ints) -> Window:
         """Put special tokens around one piece; `head_rows` count from the window's first special token."""
@@ -110,7 +116,7 @@ class TextEncoder:
 
         Raises `InvalidRequestError` when even the shorter one leaves no room.
         """
-        a, b = (encoding.ids for encoding in self.tokenizer.encode_batch([first, second], add_special_tokens=False))
+        a, b = (encoding.ids for encoding in self.tokenize([first, second], with_offsets=False))
         special = self.special
         specials = len(special.pair_prefix) + len(special.pair_middle) + len(special.pair_suffix)
         room = self.max_length - specials - min(len(a), len(b))

@@ -77,7 +77,7 @@ ONLY = {
     },
     "threading": {
         *("app.engine.engine", "app.engine.runner", "app.loading", "app.workers.child"),
-        *("app.runtime.binding", "app.runtime.replay"),
+        *("app.runtime.binding", "app.runtime.exclusion", "app.runtime.replay"),
     },
     "time": {
         "app.engine.engine",

@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from app.bundle import read_bundle
@@ -77,6 +78,21 @@ def test_a_pass_that_cannot_be_captured_is_not_there_afterwards(session, replaye
     np.testing.assert_array_equal(replayer.run(windows, SMALL), np.concatenate(session.run(windows)))
 
 
+def test_a_capture_that_another_session_broke_is_tried_again(session, memory, monkeypatch):
+    captured, attempts = memory.capture, []
+
+    def breaks_once(work):
+        attempts.append(work)
+        if len(attempts) == 1:
+            raise RuntimeError("operation failed due to a previous error during capture")
+        return captured(work)
+
+    monkeypatch.setattr(memory, "capture", breaks_once)
+    replayer, windows = Replayer(session.session, memory, session.layout), make_windows((3, 4))
+    replayer.capture(SMALL, make_windows((2,)))
+    np.testing.assert_array_equal(replayer.run(windows, SMALL), np.concatenate(session.run(windows)))
+
+
 def test_runners_take_turns(session, replayer):
     batches = [make_windows(BATCHES[n % len(BATCHES)], n) for n in range(40)]
     expected = [np.concatenate(session.run(windows)) for windows in batches]
@@ -96,8 +112,6 @@ def test_runners_take_turns(session, replayer):
 
 
 def test_an_output_buffer_grows_for_what_is_fetched_not_for_what_is_held(session, memory):
-    import onnxruntime as ort
-
     values = np.arange(300_000, dtype=np.float32).reshape(100_000, 3)
     buffer, held = OutputBuffer(memory), ort.OrtValue.ortvalue_from_numpy(values)
     before = buffer.capacity

@@ -1,11 +1,19 @@
 """What is found out before a model serves: how many tokens a batch may have, and which batches a GPU replays."""
 
+import numpy as np
 import pytest
 
 from app.engine.cost import CostModel, Shape
 from app.runtime.cuda import CudaOptions, CudaSession
 from app.runtime.session import Session, SessionError
-from app.warmup import capture_small_batches, choose_budget, largest_batches, split_evenly, warm_up_shapes
+from app.warmup import (
+    capture_small_batches,
+    choose_budget,
+    greatest_difference,
+    largest_batches,
+    unlike_windows,
+    warm_up_shapes,
+)
 
 
 def test_a_gpu_is_timed_over_thousands_of_tokens_and_the_fit_recovers_its_cost():
@@ -24,6 +32,8 @@ def test_the_largest_batches_are_of_the_longest_and_of_the_shortest_windows():
 class LimitedSession(CudaSession):
     """A GPU on which batches up to a number of tokens fit."""
 
+    has_replayers = False
+
     def __init__(self, fits):
         self.fits, self.options, self.proved = fits, CudaOptions(gpus=(0,), runners=2), []
 
@@ -38,6 +48,23 @@ def test_a_budget_that_was_found_is_halved_until_it_fits():
     assert choose_budget(session, cost, 500, None) == 5000
     assert max(session.proved) == 20_000
     assert choose_budget(LimitedSession(10**6), cost, 500, None) == 20_000
+
+
+class CrowdedSession(LimitedSession):
+    """A GPU on which more fits once there are no replayers."""
+
+    has_replayers = True
+
+    def close_replayers(self):
+        self.has_replayers, self.fits = False, 2 * self.fits
+
+
+@pytest.mark.parametrize(("fits", "budget", "replays"), [(20_000, 20_000, True), (10_000, 20_000, False)])
+def test_replays_give_way_before_a_budget_is_halved(fits, budget, replays):
+    session = CrowdedSession(fits)
+    assert choose_budget(session, CostModel(fixed=5e-3, per_token=1e-6), 500, None) == budget
+    assert session.has_replayers is replays
+    assert choose_budget(CrowdedSession(5000), CostModel(), 500, 10_000) == 10_000
 
 
 def test_a_budget_that_was_set_or_cannot_be_less_is_an_error():
@@ -55,10 +82,10 @@ def test_nothing_is_proved_on_a_cpu(fp32_bundle):
 
 
 class RecordingSession:
-    """A GPU that remembers what was captured, and with which batch it was timed."""
+    """A GPU that remembers what was captured, and with which batch."""
 
-    def __init__(self):
-        self.is_open, self.rooms, self.timed = False, {}, []
+    def __init__(self, drift=0.0):
+        self.is_open, self.rooms, self.drift = False, {}, drift
 
     def open_replayers(self):
         self.is_open = True
@@ -66,43 +93,62 @@ class RecordingSession:
     def capture(self, room, windows):
         assert self.is_open
         assert room.holds(windows)
-        self.rooms[room] = sum(map(len, windows))
+        assert room.windows * room.longest >= room.tokens
+        self.rooms[room] = windows
 
     def forget(self, room):
         del self.rooms[room]
 
     def run(self, windows):
-        self.timed.append(len(windows))
+        return [answer + self.drift for answer in self.run_uncaptured(windows)]
 
-    run_uncaptured = run
+    def run_uncaptured(self, windows):
+        return [window.input_ids[:1, None].astype(np.float32) for window in windows]
+
+
+def capture(session, max_length=512, *, has_labels=True):
+    capture_small_batches(session, max_length, has_labels=has_labels, tolerance=0.1)
+
+
+@pytest.fixture
+def always_faster(monkeypatch):
+    monkeypatch.setattr("app.warmup.is_faster", lambda other, usual, windows: True)
 
 
 @pytest.mark.parametrize(("gains", "largest"), [(193, 192), (0, None), (10**6, 1024)])
 def test_batches_are_replayed_up_to_where_that_gains_nothing(gains, largest, monkeypatch):
     monkeypatch.setattr("app.warmup.is_faster", lambda other, usual, windows: sum(map(len, windows)) < gains)
     session = RecordingSession()
-    capture_small_batches(session, 512, has_labels=True)
+    capture(session)
     assert max((room.tokens for room in session.rooms), default=None) == largest
 
 
-def test_a_room_is_timed_with_the_least_that_comes_to_it(monkeypatch):
-    monkeypatch.setattr("app.warmup.is_faster", lambda other, usual, windows: True)
+@pytest.mark.parametrize("max_length", [8, 12, 100, 512])
+def test_a_room_is_timed_with_the_least_that_comes_to_it(max_length, always_faster):
     session = RecordingSession()
-    capture_small_batches(session, 100, has_labels=True)
+    capture(session, max_length)
     tokens = [room.tokens for room in session.rooms]
-    assert list(session.rooms.values()) == [1, *(n + 1 for n in tokens[:-1])]
-    assert {room.longest for room in session.rooms} == {16, 32, 48, 64, 96, 100}
+    least = [1, *(n + 1 for n in tokens[:-1])]
+    assert [sum(map(len, windows)) for windows in session.rooms.values()] == least
+    assert {room.longest for room in session.rooms} == {min(n, max_length) for n in tokens}
+
+
+def test_a_replay_that_answers_otherwise_is_an_error(always_faster):
+    capture(RecordingSession(drift=0.09))
+    for drift in (0.11, np.nan):
+        with pytest.raises(SessionError, match="a replay of 16 tokens differs"):
+            capture(RecordingSession(drift))
 
 
 @pytest.mark.parametrize("has_labels", [True, False])
-def test_labels_have_a_row_for_each_token_and_a_vocabulary_one_for_each_window(has_labels, monkeypatch):
-    monkeypatch.setattr("app.warmup.is_faster", lambda other, usual, windows: True)
+def test_labels_have_a_row_for_each_token_and_a_vocabulary_one_for_each_window(has_labels, always_faster):
     session = RecordingSession()
-    capture_small_batches(session, 512, has_labels=has_labels)
+    capture(session, has_labels=has_labels)
     assert all(room.rows == (room.tokens if has_labels else room.windows) for room in session.rooms)
 
 
-@pytest.mark.parametrize(("tokens", "most", "expected"), [(1, 512, [1]), (512, 512, [512]), (513, 512, [256, 257])])
-def test_tokens_are_split_evenly(tokens, most, expected):
-    assert split_evenly(tokens, most) == expected
-    assert max(split_evenly(1025, 100)) <= 100
+def test_unlike_windows():
+    windows = unlike_windows(50, 4)
+    assert [len(window) for window in windows] == [12, 12, 13, 13]
+    assert len({tuple(window.input_ids[:12]) for window in windows}) == 4
+    assert greatest_difference([np.zeros(3)], [np.array([0, -2, 1])]) == 2

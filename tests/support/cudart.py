@@ -28,7 +28,17 @@ class FakeCudart:
         self.failure, self.devices, self.driver, self.capability = failure, devices, driver, capability
         self.blocks, self.begun, self.selected = {}, [], None
         self.mode, self.graphs, self.runnable, self.launched = None, set(), set(), []
+        self.last_error = 0
         self.cudaGetErrorString = ErrorString()
+
+    def failed(self, status):
+        """A failure is remembered until somebody asks for it."""
+        self.last_error = status
+        return status
+
+    def cudaGetLastError(self):  # noqa: N802
+        status, self.last_error = self.last_error, 0
+        return status
 
     def cudaSetDevice(self, gpu):  # noqa: N802
         self.selected = gpu
@@ -62,7 +72,7 @@ class FakeCudart:
     def allocate(self, address, size):
         assert isinstance(size, ctypes.c_size_t)
         if self.failure == "memory":
-            return 2
+            return self.failed(2)
         block = np.full(size.value, 255, np.uint8)
         address._obj.value = block.ctypes.data
         self.blocks[block.ctypes.data] = block
@@ -95,7 +105,7 @@ class FakeCudart:
     def cudaStreamEndCapture(self, stream, graph):  # noqa: N802
         self.mode = None
         if self.failure == "capture":
-            return 901
+            return self.failed(901)
         graph._obj.value = 500
         self.graphs.add(500)
         return 0
@@ -103,7 +113,7 @@ class FakeCudart:
     def cudaGraphInstantiate(self, runnable, graph, flags):  # noqa: N802
         assert isinstance(flags, ctypes.c_ulonglong)
         if self.failure == "memory":
-            return 2
+            return self.failed(2)
         runnable._obj.value = graph.value + len(self.runnable) + 1
         self.runnable.add(runnable._obj.value)
         return 0

@@ -70,13 +70,19 @@ async def read_body(headers: Headers, receive: Receive, limit: int, deadline: fl
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > limit:
         raise too_large(limit)
-    reading = asyncio.current_task()
+    reading, is_late = asyncio.current_task(), False
     assert reading is not None
-    timer = asyncio.get_running_loop().call_later(deadline - time.monotonic(), reading.cancel)
+
+    def give_up() -> None:
+        nonlocal is_late
+        is_late = True
+        reading.cancel()
+
+    timer = asyncio.get_running_loop().call_later(deadline - time.monotonic(), give_up)
     try:
         return await receive_all(receive, limit)
     except asyncio.CancelledError:
-        if time.monotonic() < deadline:
+        if not is_late:
             raise
         reading.uncancel()
         raise DeadlineExceededError("the deadline passed before the body was received") from None

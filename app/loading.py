@@ -6,7 +6,7 @@ import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 
@@ -24,20 +24,11 @@ from app.settings import Settings, available_cores
 from app.tasks import TASKS
 from app.tasks.base import Task
 from app.tasks.text import TextEncoder
-from app.warmup import capture_small_batches, choose_budget, gains_from, measure_cost, synthetic_windows
+from app.warmup import capture_small_batches, choose_budget, measure_cost, synthetic_windows
 
 LOST_AND_FOUND = "lost+found"  # at the root of a mounted file system, readable for nobody but root
 
 log = structlog.get_logger(__name__)
-
-
-class Opened(NamedTuple):
-    """A model that was just loaded, and its graph once more for an idle machine."""
-
-    name: str
-    session: Session
-    idle: Session
-    max_length: int
 
 
 class Loader:
@@ -49,8 +40,6 @@ class Loader:
         self._settings, self._device = settings, device
         self._engine, self._metrics, self._registry = engine, metrics, registry
         self._loading, self._stopping = threading.Lock(), threading.Event()
-        self._opened: list[Opened] = []  # in this load
-        self._idle_from: dict[str, int | None] = {}  # by name: the tokens from which on a lone window gains
 
     def load(self) -> None:
         """Load every bundle, several at a time, and swap the table in one step. A model already served is kept.
@@ -75,34 +64,21 @@ class Loader:
         names = sorted(p.name for p in folder.iterdir() if is_bundle(p)) if folder.is_dir() else []
         with ThreadPoolExecutor(max_workers=available_cores(), thread_name_prefix="load") as pool:
             entries = list(pool.map(self._load_name, names))
-        self._use_idle()
         if self._stopping.is_set():
             return
         self._registry.publish(entries, self._read_defaults())
         self._report()
 
-    def _use_idle(self) -> None:
-        """Before anything is served, and one model at a time, see what more cores do for a text that comes alone.
-
-        A new version of what is served takes over what was found: now the machine is busy.
-        """
-        while self._opened and not self._stopping.is_set():
-            name, session, idle, max_length = self._opened.pop()
-            if name not in self._idle_from:
-                self._idle_from[name] = gains_from(session, idle, max_length)
-            session.use_idle(idle, self._idle_from[name])
-
-    def _open_idle(self, bundle: Bundle, session: AnySession) -> None:
-        """On a CPU, open the graph once more for lone windows, on as many threads as these may have."""
+    def _use_idle_cores(self, session: AnySession) -> None:
+        """On a CPU, let batches that have the machine to themselves use as many cores as the settings allow."""
         threads = self._settings.idle_threads_here()
         if not isinstance(session, Session) or threads <= session.intra_op_threads:
             return
         try:
-            idle = session.open_idle(threads)
+            session.use_idle_cores(threads)
+            session.run(synthetic_windows(1, 8), alone=True)  # the first run makes what the others use
         except SessionError as error:  # memory, most likely: it is served on fewer threads
             log.warning("idle_threads_not_used", reason=str(error))
-        else:
-            self._opened.append(Opened(bundle.manifest.name, session, idle, bundle.manifest.max_length))
 
     def _read_defaults(self) -> dict[str, str]:
         """Return the default of each route: the setting's, else that of the models folder."""
@@ -125,7 +101,7 @@ class Loader:
             try:
                 bundle = read_bundle(folder, name=name, version=version)
                 entry.model, session = load_model(bundle, self._device, self._settings, self._engine, self._metrics)
-                self._open_idle(bundle, session)
+                self._use_idle_cores(session)
                 break
             except Exception as error:  # whatever is wrong with one bundle, the others are served
                 reason = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"

@@ -12,11 +12,10 @@ from app.runtime.cuda import CudaSession, out_of_memory
 from app.runtime.opening import AnySession
 from app.runtime.packing import Floats, Window
 from app.runtime.room import Room
-from app.runtime.session import Device, Session, SessionError
+from app.runtime.session import Device, SessionError
 
-IDLE_LENGTHS = (8, 16, 32, 64)  # tokens in the lone windows that are timed
 LEAST_TRIALS, MOST_TRIALS = 5, 15  # runs to see a gain; noise makes a run slower, so that none is looked for longer
-LEAST_GAIN = 0.9  # share of the time on fewer threads; what gains less is not worth every core
+LEAST_GAIN = 0.9  # share of the time of a run; what a replay gains less is not worth its memory
 CAPTURED_TOKENS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # rooms to try on a GPU, larger by a half
 SHORTEST = 16  # tokens of the shortest windows that memory is proved with: many of them need more for heads and results
 
@@ -43,19 +42,6 @@ def measure_cost(session: AnySession, max_length: int) -> CostModel:
         session.run(windows)
         samples.append((Shape.of([len(w) for w in windows]), time.perf_counter() - started))
     return CostModel.fit(samples)
-
-
-def gains_from(session: Session, idle: Session, max_length: int) -> int | None:
-    """Return the tokens from which on a lone window is faster on `idle`, or None where none is.
-
-    To be called while the machine does little else: spinning threads that share a core with others look slow.
-    """
-    found = None
-    for length in sorted({min(length, max_length) for length in IDLE_LENGTHS}, reverse=True):
-        if not is_faster(idle.run, session.run, synthetic_windows(1, length)):
-            break
-        found = length
-    return found
 
 
 def capture_small_batches(session: CudaSession, max_length: int, *, has_labels: bool, tolerance: float) -> None:

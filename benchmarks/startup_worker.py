@@ -32,8 +32,7 @@ STEPS = {  # by the names that loading calls them by
     "first run": (app.loading, "check_width"),
     "probes": (app.loading, "check_probes"),
     "warm-up": (app.loading, "measure_cost"),
-    "graph for an idle machine": (app.loading.Loader, "_open_idle"),
-    "timing it": (app.loading, "gains_from"),
+    "graph for an idle machine": (app.loading.Loader, "_use_idle_cores"),
 }
 
 

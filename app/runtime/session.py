@@ -11,6 +11,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxrunti
 import onnxruntime as ort
 
 from app.bundle import Bundle, Precision
+from app.runtime.alone import Alone
 from app.runtime.denormals import denormals_as_zero
 from app.runtime.packing import Feed, Floats, Layout, PackedLayout, PaddedLayout, Window
 
@@ -57,7 +58,7 @@ class Session:
         """
         self.precision, self.intra_op_threads = precision, intra_op_threads
         self._bundle = bundle
-        self._idle: tuple[Session, int] | None = None  # and the tokens from which on it is used
+        self._alone: Alone | None = None  # for batches that have the machine to themselves
         options = idle_options(intra_op_threads) if has_machine else session_options(intra_op_threads)
         self.session = open_graph(bundle, precision, options)
         try:
@@ -69,10 +70,10 @@ class Session:
     def run(self, windows: Sequence[Window], *, runner: int = 0, alone: bool = False) -> list[Floats]:
         """Compute the head outputs of every window: an array of shape (rows, width) each, in order.
 
-        `alone` says that nothing else runs, so that every core may be used; which runner calls changes nothing here.
+        `alone` says that nothing else runs, so that idle cores may be used; which runner calls changes nothing here.
         """
-        if alone and (idle := self._idle) is not None and sum(map(len, windows)) >= idle[1]:
-            return idle[0].run(windows)
+        if alone and self._alone is not None:
+            return self._alone.run(windows)
         return self.layout.split(self.compute(self.layout.feed(windows)), windows)
 
     def compute(self, feed: Feed) -> Floats:
@@ -81,13 +82,13 @@ class Session:
             output: Floats = self.session.run(self.output_names, feed)[0]
         return output
 
-    def open_idle(self, threads: int) -> Session:
-        """Open the graph once more, for batches that have the machine to themselves. Raises `SessionError`."""
-        return Session(self._bundle, self.precision, threads, has_machine=True)
+    def use_idle_cores(self, threads: int) -> None:
+        """Open the graph once more, on so many threads, for batches that are alone, where that proves faster.
 
-    def use_idle(self, session: Session, from_tokens: int | None) -> None:
-        """Give batches of so many tokens or more, when they are alone, to `session`; None: never."""
-        self._idle = None if from_tokens is None else (session, from_tokens)
+        Raises `SessionError` when it cannot be opened again.
+        """
+        idle = Session(self._bundle, self.precision, threads, has_machine=True)
+        self._alone = Alone(self.run, idle.run)
 
 
 def open_graph(bundle: Bundle, precision: Precision, options: ort.SessionOptions) -> ort.InferenceSession:

@@ -87,6 +87,7 @@ ONLY = {
         "app.tune",
         "app.core",
         "app.api",
+        "app.runtime.alone",
         "app.workers",
     },
     "pynvml": {"app.gpu"},

@@ -10,7 +10,9 @@ from app.warmup import (
     capture_small_batches,
     choose_budget,
     greatest_difference,
+    is_faster,
     largest_batches,
+    synthetic_windows,
     unlike_windows,
     warm_up_shapes,
 )
@@ -76,6 +78,38 @@ def test_a_budget_that_was_set_or_cannot_be_less_is_an_error():
 
 def test_nothing_is_proved_on_a_cpu(fp32_bundle):
     assert choose_budget(Session(fp32_bundle, "fp32"), CostModel(), 64, 2048) == 2048
+
+
+# --- Timing -------------------------------------------------------------------------------------------------
+
+
+class Timed:
+    """Takes as long as it is told: the last time, once the others are used up."""
+
+    def __init__(self, clock, *seconds):
+        self.clock, self.seconds, self.runs = clock, list(seconds), 0
+
+    def run(self, windows):
+        self.clock[0] += self.seconds.pop(0) if len(self.seconds) > 1 else self.seconds[0]
+        self.runs += 1
+
+
+@pytest.mark.parametrize(
+    ("idle_times", "times", "expected", "runs"),
+    [
+        ((5.0,), (10.0,), True, 5),
+        ((9.5,), (10.0,), False, 15),
+        ((20.0,) * 8 + (5.0,), (10.0,), True, 9),
+        ((9.5,), (30.0, 10.0), False, 15),
+    ],
+    ids=["a gain", "too small a gain", "a gain that others hid at first", "a gain that only others' load would make"],
+)
+def test_a_gain_is_what_the_fastest_runs_show(idle_times, times, expected, runs, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("app.warmup.time.perf_counter", lambda: clock[0])
+    idle, session = Timed(clock, *idle_times), Timed(clock, *times)
+    assert is_faster(idle.run, session.run, synthetic_windows(1, 8)) is expected
+    assert idle.runs == session.runs == runs
 
 
 # --- CUDA graphs --------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from app.metrics import Metrics
 from app.model import Model
 from app.registry import Entry, Registry
 from app.runtime.cuda import CudaSession, is_out_of_memory, out_of_memory
+from app.runtime.exclusion import Exclusion
 from app.runtime.opening import AnySession, open_session
 from app.runtime.session import PROVIDERS, Device, Session, SessionError
 from app.settings import Settings, available_cores
@@ -27,6 +28,10 @@ from app.tasks.text import TextEncoder
 from app.warmup import capture_small_batches, choose_budget, measure_cost, synthetic_windows
 
 LOST_AND_FOUND = "lost+found"  # at the root of a mounted file system, readable for nobody but root
+
+# What a GPU computes is captured by one model while no other is opened, proved or timed: all that may wait for the
+# whole device, which would break the capture and fail itself (CUDA Programming Guide on stream capture).
+capturing = Exclusion()
 
 log = structlog.get_logger(__name__)
 
@@ -143,7 +148,8 @@ def load_model(
     """
     manifest = bundle.manifest
     try:
-        session = open_session(bundle, device, settings)
+        with capturing.together():
+            session = open_session(bundle, device, settings)
         encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length)
         task = TASKS[manifest.task](manifest, encoder, manifest.graphs[session.precision])
     except SessionError as error:
@@ -151,12 +157,14 @@ def load_model(
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(f"tokenizer.json cannot be used: {error}") from error
     try:
-        check_width(bundle, session)
-        check_probes(bundle, session, task)
-        cost = measure_cost(session, manifest.max_length)
-        if capture_graphs(bundle, session, settings):
+        with capturing.together():
+            check_width(bundle, session)
+            check_probes(bundle, session, task)
             cost = measure_cost(session, manifest.max_length)
-        budget = choose_budget(session, cost, manifest.max_length, settings.max_batch_tokens)
+        is_replaying = capture_graphs(bundle, session, settings)
+        with capturing.together():
+            cost = measure_cost(session, manifest.max_length) if is_replaying else cost
+            budget = choose_budget(session, cost, manifest.max_length, settings.max_batch_tokens)
     except SessionError as error:
         raise BundleError(str(error)) from error
     except Exception as error:
@@ -182,7 +190,10 @@ def capture_graphs(bundle: Bundle, session: AnySession, settings: Settings) -> b
     has_labels, tolerance = bool(manifest.labels), manifest.graphs[session.precision].tolerance
     try:
         if settings.cuda_graphs and manifest.layout == "packed":
-            capture_small_batches(session, manifest.max_length, has_labels=has_labels, tolerance=tolerance)
+            with capturing.together():
+                session.open_replayers()
+            with capturing.alone():
+                capture_small_batches(session, manifest.max_length, has_labels=has_labels, tolerance=tolerance)
             return True
     except Exception as error:  # memory, most likely; or an operator that cannot be captured
         log.warning("cuda_graphs_not_used", model=manifest.name, reason=f"{type(error).__name__}: {error}")

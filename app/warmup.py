@@ -47,11 +47,12 @@ def measure_cost(session: AnySession, max_length: int) -> CostModel:
 def capture_small_batches(session: CudaSession, max_length: int, *, has_labels: bool, tolerance: float) -> None:
     """Have a GPU replay batches up to the size at which that is faster than a run, and no larger ones.
 
+    To be called when replayers are open and no other session is being opened or run for the first time.
+
     A room is timed with the least that comes to it, a token more than the room before holds. A vocabulary is
     projected for as many rows as there are windows, labels for every token. Raises `SessionError` where a replay
     answers otherwise than a run, by more than `tolerance` in a logit.
     """
-    session.open_replayers()
     least = 1
     for tokens in CAPTURED_TOKENS:
         longest = min(tokens, max_length)

@@ -260,6 +260,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Row:
         ceiling = measure_ceiling(device, precision, options.seconds)
         session = open_session(bundle, device, settings)
         if isinstance(session, CudaSession) and options.cuda_graphs:
+            session.open_replayers()
             tolerance = bundle.manifest.graphs[precision].tolerance
             capture_small_batches(session, POSITIONS, has_labels=True, tolerance=tolerance)
         result["precisions"][precision] = {

@@ -13,7 +13,7 @@ import onnxruntime as ort
 
 from app.bundle import Bundle, Precision
 from app.runtime.binding import Binding
-from app.runtime.cudart import CudaError, CudaMemory, CudaRuntime, capturing
+from app.runtime.cudart import CudaError, CudaMemory, CudaRuntime
 from app.runtime.packing import Floats, Window
 from app.runtime.replay import Replayer
 from app.runtime.room import Room
@@ -180,8 +180,7 @@ def open_on(
     options = session_options(intra_op_threads=1)
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     provider = PROVIDERS["cuda"], provider_options(gpu, memory_limit_mb, stream)
-    with capturing.together():
-        session = ort.InferenceSession(graph, options, providers=[provider], enable_fallback=False)
+    session = ort.InferenceSession(graph, options, providers=[provider], enable_fallback=False)
     session.disable_fallback()
     check_placement(session, PROVIDERS["cuda"])
     return session

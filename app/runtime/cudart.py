@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from app.runtime.exclusion import Exclusion
 from app.runtime.packing import Bytes
 
 # The only values of enumerations that are used here.
@@ -24,10 +23,6 @@ HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2  # cudaMemcpyKind
 NON_BLOCKING_STREAM = 1  # cudaStreamNonBlocking: does not wait for the default stream
 RELAXED = 2  # cudaStreamCaptureModeRelaxed: other threads may allocate meanwhile
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76  # cudaDevAttrComputeCapabilityMajor and -Minor
-
-# A stream is captured alone; what waits for a whole device, which would break the capture and fail itself, as the
-# opening of a session does, happens together (CUDA C++ Programming Guide, Prohibited and Unhandled Operations).
-capturing = Exclusion()
 
 
 class CudaError(Exception):
@@ -128,11 +123,11 @@ class CudaMemory:
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         """Let `work` put kernels on the stream, and return what begins to run them all again, as one CUDA graph.
 
-        None of them runs now. Raises `CudaError` where `work` does what cannot be captured, such as waiting.
+        None of them runs now. Raises `CudaError` where `work` does what cannot be captured, such as waiting, or
+        where another thread waits for the whole device meanwhile, as it does to open a session.
         """
         graph, runnable = ctypes.c_void_p(), ctypes.c_void_p()
-        with capturing.alone():
-            self._capture(work, graph)
+        self._capture(work, graph)
         try:
             self._runtime.call("cudaGraphInstantiate", ctypes.byref(runnable), graph, ctypes.c_ulonglong(0))
         finally:

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from app import loading
 from app.bundle import read_bundle
 from app.loading import capture_graphs, load_model
 from app.metrics import Metrics
@@ -135,21 +136,6 @@ def test_a_capture_that_fails_ends_and_says_why(cudart):
         memory.capture(lambda: None)
     assert not library.graphs
     assert library.last_error == 0  # else onnxruntime's next kernel would seem to fail
-
-
-def test_no_session_is_opened_while_a_stream_is_captured(on_host, fp32_bundle):
-    opened = threading.Event()
-
-    def open_one():
-        CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(0,), runners=1))
-        opened.set()
-
-    with cuda.capturing.alone():
-        opening = threading.Thread(target=open_one)
-        opening.start()
-        assert not opened.wait(0.1)
-    assert opened.wait(30)
-    opening.join()
 
 
 # --- Refusals -----------------------------------------------------------------------------------------------
@@ -333,6 +319,38 @@ def test_a_model_is_loaded_with_its_captures_or_without(on_host, toy, monkeypatc
 
     assert load().has_replayers
     assert not load(cuda_graphs=False).has_replayers
+
+
+def test_nothing_is_loaded_while_a_model_is_captured(on_host, toy, monkeypatch):
+    """Nor the other way round: it would wait for the device, which breaks a capture."""
+    capture, captured, loaded = loading.capture_small_batches, threading.Event(), threading.Event()
+
+    def capture_alone(*arguments, **settings):
+        captured.set()
+        capture(*arguments, **settings)
+
+    monkeypatch.setattr(loading, "capture_small_batches", capture_alone)
+
+    def load():
+        load_model(toy, "cuda", Settings(), None, Metrics(CollectorRegistry()))
+        loaded.set()
+
+    def load_in_a_thread():
+        thread = threading.Thread(target=load)
+        thread.start()
+        return thread
+
+    with loading.capturing.alone():
+        first = load_in_a_thread()
+        assert not captured.wait(0.1)
+    first.join(30)
+    assert loaded.is_set()
+    captured.clear()
+    with loading.capturing.together():
+        second = load_in_a_thread()
+        assert not captured.wait(0.1)
+    second.join(30)
+    assert captured.is_set()
 
 
 def counted(monkeypatch, kind):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from app.bundle import read_bundle
 from app.core import Core
+from app.loading import load_model
 from app.metrics import Metrics
 from app.runtime.cuda import CudaOptions, CudaSession, open_runtime
 from app.runtime.packing import Window
@@ -142,6 +144,7 @@ def test_runners_replay_and_run_at_once_while_another_model_is_captured(replayin
 
     with ThreadPoolExecutor(3) as pool:
         other = CudaSession(sentiment, "int8", CudaOptions(gpus=(0,), runners=1))
+        other.open_replayers()
         loading = pool.submit(capture_small_batches, other, 256, has_labels=True, tolerance=0.05)
         for runner, answers in enumerate(pool.map(run, range(2))):
             for ours, theirs in zip(answers, expected[runner::2], strict=True):
@@ -151,20 +154,15 @@ def test_runners_replay_and_run_at_once_while_another_model_is_captured(replayin
     np.testing.assert_allclose(other.run(windows)[0], replaying.run(windows)[0], atol=0.02)
 
 
-def test_captures_survive_sessions_that_are_opened_and_dropped_meanwhile(replaying, sentiment):
-    def open_and_drop():
-        for _ in range(5):
-            CudaSession(sentiment, "int8", CudaOptions(gpus=(0,), runners=1))
-
-    room, windows = Room(128, 8, 128, rows=8), make_windows((24, 40))
-    expected = replaying.run_uncaptured(windows)
-    with ThreadPoolExecutor(1) as pool:
-        opening = pool.submit(open_and_drop)
-        while not opening.done():
-            replaying.capture(room, windows)
-            for ours, theirs in zip(replaying.run(windows), expected, strict=True):
-                np.testing.assert_allclose(ours, theirs, atol=0.02)
-        opening.result()
+def test_models_that_are_loaded_at_once_are_all_captured(sentiment):
+    with ThreadPoolExecutor(4) as pool:
+        load = partial(load_model, sentiment, "cuda", Settings(), None, Metrics(CollectorRegistry()))
+        sessions = [loading.result()[1] for loading in [pool.submit(load) for _ in range(4)]]
+    assert all(session.has_replayers for session in sessions)
+    windows = make_windows((24, 40))
+    for session in sessions:
+        for ours, theirs in zip(session.run(windows), session.run_uncaptured(windows), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=0.02)
 
 
 def lengths_of(seed):

@@ -69,15 +69,15 @@ def capture_small_batches(session: CudaSession, max_length: int, *, has_labels: 
 
 
 def unlike_windows(tokens: int, count: int) -> list[Window]:
-    """Return windows of `tokens` tokens together, one as long as another or nearly, and no two alike."""
+    """Return windows of `tokens` tokens together, each nearly as long as the others and unlike its neighbours."""
     lengths = [(tokens + i) // count for i in range(count)]
     return [Window(5 + (i + np.arange(length)) % 32, np.zeros(1, np.int64)) for i, length in enumerate(lengths)]
 
 
 def greatest_difference(some: Sequence[Floats], others: Sequence[Floats]) -> float:
     """Return by how much two answers to the same windows differ; infinite where one is not a number."""
-    difference = max(float(np.abs(a - b).max()) for a, b in zip(some, others, strict=True))
-    return difference if np.isfinite(difference) else np.inf
+    difference = float(np.max([np.abs(a - b).max() for a, b in zip(some, others, strict=True)]))
+    return np.inf if np.isnan(difference) else difference
 
 
 def is_faster(

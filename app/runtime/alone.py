@@ -1,6 +1,6 @@
 """One core or all of them, for batches that have the machine to themselves: learned from what both take.
 
-Measured once while loading, a machine that happens to be busy at that moment would be misjudged for good.
+One measurement while loading would misjudge a machine that is busy at that moment, and for good.
 """
 
 from __future__ import annotations

@@ -181,4 +181,9 @@ def test_unlike_windows():
     windows = unlike_windows(50, 4)
     assert [len(window) for window in windows] == [12, 12, 13, 13]
     assert len({tuple(window.input_ids[:12]) for window in windows}) == 4
-    assert greatest_difference([np.zeros(3)], [np.array([0, -2, 1])]) == 2
+
+
+def test_the_greatest_difference_is_infinite_where_an_answer_is_not_a_number():
+    zeros = [np.zeros(3), np.zeros(3)]
+    assert greatest_difference(zeros, [np.array([0, -2, 1]), np.zeros(3)]) == 2
+    assert greatest_difference(zeros, [np.ones(3), np.array([0, np.nan, 0])]) == np.inf

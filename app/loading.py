@@ -29,8 +29,8 @@ from app.warmup import capture_small_batches, choose_budget, measure_cost, synth
 
 LOST_AND_FOUND = "lost+found"  # at the root of a mounted file system, readable for nobody but root
 
-# What a GPU computes is captured by one model while no other is opened, proved or timed: all that may wait for the
-# whole device, which would break the capture and fail itself (CUDA Programming Guide on stream capture).
+# A model is captured alone and models are loaded together: to open one, to prove and to time it may wait for the whole
+# GPU, which would break another's capture and fail itself (CUDA Programming Guide on stream capture).
 capturing = Exclusion()
 
 log = structlog.get_logger(__name__)
@@ -85,6 +85,29 @@ class Loader:
         except SessionError as error:  # memory, most likely: it is served on fewer threads
             log.warning("idle_threads_not_used", reason=str(error))
 
+    def _use_cuda_graphs(self, bundle: Bundle, session: AnySession, lane: Lane) -> None:
+        """On a GPU, have small batches of our own graphs replayed, which changes what batches of the lane cost."""
+        if not isinstance(session, CudaSession):
+            return
+        manifest, has_labels = bundle.manifest, bool(bundle.manifest.labels)
+        if not self._settings.cuda_graphs or manifest.layout != "packed":
+            session.close_replayers()
+            return
+        try:
+            with capturing.together():
+                session.open_replayers()
+            with capturing.alone():
+                tolerance = manifest.graphs[session.precision].tolerance
+                capture_small_batches(session, manifest.max_length, has_labels=has_labels, tolerance=tolerance)
+            with capturing.together():
+                lane.cost = measure_cost(session, manifest.max_length)
+                lane.max_batch_tokens = choose_budget(
+                    session, lane.cost, manifest.max_length, self._settings.max_batch_tokens
+                )
+        except Exception as error:  # memory, most likely; or an operator that cannot be captured
+            session.close_replayers()
+            log.warning("cuda_graphs_not_used", model=manifest.name, reason=f"{type(error).__name__}: {error}")
+
     def _read_defaults(self) -> dict[str, str]:
         """Return the default of each route: the setting's, else that of the models folder."""
         try:
@@ -105,8 +128,11 @@ class Loader:
                 break
             try:
                 bundle = read_bundle(folder, name=name, version=version)
-                entry.model, session = load_model(bundle, self._device, self._settings, self._engine, self._metrics)
+                with capturing.together():
+                    model, lane, session = load_model(bundle, self._device, self._settings, self._engine, self._metrics)
                 self._use_idle_cores(session)
+                self._use_cuda_graphs(bundle, session, lane)
+                entry.model = model
                 break
             except Exception as error:  # whatever is wrong with one bundle, the others are served
                 reason = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
@@ -140,7 +166,7 @@ def is_bundle(path: Path) -> bool:
 
 def load_model(
     bundle: Bundle, device: Device, settings: Settings, engine: Engine, metrics: Metrics
-) -> tuple[Model, AnySession]:
+) -> tuple[Model, Lane, AnySession]:
     """Open, prove and warm up a bundle.
 
     Raises `BundleError` when its tokenizer or graph cannot be used, or when the graph does not answer its probes
@@ -148,8 +174,7 @@ def load_model(
     """
     manifest = bundle.manifest
     try:
-        with capturing.together():
-            session = open_session(bundle, device, settings)
+        session = open_session(bundle, device, settings)
         encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length)
         task = TASKS[manifest.task](manifest, encoder, manifest.graphs[session.precision])
     except SessionError as error:
@@ -157,14 +182,10 @@ def load_model(
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(f"tokenizer.json cannot be used: {error}") from error
     try:
-        with capturing.together():
-            check_width(bundle, session)
-            check_probes(bundle, session, task)
-            cost = measure_cost(session, manifest.max_length)
-        is_replaying = capture_graphs(bundle, session, settings)
-        with capturing.together():
-            cost = measure_cost(session, manifest.max_length) if is_replaying else cost
-            budget = choose_budget(session, cost, manifest.max_length, settings.max_batch_tokens)
+        check_width(bundle, session)
+        check_probes(bundle, session, task)
+        cost = measure_cost(session, manifest.max_length)
+        budget = choose_budget(session, cost, manifest.max_length, settings.max_batch_tokens)
     except SessionError as error:
         raise BundleError(str(error)) from error
     except Exception as error:
@@ -179,26 +200,7 @@ def load_model(
         max_batch_tokens=budget,
         series=metrics.of_model(task.route, manifest.name),
     )
-    return Model(bundle, session.precision, PROVIDERS[device], task, lane, engine, settings.max_inputs), session
-
-
-def capture_graphs(bundle: Bundle, session: AnySession, settings: Settings) -> bool:
-    """On a GPU, have small batches of our own graphs replayed as CUDA graphs; return whether they are."""
-    if not isinstance(session, CudaSession):
-        return False
-    manifest = bundle.manifest
-    has_labels, tolerance = bool(manifest.labels), manifest.graphs[session.precision].tolerance
-    try:
-        if settings.cuda_graphs and manifest.layout == "packed":
-            with capturing.together():
-                session.open_replayers()
-            with capturing.alone():
-                capture_small_batches(session, manifest.max_length, has_labels=has_labels, tolerance=tolerance)
-            return True
-    except Exception as error:  # memory, most likely; or an operator that cannot be captured
-        log.warning("cuda_graphs_not_used", model=manifest.name, reason=f"{type(error).__name__}: {error}")
-    session.close_replayers()
-    return False
+    return Model(bundle, session.precision, PROVIDERS[device], task, lane, engine, settings.max_inputs), lane, session
 
 
 def check_width(bundle: Bundle, session: AnySession) -> None:

@@ -17,7 +17,9 @@ from app.runtime.session import Device, SessionError
 LEAST_TRIALS, MOST_TRIALS = 5, 15  # runs to see a gain; noise makes a run slower, so that none is looked for longer
 LEAST_GAIN = 0.9  # share of the time of a run; what a replay gains less is not worth its memory
 CAPTURED_TOKENS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # rooms to try on a GPU, larger by a half
-SHORTEST = 16  # tokens of the shortest windows that memory is proved with: many of them need more for heads and results
+SHORTEST = (
+    16  # tokens of the shortest windows that memory is proved with and rooms are for: heads and results need more
+)
 
 # (windows, tokens in each) to time: enough to tell fixed, per-token and attention cost apart on each device. A GPU
 # is not filled by less than thousands of tokens, and its cost per token is to be seen only beyond.

@@ -8,10 +8,8 @@ The same runs on a CPU with `--device cpu`, over fewer tokens. Prints Markdown; 
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import platform
-import shutil
 import statistics
 import sys
 import tempfile
@@ -21,37 +19,30 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from app.bundle import Bundle, Precision
+from app.bundle import Precision
 from app.runtime.cuda import CudaSession, open_on
 from app.runtime.opening import AnySession, open_session
 from app.runtime.packing import Window
 from app.runtime.session import Device, session_options
 from app.settings import Settings, available_cores
 from app.warmup import capture_small_batches
-from benchmarks.expected import torch_scores
-from benchmarks.gpu_models import POSITIONS, SHAPES, forward_flops, make_random_bundles, make_texts
-from benchmarks.load import LoadGenerator
+from benchmarks.gpu_http import Row, measure_http
+from benchmarks.gpu_models import POSITIONS, SHAPES, forward_flops, make_random_bundles
 from benchmarks.report import table
-from benchmarks.servers import Running, Server, running
 from training.export.loading import load_checkpoint
 from training.export.verify import reference_logits
 
 PRECISIONS: dict[Device, tuple[Precision, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("fp32",)}
 TOKENS: dict[Device, tuple[int, ...]] = {"cuda": tuple(2**n for n in range(7, 16)), "cpu": (128, 256, 512, 1024)}
 CEILING_SIZE: dict[Device, int] = {"cuda": 8192, "cpu": 1024}  # rows and columns of the matrices of the ceiling
-CONNECTIONS: dict[Device, tuple[int, ...]] = {"cuda": (1, 8, 32, 128, 256), "cpu": (1, 8)}
 LENGTHS = (8, 129)  # tokens in a window, drawn evenly: more than half of a padded batch is then padding
 PRODUCTS = 8  # in the ceiling's graph, so that starting it is a small share
 CORRECTNESS_LENGTHS = ((1, 3, 512), (5,) * 32, (16, 300, 2, 64), tuple(range(1, 65)))
-
-Row = dict[str, Any]
 
 
 def draw_windows(tokens: int, generator: np.random.Generator) -> list[Window]:
@@ -158,55 +149,6 @@ def measure_correctness(session: AnySession, checkpoint: Path) -> Row:
             greatest = max(greatest, float(np.abs(answered - expected).max()))
             largest = max(largest, float(np.abs(expected).max()))
     return {"greatest_difference": greatest, "largest_logit": largest}
-
-
-def measure_http(
-    bundle: Bundle, checkpoint: Path, device: Device, flags: Sequence[str], seconds: int, work: Path
-) -> list[Row]:
-    """Ask a server one text a request over more and more connections; every answer is checked where wrk asks."""
-    texts = make_texts(256)
-    arguments = ["--models", str(bundle.path.parents[1]), "--host", "127.0.0.1", "--device", device, *flags]
-    precision = next(iter(bundle.manifest.graphs))
-    server = Server(f"roberta-serve, {precision}", precision, "app", tuple(arguments), True)
-    expected = torch_scores(str(checkpoint), texts) if shutil.which("wrk") else None
-    rows = []
-    with running(server, work / "server.log") as address:
-        for connections in CONNECTIONS[device]:
-            if expected is None:
-                rows.append({"connections": connections, **ask(address, texts, connections, seconds)})
-                continue
-            load = LoadGenerator(texts, expected, work)
-            load.ask(address, connections, 2)
-            found = load.measure(address, connections, seconds)
-            row = {"texts_per_s": found.requests_per_s, "p50_ms": found.p50_ms, "p99_ms": found.p99_ms}
-            rows.append({"connections": connections, **row})
-    return rows
-
-
-def ask(address: Running, texts: Sequence[str], connections: int, seconds: int) -> Row:
-    """Ask without wrk: a thread for each connection, in one Python process, which may be what limits the rate."""
-    end, target = time.perf_counter() + seconds, urlsplit(address.url)
-
-    def keep_asking(first: int) -> list[float]:
-        connection, durations = http.client.HTTPConnection(target.hostname or "", target.port), []
-        while (started := time.perf_counter()) < end:
-            body = json.dumps({"inputs": texts[(first + len(durations)) % len(texts)]})
-            connection.request("POST", target.path, body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            response.read()
-            if response.status != 200:
-                raise RuntimeError(f"status {response.status}")
-            durations.append(time.perf_counter() - started)
-        return durations
-
-    with ThreadPoolExecutor(connections) as pool:
-        durations = sorted(d for each in pool.map(keep_asking, range(connections)) for d in each)
-    p99 = durations[int(0.99 * (len(durations) - 1))]
-    return {
-        "texts_per_s": len(durations) / seconds,
-        "p50_ms": 1000 * statistics.median(durations),
-        "p99_ms": 1000 * p99,
-    }
 
 
 def describe() -> str:

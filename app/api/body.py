@@ -70,24 +70,11 @@ async def read_body(headers: Headers, receive: Receive, limit: int, deadline: fl
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > limit:
         raise too_large(limit)
-    reading, is_late = asyncio.current_task(), False
-    assert reading is not None
-
-    def give_up() -> None:
-        nonlocal is_late
-        is_late = True
-        reading.cancel()
-
-    timer = asyncio.get_running_loop().call_later(deadline - time.monotonic(), give_up)
     try:
-        return await receive_all(receive, limit)
-    except asyncio.CancelledError:
-        if not is_late:
-            raise
-        reading.uncancel()
+        async with asyncio.timeout(deadline - time.monotonic()):
+            return await receive_all(receive, limit)
+    except TimeoutError:
         raise DeadlineExceededError("the deadline passed before the body was received") from None
-    finally:
-        timer.cancel()
 
 
 async def receive_all(receive: Receive, limit: int) -> bytes:

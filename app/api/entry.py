@@ -1,6 +1,6 @@
 """Middleware that every request meets first: it gets an id, and a prediction goes straight to its endpoint.
 
-The way there that Starlette would take, through router and route and what guards them, costs as much as the endpoint
+The way there that Starlette would take, through router and route and what guards them, costs half of what the endpoint
 itself does. It stays open, for other methods on the same paths and for paths behind a proxy's prefix.
 """
 

@@ -131,23 +131,27 @@ async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, Result
     """
     waiting, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert waiting is not None
-    watchers: list[asyncio.Task[None]] = []
+    watcher: asyncio.Task[None] | None = None
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         waiting.cancel()
 
-    timer = loop.call_later(WATCH_AFTER_S, lambda: watchers.append(loop.create_task(watch())))
+    def begin() -> None:
+        nonlocal watcher
+        watcher = loop.create_task(watch())
+
+    timer = loop.call_later(WATCH_AFTER_S, begin)
     try:
         return await work
     except asyncio.CancelledError:
-        if any(watcher.done() and not watcher.cancelled() for watcher in watchers):
+        if watcher is not None and watcher.done() and not watcher.cancelled():
             raise ClientGoneError("the client closed the connection") from None
         raise
     finally:
         timer.cancel()
-        for watcher in watchers:
+        if watcher is not None:
             watcher.cancel()
 
 

@@ -44,7 +44,6 @@ class Queued:
     items: dict[int, Item]
     turn: float
     cost_s: float
-    places: tuple[Age, Urgency] | None = None  # what stands for it in the scheduler's lists of both
 
     @property
     def next(self) -> Item:
@@ -244,15 +243,12 @@ class Scheduler:
         self.queued_cost_s = max(0.0, self.queued_cost_s - item.cost) if self._items else 0.0
 
     def _show(self, queued: Queued) -> None:
-        queued.places = age, urgency = queued.age, queued.urgency
-        insort(self._by_age, age)
-        insort(self._by_urgency, urgency)
+        insort(self._by_age, queued.age)
+        insort(self._by_urgency, queued.urgency)
 
     def _hide(self, queued: Queued) -> None:
-        assert queued.places is not None
-        age, urgency = queued.places
-        remove(self._by_age, age)
-        remove(self._by_urgency, urgency)
+        remove(self._by_age, queued.age)
+        remove(self._by_urgency, queued.urgency)
 
 
 def remove(ordered: list[KeyT], key: KeyT) -> None:

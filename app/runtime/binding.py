@@ -119,17 +119,24 @@ class Binding:
     def run(self, feed: Feed) -> Floats:
         """Return the graph's output for one batch."""
         with self._in_use:
-            addresses = self.inputs.load(feed)
-            device = self._memory.device_type, self._memory.device_id
-            for name, array in feed.items():
-                self._binding.bind_input(name, *device, array.dtype.type, array.shape, addresses[name])
-            self._binding.bind_output(self._output, *device)  # every time: its shape is this batch's
+            bind(self._binding, feed, self.inputs.load(feed), self._output, self._memory)
             self._memory.synchronise()
             try:
                 self._session.run_with_iobinding(self._binding)
                 return self.outputs.fetch(self._binding.get_outputs()[0])
             finally:
                 self._binding.clear_binding_outputs()  # a vocabulary's logits are not kept while nothing runs
+
+
+def bind(binding: ort.IOBinding, feed: Feed, addresses: dict[str, int], output: str, memory: DeviceMemory) -> None:
+    """Let a run read arrays of the shapes of `feed` at `addresses`, and leave `output` where onnxruntime has room.
+
+    To be called for every batch: the shape of its output is its own.
+    """
+    device = memory.device_type, memory.device_id
+    for name, array in feed.items():
+        binding.bind_input(name, *device, array.dtype.type, array.shape, addresses[name])
+    binding.bind_output(output, *device)
 
 
 def place(feed: Feed) -> tuple[dict[str, int], int]:

@@ -111,11 +111,6 @@ class CudaSession:
         for replayer in self._replayers:
             replayer.forget(room)
 
-    def _open_replayer(self, graph: str | bytes, gpu: int) -> Replayer:
-        memory = CudaMemory(self._runtime, gpu)
-        session = open_on(graph, gpu, self.options.memory_limit_mb, stream=memory.stream)
-        return Replayer(session, memory, self.layout)
-
     def prove(self, windows: Sequence[Window]) -> bool:
         """Run one batch on every runner at once, and say whether memory sufficed for it."""
         with ThreadPoolExecutor(self.options.runners, thread_name_prefix="prove") as pool:
@@ -125,6 +120,11 @@ class CudaSession:
             if not is_out_of_memory(failure):
                 raise failure
         return not failures
+
+    def _open_replayer(self, graph: str | bytes, gpu: int) -> Replayer:
+        memory = CudaMemory(self._runtime, gpu)
+        session = open_on(graph, gpu, self.options.memory_limit_mb, stream=memory.stream)
+        return Replayer(session, memory, self.layout)
 
     def _read_graph(self, bundle: Bundle) -> str | bytes:
         """Return the path of the graph, or the graph itself where it had to be rewritten."""

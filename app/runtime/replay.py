@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import onnxruntime as ort
 
-from app.runtime.binding import DeviceMemory, InputBuffer, OutputBuffer
+from app.runtime.binding import DeviceMemory, InputBuffer, OutputBuffer, bind
 from app.runtime.packing import Floats, Layout, Window
 from app.runtime.room import Room
 
@@ -51,13 +51,10 @@ class Replayer:
     def capture(self, room: Room, windows: Sequence[Window]) -> None:
         """Capture a pass in the arrays of `room`, which are larger than those before; `windows` are any it holds."""
         inputs, feed = InputBuffer(self._memory), room.furnish(self._layout.feed(windows))
-        device = self._memory.device_type, self._memory.device_id
+        binding = self._session.io_binding()
         with self._in_use:
-            binding, addresses = self._session.io_binding(), inputs.load(feed)
+            bind(binding, feed, inputs.load(feed), self._output, self._memory)
             self._memory.synchronise()  # nothing is on its way to these arrays any more, should they be freed
-            for name, array in feed.items():
-                binding.bind_input(name, *device, array.dtype.type, array.shape, addresses[name])
-            binding.bind_output(self._output, *device)
             for _ in range(UNCAPTURED_RUNS):
                 self._session.run_with_iobinding(binding)
             begin = self._capture(lambda: self._session.run_with_iobinding(binding, unsynchronised()))

@@ -25,6 +25,7 @@ class Room:
     rows: int
 
     def holds(self, windows: Sequence[Window]) -> bool:
+        """Whether a batch of these windows fits."""
         if len(windows) > self.windows:  # first, and all that is looked at of a large batch
             return False
         lengths = [len(window) for window in windows]

@@ -1,9 +1,14 @@
-"""Tokenizers as the service reads them, and a tiny bundle."""
+"""Tokenizers as the service reads them, a tiny bundle, and GPUs that are played by the host."""
 
+import ctypes
+
+import onnxruntime as ort
 import pytest
 
 from app.bundle import read_bundle
+from app.runtime import cuda, gpu_graph
 from tests.app.builders import make_encoder, sentencepiece_tokenizer, wordpiece_tokenizer
+from tests.support.memory import HostMemory
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +35,38 @@ def xlmr_encoder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def fp32_bundle(tiny_models):
     return read_bundle(tiny_models / "tiny-ner" / "1", name="tiny-ner", version=1)
+
+
+@pytest.fixture
+def cudart(monkeypatch):
+    """Return a function that puts a CUDA library in place, `OSError` where it is None."""
+
+    def install(library):
+        def load(name):
+            assert name == "libcudart.so.13"
+            if library is None:
+                raise OSError("not there")
+            return library
+
+        monkeypatch.setattr(ctypes, "CDLL", load)
+        monkeypatch.setattr(ort, "cuda_version", "13.0")
+        monkeypatch.setattr(ort, "preload_dlls", lambda: None)
+
+    return install
+
+
+@pytest.fixture
+def on_host(monkeypatch):
+    """Let a CUDA session run on the CPU; return the GPUs for which memory was asked, runner by runner."""
+    asked = []
+
+    def memory(runtime, gpu):
+        asked.append(gpu)
+        return HostMemory()
+
+    monkeypatch.setattr(cuda, "open_runtime", lambda gpus: None)
+    monkeypatch.setattr(cuda, "CudaMemory", memory)
+    monkeypatch.setattr(cuda, "PROVIDERS", {"cuda": "CPUExecutionProvider"})
+    monkeypatch.setattr(cuda, "provider_options", lambda gpu, limit, stream: {})
+    monkeypatch.setattr(gpu_graph, "read_for_gpu", lambda path, _: str(path))  # packed attention is CUDA's alone
+    return asked

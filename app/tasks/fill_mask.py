@@ -162,9 +162,12 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         scaled = logits / self.temperature  # (vocabulary,)
         exponents = np.exp(scaled - scaled.max())
         total = exponents.sum()
-        among = np.arange(len(scaled)) if mask.targets is None else np.array(list(dict.fromkeys(mask.targets)))
-        best = top(scaled[among], top_k)
-        return [self.candidate(mask, int(token), float(exponents[token] / total)) for token in among[best]]
+        if mask.targets is None:
+            best = top(scaled, top_k)
+        else:
+            among = np.array(list(dict.fromkeys(mask.targets)))
+            best = among[top(scaled[among], top_k)]
+        return [self.candidate(mask, int(token), float(exponents[token] / total)) for token in best]
 
     def candidate(self, mask: Mask, token: int, score: float) -> Candidate:
         written = self.encoder.tokenizer.decode([token], skip_special_tokens=False)
@@ -183,7 +186,7 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
 def top(values: Floats, k: int) -> np.ndarray:
     """Return the indices of the `k` greatest values, greatest first."""
     if k < len(values):
-        chosen = np.argpartition(-values, k)[:k]
+        chosen = np.argpartition(values, len(values) - k)[-k:]
         return chosen[np.argsort(-values[chosen], kind="stable")]
     return np.argsort(-values, kind="stable")
 

@@ -2,12 +2,13 @@
 
 Work-conserving: a free runner takes a batch at once. While all are busy, work gathers and batches form by
 themselves. A request of many windows takes turns with the others: whenever some of it is started, what is left counts
-as if it arrived when that will have run. So whoever comes waits for the batches in hand, not for the large request.
+as if it arrived when that will have run, and none has a second window in a batch while the first of another, of no
+lower priority, would fit. So whoever comes waits for the batches in hand, not for the large request.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
 from itertools import accumulate, count
 from typing import TypeVar
@@ -17,7 +18,8 @@ from app.errors import DeadlineExceededError, DeadlineUnmeetableError, QueueFull
 
 Age = tuple[float, int]
 Urgency = tuple[int, float, int]
-KeyT = TypeVar("KeyT", Age, Urgency, tuple[int, int])
+Place = tuple[int, int, int]
+KeyT = TypeVar("KeyT", Age, Urgency, Place)
 
 COUNTED = 1024  # queued requests that are looked at one by one to estimate another's wait: about a millisecond
 
@@ -59,6 +61,13 @@ class Queued:
         """By priority, then deadline and turn, then age; least goes first."""
         return -self.ticket.priority, self.ticket.deadline + self.turn - self.ticket.arrival, self.next.number
 
+    def place(self, item: Item) -> Place:
+        """By priority, the next item before those that follow it, then by length: the order that batches are filled in.
+
+        The first part is the rank; those of one rank are chosen among by length.
+        """
+        return -2 * self.ticket.priority + (item is not self.next), item.length, item.number
+
 
 class Scheduler:
     """The queue of every model: admission, urgency, age and the choice of a batch."""
@@ -71,7 +80,7 @@ class Scheduler:
         self._items: dict[int, Item] = {}  # in order of arrival
         self._by_age: list[Age] = []  # of each request's next item; sorted, as the next two
         self._by_urgency: list[Urgency] = []  # likewise
-        self._by_length: dict[Lane, list[tuple[int, int]]] = {}  # (length, number) for each lane
+        self._places: dict[Lane, list[Place]] = {}  # of each lane's items; sorted
         self._of_ticket: dict[Ticket, Queued] = {}
 
     def __len__(self) -> int:
@@ -177,29 +186,36 @@ class Scheduler:
         return self._items[number]
 
     def _gather(self, seed: Item, now: float) -> list[Item]:
-        """Fill a batch around `seed` with the windows nearest to it in length, up to the token budget."""
-        lane = seed.ticket.lane
-        queue = self._by_length[lane]
-        items, tokens, longest = [seed], seed.length, seed.length
-        below = bisect_left(queue, (seed.length, seed.number)) - 1
-        above = below + 2
-        while below >= 0 or above < len(queue):
-            take_below = above >= len(queue) or (
-                below >= 0 and seed.length - queue[below][0] <= queue[above][0] - seed.length
+        """Fill a batch around `seed`, rank by rank, with the windows nearest to it in length."""
+        places, items, end = self._places[seed.ticket.lane], [seed], 0
+        while end < len(places):
+            rank, start = places[end][0], end
+            end = bisect_left(places, (rank + 1, 0, 0))
+            self._fill(items, places[start:end], now)
+        return items
+
+    def _fill(self, items: list[Item], places: list[Place], now: float) -> None:
+        """Add what is at `places`, all of one rank, nearest in length to the first item first, as far as it fits."""
+        seed, lane, rank = items[0], items[0].ticket.lane, places[0][0]
+        tokens, longest = sum(item.length for item in items), max(item.length for item in items)
+        at = rank, seed.length, seed.number
+        below, above = bisect_left(places, at) - 1, bisect_right(places, at)
+        while below >= 0 or above < len(places):
+            take_below = above >= len(places) or (
+                below >= 0 and seed.length - places[below][1] <= places[above][1] - seed.length
             )
-            length, number = queue[below if take_below else above]
+            _, length, number = places[below if take_below else above]
             cost = lane.computed_tokens(len(items) + 1, tokens + length, max(longest, length))
             if cost > lane.max_batch_tokens:
                 if take_below:
                     break  # what is above is longer still
-                above = len(queue)
+                above = len(places)
                 continue
             below, above = (below - 1, above) if take_below else (below, above + 1)
             item = self._items[number]
             if item.ticket.deadline > now:
                 items.append(item)
                 tokens, longest = tokens + length, max(longest, length)
-        return items
 
     def _share(self, items: list[Item], free_runners: int) -> list[Item]:
         """Leave to each other free runner as much of the queue, unless that is too little to be worth a batch."""
@@ -216,9 +232,9 @@ class Scheduler:
         ticket, items = queued.ticket, queued.items
         self._of_ticket[ticket] = queued
         self._items.update(items)
-        by_length = self._by_length.setdefault(ticket.lane, [])
+        places = self._places.setdefault(ticket.lane, [])
         for item in items.values():
-            insort(by_length, (item.length, item.number))
+            insort(places, queued.place(item))
         self._show(queued)
         self.queued_tokens += ticket.tokens
         self.queued_cost_s += queued.cost_s
@@ -226,19 +242,23 @@ class Scheduler:
     def _remove(self, item: Item, started: float | None = None) -> None:
         """Take an item out. Where it is started, what is left of its request has its turn when it will have run."""
         lane, queued = item.ticket.lane, self._of_ticket[item.ticket]
+        places, is_next = self._places[lane], item is queued.next
         self._hide(queued)
+        remove(places, queued.place(item))
         del self._items[item.number], queued.items[item.number]
         queued.cost_s -= item.cost
         if started is not None:
             queued.turn = max(queued.turn, started) + item.cost / self.limits.runners
         if queued.items:
+            if is_next:
+                rank, length, number = queued.place(queued.next)
+                remove(places, (rank + 1, length, number))
+                insort(places, (rank, length, number))
             self._show(queued)
         else:
             del self._of_ticket[item.ticket]
-        by_length = self._by_length[lane]
-        remove(by_length, (item.length, item.number))
-        if not by_length:
-            del self._by_length[lane]
+        if not places:
+            del self._places[lane]
         self.queued_tokens -= item.length
         self.queued_cost_s = max(0.0, self.queued_cost_s - item.cost) if self._items else 0.0
 

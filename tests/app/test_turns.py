@@ -49,6 +49,34 @@ def test_whoever_comes_goes_next_however_far_the_service_has_fallen_behind(slowe
     assert one in [item.ticket for _ in range(2) for item in scheduler.next_batch(now).items]
 
 
+def test_whoever_waits_shares_the_next_batch_before_a_large_request_fills_it():
+    """The windows of the large request are as long as any; of one length alone they would fill every batch."""
+    scheduler, lane = make_scheduler(tokens=10**6), make_lane(budget=120, cost=SLOW)
+    many = admit(scheduler, lane, *range(10, 40), deadline=60.0)
+    scheduler.next_batch(0.0)
+    others = [admit(scheduler, lane, length, now=0.1, deadline=60.0) for length in (10, 39, 20)]
+    tickets = [item.ticket for item in scheduler.next_batch(0.2).items]
+    assert set(others) < set(tickets)
+    assert many in tickets
+
+
+def test_no_request_has_a_second_window_in_a_batch_while_anothers_first_would_fit():
+    scheduler, lane = make_scheduler(), make_lane(budget=30)
+    pair = admit(scheduler, lane, 10, 10)
+    one = admit(scheduler, lane, 20)
+    assert [item.ticket for item in scheduler.next_batch(0.0).items] == [pair, one]
+    assert [item.ticket for item in scheduler.next_batch(0.0).items] == [pair]
+
+
+def test_a_batch_is_filled_by_priority_before_anything_else():
+    """Not with the first windows of others, nor with the nearest in length."""
+    scheduler, lane = make_scheduler(), make_lane(budget=40)
+    low = admit(scheduler, lane, 10, priority=0)
+    admit(scheduler, lane, 10, 15, 10, priority=1)
+    assert lengths_of(scheduler.next_batch(0.0)) == [15, 10, 10]
+    assert scheduler.next_batch(0.0).items[0].ticket is low
+
+
 def test_a_request_of_many_windows_is_not_starved_by_others():
     """New requests take all that the machine can do; the large one still gets its turns among those that wait."""
     scheduler, lane = make_scheduler(tokens=10**6, age=1e9), make_lane(budget=10, cost=SLOW)

@@ -14,6 +14,7 @@ from tokenizers import Encoding, Tokenizer
 
 from app.errors import InvalidRequestError
 from app.runtime.packing import Ints, Window
+from app.tasks.tokenizer import open_tokenizer
 
 OVERLAP_SHARE = 4  # consecutive windows share a quarter of their tokens, unless the request says otherwise
 
@@ -66,9 +67,7 @@ class TextEncoder:
     """A bundle's tokenizer, and the length of its windows."""
 
     def __init__(self, tokenizer_file: Path, max_length: int) -> None:
-        self.tokenizer = Tokenizer.from_file(str(tokenizer_file))
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
+        self.tokenizer = open_tokenizer(tokenizer_file)
         self.max_length = max_length
         self.special = probe_special_tokens(self.tokenizer)
         self.capacity = max_length - len(self.special.prefix) - len(self.special.suffix)

@@ -59,7 +59,7 @@ ONLY = {
     "starlette": {"app.api"},
     "uvicorn": {"app.server", "app.transport"},
     "msgspec": {"app.workers"},
-    "tokenizers": {"app.tasks.text"},
+    "tokenizers": {"app.tasks.text", "app.tasks.tokenizer"},
     "asyncio": {
         *(
             "app.api.body",
@@ -76,7 +76,7 @@ ONLY = {
         "app.workers",
     },
     "threading": {
-        *("app.engine.engine", "app.engine.runner", "app.loading", "app.workers.child"),
+        *("app.engine.engine", "app.engine.runner", "app.loading", "app.tasks.tokenizer", "app.workers.child"),
         *("app.runtime.binding", "app.runtime.exclusion", "app.runtime.replay"),
     },
     "time": {

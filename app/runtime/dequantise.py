@@ -82,8 +82,10 @@ class Dequantiser(Rewriter):
     def pack_attention(self) -> None:
         """Gather -> Split -> Attention -> Reshape -> Gather becomes Split -> PackedMultiHeadAttention.
 
-        What is left is as it was before Attention came to ONNX, so CUDA need not know that opset.
+        What is left is as it was before Attention came to ONNX, so CUDA need not know that opset. The branch for lone
+        windows goes: packed attention has no grid that they could do without.
         """
+        self.choose_branches("lone", "else_branch")
         attentions = self.find("Attention")
         if not attentions:
             raise unknown("it has no Attention")

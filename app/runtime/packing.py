@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
+from operator import methodcaller
 from typing import Protocol
 
 import numpy as np
@@ -116,6 +117,10 @@ class PackedBatch:
         same: NDArray[np.bool_] = queries == queries.transpose(0, 1, 3, 2)
         return same
 
+    def lone(self) -> NDArray[np.bool_]:
+        """() whether attention may do without the grid."""
+        return np.array(False)
+
     def token_offset(self) -> NDArray[np.int32]:
         """(B, S)"""
         return place_tokens(self.lengths, int(self.lengths.max()))
@@ -123,6 +128,22 @@ class PackedBatch:
     def cumulative_lengths(self) -> NDArray[np.int32]:
         """(B + 1,)"""
         return np.concatenate([[0], self.ends]).astype(np.int32)
+
+
+class LoneWindow(PackedBatch):
+    """One window for a graph that has a branch for it, and there reads nothing of the grid."""
+
+    def lone(self) -> NDArray[np.bool_]:
+        return np.array(True)
+
+    def pad_rows(self) -> Ints:
+        return np.zeros((1, 1), np.int64)
+
+    def attention_mask(self) -> NDArray[np.bool_]:
+        return np.ones((1, 1, 1, 1), np.bool_)
+
+    def unpad_rows(self) -> Ints:
+        return np.zeros(1, np.int64)
 
 
 def place_tokens(lengths: Ints, longest: int) -> NDArray[np.int32]:
@@ -141,25 +162,30 @@ def place_tokens(lengths: Ints, longest: int) -> NDArray[np.int32]:
 class PackedLayout:
     """Our own graphs: nothing is padded."""
 
-    def __init__(self, input_names: Collection[str], position_offset: int) -> None:
-        self.position_offset = position_offset
-        known: dict[str, Callable[[PackedBatch], NDArray[np.generic]]] = {
-            "input_ids": PackedBatch.input_ids,
-            "position_ids": PackedBatch.position_ids,
-            "token_type_ids": PackedBatch.token_type_ids,
-            "head_rows": PackedBatch.head_rows,
-            "pad_rows": PackedBatch.pad_rows,
-            "unpad_rows": PackedBatch.unpad_rows,
-            "attention_mask": PackedBatch.attention_mask,
-            "token_offset": PackedBatch.token_offset,
-            "cumulative_lengths": PackedBatch.cumulative_lengths,
+    KNOWN = frozenset(
+        {
+            "input_ids",
+            "position_ids",
+            "token_type_ids",
+            "head_rows",
+            "pad_rows",
+            "unpad_rows",
+            "attention_mask",
+            "lone",
+            "token_offset",
+            "cumulative_lengths",
         }
-        if unknown := set(input_names) - known.keys():
+    )
+
+    def __init__(self, input_names: Collection[str], position_offset: int) -> None:
+        if unknown := set(input_names) - self.KNOWN:
             raise ValueError(f"the graph has inputs that no packed batch provides: {', '.join(sorted(unknown))}")
-        self.builders = {name: known[name] for name in input_names}
+        self.position_offset = position_offset
+        self.builders = {name: methodcaller(name) for name in input_names}
+        self.of_one = LoneWindow if "lone" in input_names else PackedBatch
 
     def feed(self, windows: Sequence[Window]) -> Feed:
-        batch = PackedBatch(windows, self.position_offset)
+        batch = (self.of_one if len(windows) == 1 else PackedBatch)(windows, self.position_offset)
         return {name: build(batch) for name, build in self.builders.items()}
 
     def split(self, output: Floats, windows: Sequence[Window]) -> list[Floats]:

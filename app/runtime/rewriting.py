@@ -32,7 +32,16 @@ class Rewriter:
         return next((node for node in self.nodes if name in node.output), None)
 
     def readers(self, name: str) -> list[NodeProto]:
-        return [node for node in self.nodes if name in node.input]
+        return [node for node in self.nodes if name in reads(node)]
+
+    def choose_branches(self, condition: str, branch: str) -> None:
+        """Put the nodes of `then_branch` or `else_branch` in the place of each If on an input, and drop that."""
+        for choice in self.find("If"):
+            if choice.input[0] == condition:
+                nodes = [copy_of(node) for a in choice.attribute if a.name == branch for node in a.g.node]
+                nodes[-1].output[:] = choice.output
+                self.replace(choice, *nodes)
+        self.inputs = [value for value in self.inputs if value.name != condition]
 
     def replace(self, old: NodeProto, *new: NodeProto) -> None:
         place = self.nodes.index(old)
@@ -41,7 +50,7 @@ class Rewriter:
     def finish(self) -> ModelProto:
         """Return the graph as it is now."""
         nodes = needed(self.nodes, self.output)
-        read = {name for node in nodes for name in node.input}
+        read = {name for node in nodes for name in reads(node)}
         graph = helper.make_graph(
             nodes,
             self.model.graph.name,
@@ -59,8 +68,13 @@ def needed(nodes: Iterable[NodeProto], output: str) -> list[NodeProto]:
     for node in reversed(list(nodes)):
         if wanted & set(node.output):
             kept.append(node)
-            wanted |= set(node.input)
+            wanted |= reads(node)
     return kept[::-1]
+
+
+def reads(node: NodeProto) -> set[str]:
+    """Return the names that a node reads, in its branches as well."""
+    return {*node.input, *(name for a in node.attribute for inner in a.g.node for name in reads(inner))}
 
 
 def copy_of(node: NodeProto) -> NodeProto:

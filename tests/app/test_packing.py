@@ -14,11 +14,12 @@ EVERY_INPUT = (
     "pad_rows",
     "unpad_rows",
     "attention_mask",
+    "lone",
     "token_offset",
     "cumulative_lengths",
 )
 
-DTYPES = {"attention_mask": np.bool_, "token_offset": np.int32, "cumulative_lengths": np.int32}
+DTYPES = {"attention_mask": np.bool_, "lone": np.bool_, "token_offset": np.int32, "cumulative_lengths": np.int32}
 
 
 def window(ids, rows=(0,), types=None):
@@ -109,6 +110,16 @@ def test_a_window_is_summed_up_as_it_would_be_alone():
 def test_a_graph_gets_the_inputs_it_names_and_no_others():
     assert list(PackedLayout(["unpad_rows", "input_ids"], 0).feed(WINDOWS)) == ["unpad_rows", "input_ids"]
     assert list(PackedLayout(EVERY_INPUT, 0).feed(WINDOWS)) == list(EVERY_INPUT)
+
+
+@pytest.mark.parametrize(("names", "sizes"), [(("lone",), [1, 1, 1]), ((), [9, 3, 3])])
+def test_a_graph_that_takes_one_window_apart_gets_no_grid_for_it(names, sizes):
+    grid = ("attention_mask", "pad_rows", "unpad_rows")
+    layout = PackedLayout([*grid, *names], 0)
+    one, several = layout.feed(WINDOWS[1:2]), layout.feed(WINDOWS)
+    assert [one[name].size for name in grid] == sizes
+    assert [several[name].size for name in grid] == [27, 9, 6]
+    assert [bool(feed["lone"]) for feed in (one, several) if names] == [True, False][: 2 * len(names)]
 
 
 def test_packed_rows_go_back_to_their_windows():

@@ -89,6 +89,20 @@ def test_the_last_layer_ends_on_the_rows_that_the_head_reads(tiny_checkpoints):
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("route", ROUTES)
+def test_a_lone_window_is_answered_by_a_branch_of_its_own_with_the_bits_of_the_grid(route, precision, graphs):
+    session = graphs[route, precision]
+    names = session.layout.builders
+    for length in (1, 2, 17, 64):
+        windows = make_windows([length], all_rows=route != "classify", seed=length)
+        apart = session.layout.feed(windows)
+        grid = PackedLayout(names.keys() - {"lone"}, session.layout.position_offset).feed(windows)
+        assert apart["attention_mask"].size == 1  # the grid could not be answered from this
+        answers = [session.compute(feed) for feed in (apart, grid | {"lone": np.array(False)})]
+        np.testing.assert_array_equal(*answers)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("route", ROUTES)
 def test_an_answer_does_not_depend_on_its_company(route, precision, graphs):
     """In 300 random companies, a window's logits stay within 1e-4 of what they are alone."""
     graph, generator = graphs[route, precision], np.random.default_rng(7)

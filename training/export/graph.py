@@ -15,6 +15,7 @@ from torch.export import Dim
 from transformers import PreTrainedModel
 
 from training.export.attention import Attention, FlashAttention, GridAttention
+from training.export.lone import branch_for_lone_windows
 from training.export.packed import PackedModel
 
 Shape = dict[int, Any]
@@ -23,7 +24,8 @@ Shape = dict[int, Any]
 def export_fp32(model: PreTrainedModel) -> ModelProto:
     """Export the packed graph in float32."""
     attention = GridAttention()
-    return export(PackedModel(model, attention), attention, model.config.type_vocab_size)
+    packed = export(PackedModel(model, attention), attention, model.config.type_vocab_size)
+    return branch_for_lone_windows(packed)
 
 
 def export_fp16(model: PreTrainedModel) -> ModelProto:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from app.runtime.rewriting import reads
 from training.export.ranges import Activation, Feed, measure_activations
 
 # AVX2's int8 instruction adds two u8*s8 products in a saturating int16. 2 * 255 * 64 < 2**15, so weights
@@ -96,7 +97,7 @@ class Quantiser:
             else:
                 self.nodes.append(node)
         graph = self.result.graph
-        used = {name for node in self.nodes for name in node.input}
+        used = {name for node in self.nodes for name in reads(node)}
         kept = [tensor for tensor in graph.initializer if tensor.name in used] + list(self.constants.values())
         del graph.node[:], graph.initializer[:]
         graph.node.extend(self.nodes)

@@ -29,7 +29,8 @@ class Attention(Protocol):
 class GridAttention:
     """Gather the packed rows into an (R, S) grid, attend among tokens of the same text, and gather back.
 
-    A row of the grid holds as many texts as fit without changing how each is summed up: see `app.runtime.grid`.
+    A row of the grid holds as many texts as fit without changing how each is summed up: see `app.runtime.grid`. A text
+    that is alone needs none: `training.export.lone` adds a branch for it.
     For the CPU, whose kernel for ONNX's own Attention takes half to three quarters of the time that onnxruntime's
     MultiHeadAttention takes with such a mask, and answers the same bits.
     """

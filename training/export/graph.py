@@ -22,7 +22,7 @@ Shape = dict[int, Any]
 
 
 def export_fp32(model: PreTrainedModel) -> ModelProto:
-    """Export the packed graph in float32."""
+    """Export the packed graph in float32, with a branch for a window that is alone."""
     attention = GridAttention()
     packed = export(PackedModel(model, attention), attention, model.config.type_vocab_size)
     return branch_for_lone_windows(packed)

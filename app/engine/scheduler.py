@@ -250,7 +250,7 @@ class Scheduler:
         if started is not None:
             queued.turn = max(queued.turn, started) + item.cost / self.limits.runners
         if queued.items:
-            if is_next:
+            if is_next:  # the one after it was among those that follow
                 rank, length, number = queued.place(queued.next)
                 remove(places, (rank + 1, length, number))
                 insort(places, (rank, length, number))

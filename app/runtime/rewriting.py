@@ -73,8 +73,12 @@ def needed(nodes: Iterable[NodeProto], output: str) -> list[NodeProto]:
 
 
 def reads(node: NodeProto) -> set[str]:
-    """Return the names that a node reads, in its branches as well."""
-    return {*node.input, *(name for a in node.attribute for inner in a.g.node for name in reads(inner))}
+    """Return the names that a node reads; of its branches, what they read from outside."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        inner = attribute.g.node
+        names |= {name for each in inner for name in reads(each)} - {name for each in inner for name in each.output}
+    return names
 
 
 def copy_of(node: NodeProto) -> NodeProto:

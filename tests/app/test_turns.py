@@ -71,7 +71,7 @@ def test_no_request_has_a_second_window_in_a_batch_while_anothers_first_would_fi
 def test_a_batch_is_filled_by_priority_before_anything_else():
     """Not with the first windows of others, nor with the nearest in length."""
     scheduler, lane = make_scheduler(), make_lane(budget=40)
-    low = admit(scheduler, lane, 10, priority=0)
+    low = admit(scheduler, lane, 14, priority=0)
     admit(scheduler, lane, 10, 15, 10, priority=1)
     assert lengths_of(scheduler.next_batch(0.0)) == [15, 10, 10]
     assert scheduler.next_batch(0.0).items[0].ticket is low

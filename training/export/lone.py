@@ -7,17 +7,19 @@ window is: 0.96 of it with 64 tokens, 0.92 with 256, 0.85 with 512 (int8, 6 laye
 from __future__ import annotations
 
 import numpy as np
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
+
+from app.runtime.rewriting import Rewriter, copy_of
 
 INPUT = "lone"  # () bool: whether the batch is one window
 FIRST_AXIS = "first_axis"
 
 
 def branch_for_lone_windows(model: ModelProto) -> ModelProto:
-    """Rewrite the attention of a packed graph over the grid, in place, and return the graph."""
-    graph = model.graph
-    for attention in [node for node in graph.node if node.op_type == "Attention"]:
-        grid = chain_of(graph, attention)
+    """Return a packed graph whose attention over the grid has a branch beside it for one window alone."""
+    rewriter = Rewriter(model)
+    for attention in rewriter.find("Attention"):
+        grid = chain_of(rewriter, attention)
         branch = helper.make_node(
             "If",
             [INPUT],
@@ -25,22 +27,21 @@ def branch_for_lone_windows(model: ModelProto) -> ModelProto:
             then_branch=branch_of("lone", lone(*grid)),
             else_branch=branch_of("grid", renamed(grid)),
         )
-        place = list(graph.node).index(grid[-1])
-        graph.node.insert(place, branch)
-        for node in grid:
-            graph.node.remove(node)
-    graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.BOOL, []))
-    graph.initializer.append(numpy_helper.from_array(np.array([0]), FIRST_AXIS))
-    return model
+        rewriter.replace(grid[-1], branch)
+    rewriter.weights[FIRST_AXIS] = np.array([0])
+    rewriter.inputs.append(helper.make_tensor_value_info(INPUT, TensorProto.BOOL, []))
+    return rewriter.finish()
 
 
-def chain_of(graph: GraphProto, attention: NodeProto) -> list[NodeProto]:
+def chain_of(rewriter: Rewriter, attention: NodeProto) -> list[NodeProto]:
     """Return what `GridAttention` was exported to: Gather -> Split -> Attention -> Reshape -> Gather."""
-    producers = {name: node for node in graph.node for name in node.output}
-    (reshape,) = (node for node in graph.node if attention.output[0] in node.input)
-    (unpadded,) = (node for node in graph.node if reshape.output[0] in node.input)
-    split = producers[attention.input[0]]
-    return [producers[split.input[0]], split, attention, reshape, unpadded]
+    split = rewriter.producer(attention.input[0])
+    assert split is not None
+    gather = rewriter.producer(split.input[0])
+    assert gather is not None
+    (reshape,) = rewriter.readers(attention.output[0])
+    (unpadded,) = rewriter.readers(reshape.output[0])
+    return [gather, split, attention, reshape, unpadded]
 
 
 def lone(gather: NodeProto, split: NodeProto, attention: NodeProto, *_: NodeProto) -> list[NodeProto]:
@@ -60,17 +61,12 @@ def lone(gather: NodeProto, split: NodeProto, attention: NodeProto, *_: NodeProt
 
 
 def renamed(nodes: list[NodeProto]) -> list[NodeProto]:
-    """Copy nodes of a branch, whose last output the branch's own node has the name of."""
-    copies = []
-    for node in nodes:
-        copied = NodeProto()
-        copied.CopyFrom(node)
-        copies.append(copied)
+    """Copy the nodes of a branch under another last output: the branching node has the old one."""
+    copies = [copy_of(node) for node in nodes]
     copies[-1].output[0] += ".grid"
     return copies
 
 
 def branch_of(name: str, nodes: list[NodeProto]) -> GraphProto:
-    return helper.make_graph(
-        nodes, name, [], [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)]
-    )
+    output = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)  # (T, hidden)
+    return helper.make_graph(nodes, name, [], [output])

@@ -11,10 +11,10 @@ from typing import TypeVar
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsConfigDict, SettingsError
 
+from app.api.server import Server
 from app.logs import configure_logs
-from app.server import Server
+from app.processes.supervisor import supervise
 from app.settings import CLI, Settings
-from app.workers.supervisor import supervise
 
 
 class Command(Settings):
@@ -67,8 +67,8 @@ def complain(sentence: str) -> None:
 
 def tune(arguments: list[str]) -> None:
     from app.bundle import BundleError
-    from app.core import choose_device
     from app.runtime.session import SessionError
+    from app.serving.core import choose_device
     from app.tune import Tune
 
     settings = parse(Tune, arguments)

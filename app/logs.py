@@ -1,4 +1,4 @@
-"""Structured logs on standard error: one JSON object a line, or coloured lines for a person.
+"""Structured logs on standard error: one JSON object a line, or colored lines for a person.
 
 Texts, bodies and headers are never logged, so neither inputs nor keys can leak.
 """
@@ -61,7 +61,7 @@ def name_process(process: str, _: object, __: str, event: structlog.typing.Event
 def drop_exception_message(record: logging.LogRecord) -> bool:
     """Leave of an exception that uvicorn logs only its type: its message may quote the input.
 
-    The stack of a defect is logged by `app.api.handlers.ErrorHandlers.on_defect`.
+    The stack of a defect is logged by `app.api.errors.ErrorHandlers.on_defect`.
     """
     if record.exc_info and (kind := record.exc_info[0]):
         record.msg, record.exc_info = f"{record.msg.strip()}: {kind.__name__}", None

@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from app import __version__
-from app.core import Core
-from app.front import build_front
+from app.api.application import build_front
 from app.metrics import Metrics
+from app.serving.core import Core
 from app.settings import Settings
 
 STOP_S = 2.0  # for the batches in hand, whose requests have been answered or given up by then

@@ -64,7 +64,7 @@ class Metrics:
     """All series; those without labels, and those of loaded models, exist from the start at zero.
 
     One of several processes counts in files that they share, where no series can be taken back: what is served
-    is then for `app.workers.exposition` to show.
+    is then for `app.processes.exposition` to show.
     """
 
     def __init__(self, registry: CollectorRegistry, *, is_one_of_several: bool = False) -> None:

@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     )
     drain_timeout_s: float = Field(30.0, ge=0, description="How long requests in flight may finish at shutdown, in s.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line.")
-    log_format: Literal["json", "console"] = Field("json", description="console: coloured, for a person.")
+    log_format: Literal["json", "console"] = Field("json", description="console: colored, for a person.")
 
     def idle_threads_here(self) -> int:
         """Return the threads of a batch on CPU that has the machine to itself."""

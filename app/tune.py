@@ -24,10 +24,10 @@ from app.engine.scheduler import Limits
 from app.engine.work import Lane
 from app.metrics import Metrics
 from app.runtime.opening import AnySession, open_session
-from app.runtime.packing import Window
 from app.runtime.session import Device, SessionError
+from app.serving.warmup import choose_budget, measure_cost, synthetic_windows
 from app.settings import CLI, ENV_FILE, Settings, available_cores
-from app.warmup import choose_budget, measure_cost, synthetic_windows
+from app.window import Window
 
 BUDGETS: dict[Device, tuple[int, ...]] = {
     "cpu": (128, 256, 512, 1024, 2048),

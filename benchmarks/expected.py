@@ -1,4 +1,4 @@
-"""What a right answer is: the PyTorch checkpoint's for fp32, the quantised graph's own for int8."""
+"""What a right answer is: the PyTorch checkpoint's for fp32, the quantized graph's own for int8."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from transformers import AutoTokenizer
 
 from app.bundle import Bundle
 from app.tasks.base import softmax
-from training.export.loading import load_checkpoint
-from training.export.serving import ServedGraph
+from training.encoders.loading import load_checkpoint
+from training.evaluation.served import ServedGraph
 
 Scores = dict[str, float]
 
 SCORE_TOLERANCE = 1e-3  # between a server and what it should answer; two kernels' rounding is 1e-5
-LEAST_AGREEMENT = 0.97  # of int8's labels with the checkpoint's, or the quantised graph is not worth measuring
+LEAST_AGREEMENT = 0.97  # of int8's labels with the checkpoint's, or the quantized graph is not worth measuring
 SUM_TOLERANCE = 1e-3  # how far the scores of a text may be from a sum of 1
 
 

@@ -23,13 +23,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from app.bundle import Bundle, Graph, Manifest, new_version, read_bundle, write_manifest
-from app.workers.processes import children_of
+from app.processes.metrics import children_of
 from benchmarks.expected import Scores, named
 from benchmarks.load import LoadGenerator
 from benchmarks.machine import describe_machine, machine_cpu_s, process_cpu_s
 from benchmarks.servers import Server, running
 from benchmarks.texts import read_texts, short_and_mixed
-from training.export.serving import ServedGraph
+from training.evaluation.served import ServedGraph
 
 MODELS = Path(__file__).parents[1] / "models"
 NAME = "lookup"

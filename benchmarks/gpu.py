@@ -25,16 +25,16 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from app.bundle import Precision
-from app.runtime.cuda import CudaSession, open_on
+from app.runtime.cuda.session import CudaSession, open_on
 from app.runtime.opening import AnySession, open_session
-from app.runtime.packing import Window
 from app.runtime.session import Device, session_options
+from app.serving.warmup import capture_small_batches
 from app.settings import Settings, available_cores
-from app.warmup import capture_small_batches
+from app.window import Window
 from benchmarks.gpu_http import Row, measure_http
 from benchmarks.gpu_models import POSITIONS, SHAPES, forward_flops, make_random_bundles
 from benchmarks.report import table
-from training.export.loading import load_checkpoint
+from training.encoders.loading import load_checkpoint
 from training.export.verify import reference_logits
 
 PRECISIONS: dict[Device, tuple[Precision, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("fp32",)}
@@ -97,11 +97,11 @@ def measure_ceiling(device: Device, precision: Precision, seconds: float) -> flo
     ends = [helper.make_tensor_value_info(name, kind, [size, size]) for name in ("x0", f"x{PRODUCTS}")]
     graph = helper.make_graph(nodes, "ceiling", ends[:1], ends[1:], [numpy_helper.from_array(weight, "weight")])
     opsets = [helper.make_opsetid("", 20)]
-    serialised = helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
+    serialized = helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
     if device == "cuda":
-        session = open_on(serialised, 0, None)
+        session = open_on(serialized, 0, None)
     else:
-        session = ort.InferenceSession(serialised, session_options(available_cores()), ["CPUExecutionProvider"])
+        session = ort.InferenceSession(serialized, session_options(available_cores()), ["CPUExecutionProvider"])
     binding = session.io_binding()
     binding.bind_ortvalue_input("x0", ort.OrtValue.ortvalue_from_numpy(weight, device, 0))
     binding.bind_output(f"x{PRODUCTS}", device, 0)
@@ -221,7 +221,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", choices=SHAPES, default="base", help="shape of the randomly initialised model")
+    parser.add_argument("--model", choices=SHAPES, default="base", help="shape of the randomly initialized model")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--precision", choices=PRECISIONS["cuda"], nargs="+", help="default: all that the device has")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one measurement")

@@ -1,4 +1,4 @@
-"""Randomly initialised RoBERTa classifiers of known shapes as bundles, and what one forward pass of them multiplies.
+"""Randomly initialized RoBERTa classifiers of known shapes as bundles, and what one forward pass of them multiplies.
 
 Speed and rounding do not need trained weights; nothing is downloaded.
 """

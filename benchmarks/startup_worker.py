@@ -19,20 +19,20 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 import app.__main__
-import app.loading
 import app.main
-from app.core import Core
+import app.serving.loading
 from app.metrics import Metrics
+from app.serving.core import Core
 from app.settings import Settings
 
 STEPS = {  # by the names that loading calls them by
-    "hashing": (app.loading, "read_bundle"),
-    "graph": (app.loading, "open_session"),
-    "tokenizer": (app.loading, "TextEncoder"),
-    "first run": (app.loading, "check_width"),
-    "probes": (app.loading, "check_probes"),
-    "warm-up": (app.loading, "measure_cost"),
-    "graph for an idle machine": (app.loading.Loader, "_use_idle_cores"),
+    "hashing": (app.serving.loading, "read_bundle"),
+    "graph": (app.serving.loading, "open_session"),
+    "tokenizer": (app.serving.loading, "TextEncoder"),
+    "first run": (app.serving.loading, "check_width"),
+    "probes": (app.serving.loading, "check_probes"),
+    "warm-up": (app.serving.loading, "measure_cost"),
+    "graph for an idle machine": (app.serving.loading.Loader, "_use_idle_cores"),
 }
 
 

@@ -24,7 +24,7 @@ from benchmarks.report import table
 
 ARMS = {
     "finetuning": {
-        "ours": "training.finetune: lengths grouped, padded to the longest of a batch",
+        "ours": "training.fit.finetune: lengths grouped, padded to the longest of a batch",
         "glue": "run_glue.py's manner: shuffled, padded to 128, fp32, sdpa",
     },
     "pretraining": {
@@ -95,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--data", type=Path, required=True, help="folder with sentiment/ and text/")
     root.add_argument("--pretraining", action="store_true", help="measure the masked language model instead")
     root.add_argument(
-        "--steps", type=int, default=200, help="optimiser steps of each measurement, the first 10 unmeasured (200)"
+        "--steps", type=int, default=200, help="optimizer steps of each measurement, the first 10 unmeasured (200)"
     )
     root.add_argument("--batch-size", type=int, default=32, help="examples of a step (32)")
     root.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn (3)")

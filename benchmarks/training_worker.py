@@ -28,15 +28,15 @@ from transformers.utils import logging as transformers_logging
 from training.config import PretrainingConfig, Recipe
 from training.data import Splits, read_documents, read_splits
 from training.evaluation import evaluate_classification, evaluate_fill_mask, torch_classifier, torch_mask_filler
-from training.finetune import peak_memory_mb
-from training.hardware import attention_implementation, tune_allocator
-from training.losses import exact_loss
-from training.preparing import prepare
+from training.fit.finetune import peak_memory_mb
+from training.fit.hardware import attention_implementation, tune_allocator
+from training.fit.losses import exact_loss
+from training.fit.preparing import prepare
+from training.fit.trainer import ScoredTrainer, training_arguments
 from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
 from training.pretraining.run import MaskedLanguageTrainer, masked_loss
 from training.pretraining.run import training_arguments as pretraining_arguments
-from training.trainer import ScoredTrainer, training_arguments
 
 WARM_UP_STEPS = 10  # unmeasured
 LEARNING_RATE, MAX_LENGTH = 1e-4, 128

@@ -51,8 +51,8 @@ def shipped_models() -> Path:
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """Return the folder of labelled data named by ROBERTA_TEST_DATA; skip where it is unset."""
+    """Return the folder of labeled data named by ROBERTA_TEST_DATA; skip where it is unset."""
     folder = os.environ.get("ROBERTA_TEST_DATA")
     if not folder:
-        pytest.skip("ROBERTA_TEST_DATA is unset: it names the folder of labelled data that this test reads")
+        pytest.skip("ROBERTA_TEST_DATA is unset: it names the folder of labeled data that this test reads")
     return Path(folder)

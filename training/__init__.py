@@ -1,1 +1,1 @@
-"""Turns labelled text into bundles that the service loads."""
+"""Turns labeled text into bundles that the service loads."""

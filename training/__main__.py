@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from transformers.utils.logging import disable_progress_bar
 
 from app.bundle import BundleError
-from app.defaults import DefaultsError
-from training.checkpoints import TrainingError, refusal
+from app.bundle.defaults import DefaultsError
 from training.commands import check, distil, evaluate, export, finetune, pretrain, prune, transplant
 from training.config import RecipeError
 from training.data import DataError
-from training.export.heads import UnsupportedModelError
+from training.encoders.heads import UnsupportedModelError
 from training.export.verify import VerificationError
+from training.fit.checkpoints import TrainingError, refusal
 
 VERBS = (check, finetune, evaluate, distil, prune, pretrain, transplant, export)
 EXPECTED_ERRORS = (
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         raise SystemExit(f"roberta-train: {sentence}") from None
     except KeyboardInterrupt:
-        raise SystemExit("roberta-train: stopped; the same command goes on from the last checkpoint.") from None
+        raise SystemExit("roberta-train: stopped; the same command goes on from the last checkpoint") from None
     if isinstance(result, int):
         raise SystemExit(result)
     if result:

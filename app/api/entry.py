@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.body import request_id_of
+from app.api.request import request_id_of
 from app.errors import ServeError
 
 

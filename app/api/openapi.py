@@ -37,7 +37,7 @@ def install_openapi(app: FastAPI, default_route: str) -> None:
 
 
 def describe_predictions(document: dict[str, Any], default_route: str) -> None:
-    """Add the routes of `app.api.predict`, which FastAPI does not know: they read their bodies themselves."""
+    """Add the routes of `app.api.predictions`, which FastAPI does not know: they read their bodies themselves."""
     for task in TASKS.values():
         operation = describe(document, task.route, task.__doc__, task.request_type, task.answer_type)
         document["paths"].setdefault(f"/{task.route}", {})["post"] = operation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 
-from app.api.body import Headers
+from app.api.request import Headers
 from app.errors import UnauthorizedError
 from app.settings import Settings
 

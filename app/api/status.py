@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from app import __version__
 from app.errors import DrainingError, ModelNotFoundError, ServeError
-from app.registry import Entry, Registry
+from app.serving.registry import Entry, Registry
 from app.settings import Settings
 
 

@@ -17,7 +17,7 @@ from app.engine.scheduler import Limits, Scheduler
 from app.engine.work import Batch, Item, Lane, Ticket
 from app.errors import DeadlineExceededError, DrainingError, InferenceFailedError, ServeError
 from app.metrics import Metrics
-from app.runtime.packing import Floats, Window
+from app.window import Floats, Window
 
 SETTLING_S = 0.05  # since batches last shared the machine; before, more will come that need the other cores
 SWITCH_S = 1e-4  # a runner that has a batch to take waits so long for the event loop to let go of the interpreter

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from app.engine.work import Batch, Item
-from app.runtime.packing import Floats
+from app.window import Floats
 
 SMALL = 2**14  # numbers of a batch's outputs; up to here a copy of them costs less than a call for each
 

@@ -11,7 +11,7 @@ import numpy as np
 from app.engine.cost import CostModel, Shape
 from app.errors import ServeError
 from app.metrics import ModelSeries
-from app.runtime.packing import Floats, Window
+from app.window import Floats, Window
 
 UNANSWERED: Floats = np.empty((0, 0), np.float32)
 

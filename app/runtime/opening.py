@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.bundle import Bundle
-from app.runtime.cuda import CudaOptions, CudaSession
+from app.runtime.cuda.session import CudaOptions, CudaSession
 from app.runtime.session import Device, Session, choose_precision
 from app.settings import Settings
 

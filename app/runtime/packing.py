@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 from operator import methodcaller
@@ -13,26 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.runtime.grid import Grid
+from app.window import Floats, Ints, Window
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 Feed = dict[str, NDArray[np.generic]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Window:
-    """One encoded piece of a text, special tokens included: what a batch is made of.
-
-    `head_rows` are the token positions within the window whose outputs are wanted, in order.
-    """
-
-    input_ids: Ints  # (tokens,)
-    head_rows: Ints  # (rows,)
-    token_type_ids: Ints | None = None  # (tokens,) only for a second segment; None: all zero
-
-    def __len__(self) -> int:
-        return len(self.input_ids)
 
 
 class Layout(Protocol):

@@ -11,9 +11,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxrunti
 import onnxruntime as ort
 
 from app.bundle import Bundle, Precision
-from app.runtime.alone import Alone
-from app.runtime.denormals import denormals_as_zero
-from app.runtime.packing import Feed, Floats, Layout, PackedLayout, PaddedLayout, Window
+from app.runtime.cpu.denormals import denormals_as_zero
+from app.runtime.cpu.idle_cores import Alone
+from app.runtime.packing import Feed, Layout, PackedLayout, PaddedLayout
+from app.window import Floats, Window
 
 Device = Literal["cpu", "cuda"]
 

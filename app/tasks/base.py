@@ -1,7 +1,7 @@
 """What a task is: a request type, windows out of a request, an answer out of the model's outputs.
 
-A task is pure: no I/O, no asyncio, no session. To add one, write a module like its neighbours, name it in
-`app.tasks.TASKS`, and give `training.export.heads` its head; the engine and the runtime stay as they are.
+A task is pure: no I/O, no asyncio, no session. To add one, write a module like its neighbors, name it in
+`app.tasks.TASKS`, and give `training.encoders.heads` its head; the engine and the runtime stay as they are.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from app.bundle import Graph, Manifest, TaskName
-from app.runtime.packing import Floats, Window
 from app.tasks.text import TextEncoder
+from app.window import Floats, Window
 
 
 def reject_blank(text: str) -> str:

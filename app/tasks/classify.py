@@ -10,7 +10,6 @@ import numpy as np
 from pydantic import Discriminator, Field, Tag
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
-from app.runtime.packing import Floats, Window
 from app.tasks.base import (
     ONE_OR_MORE,
     Encoded,
@@ -20,6 +19,7 @@ from app.tasks.base import (
     Text,
     branch_of,
 )
+from app.window import Floats, Window
 
 FIRST_TOKEN = np.zeros(1, np.int64)
 

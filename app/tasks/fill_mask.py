@@ -13,9 +13,9 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 
 from app.bundle import Graph, Manifest
 from app.errors import InvalidRequestError, RequestTooLargeError
-from app.runtime.packing import Floats, Window
 from app.tasks.base import Encoded, Strict, Task, Text, TextsRequest
 from app.tasks.text import EncodedText, TextEncoder
+from app.window import Floats, Window
 
 GENERIC_MASK = "[MASK]"
 WORD_START = "▁"  # begins SentencePiece's words; its decoder leaves out the space of a lone token

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
-from app.runtime.packing import Floats, Window
 from app.tasks.base import Encoded, Strict, Task, TextsRequest, softmax
 from app.tasks.text import EncodedText
+from app.window import Floats, Window
 
 AggregationStrategy = Literal["none", "simple", "first", "average", "max"]
 
@@ -21,7 +21,7 @@ AggregationStrategy = Literal["none", "simple", "first", "average", "max"]
 class NerParameters(Strict):
     aggregation_strategy: AggregationStrategy = Field(
         "simple",
-        description="none: one entry per token. simple: neighbouring tokens of one type. "
+        description="none: one entry per token. simple: neighboring tokens of one type. "
         "first, average, max: whole words, tagged by their first token, mean scores or surest token.",
     )
     ignore_labels: list[str] = Field(["O"], description="Labels, or entity groups, to leave out.")
@@ -137,7 +137,7 @@ def split_tag(tag: str) -> tuple[bool, str]:
 
 
 def group_tags(tagged: Sequence[Tagged]) -> Iterator[list[Tagged]]:
-    """Group neighbours of one type. B- begins a new group; an entity may begin with I-."""
+    """Group neighbors of one type. B- begins a new group; an entity may begin with I-."""
     group: list[Tagged] = []
     for item in tagged:
         begins, kind = split_tag(item.tag)

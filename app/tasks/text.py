@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from app.errors import InvalidRequestError
-from app.runtime.packing import Ints, Window
 from app.tasks.tokenizer import open_tokenizer
+from app.window import Ints, Window
 
 OVERLAP_SHARE = 4  # consecutive windows share a quarter of their tokens, unless the request says otherwise
 

@@ -12,8 +12,8 @@ from weakref import WeakValueDictionary
 
 from tokenizers import Tokenizer
 
-_in_use: WeakValueDictionary[bytes, Tokenizer] = WeakValueDictionary()  # by the SHA-256 of its file
-_opening = threading.Lock()  # to open one holds the interpreter anyway
+in_use: WeakValueDictionary[bytes, Tokenizer] = WeakValueDictionary()  # by the SHA-256 of its file
+opening = threading.Lock()  # to open one holds the interpreter anyway
 
 
 def open_tokenizer(file: Path) -> Tokenizer:
@@ -23,11 +23,11 @@ def open_tokenizer(file: Path) -> Tokenizer:
     """
     content = file.read_bytes()
     key = sha256(content).digest()
-    with _opening:
-        tokenizer = _in_use.get(key)
+    with opening:
+        tokenizer = in_use.get(key)
         if tokenizer is None:
             tokenizer = Tokenizer.from_buffer(content)
             tokenizer.no_truncation()
             tokenizer.no_padding()
-            _in_use[key] = tokenizer
+            in_use[key] = tokenizer
         return tokenizer

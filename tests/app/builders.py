@@ -16,9 +16,9 @@ from app.bundle import Graph, Manifest, Probe, labels_of, new_version, task_of, 
 from app.engine.cost import CostModel
 from app.engine.work import Lane, Ticket
 from app.metrics import Metrics
-from app.runtime.packing import Window
 from app.tasks import TASKS
 from app.tasks.text import TextEncoder
+from app.window import Window
 
 # --- The engine's work ----------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ def sentencepiece_tokenizer(words=("Paris", "is", "good", "a")):
 
 def serve_checkpoint(folder):
     """Return a function from a request's body to its answer: our tasks around PyTorch's own logits."""
-    from training.export.loading import load_checkpoint
+    from training.encoders.loading import load_checkpoint
     from training.export.verify import reference_logits
 
     config = json.loads((folder / "config.json").read_text())

@@ -6,7 +6,8 @@ import onnxruntime as ort
 import pytest
 
 from app.bundle import read_bundle
-from app.runtime import cuda, gpu_graph
+from app.graphs import gpu as gpu_graph
+from app.runtime.cuda import session as cuda
 from tests.app.builders import make_encoder, sentencepiece_tokenizer, wordpiece_tokenizer
 from tests.support.memory import HostMemory
 

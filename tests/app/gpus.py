@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from app.runtime.packing import Window
+from app.window import Window
 
 
 def make_windows(*lengths):

@@ -2,9 +2,9 @@
 
 from prometheus_client import CollectorRegistry
 
-from app.loading import Loader
 from app.metrics import Metrics
-from app.registry import Registry
+from app.serving.loading import Loader
+from app.serving.registry import Registry
 from app.settings import Settings
 
 

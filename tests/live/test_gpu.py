@@ -1,4 +1,4 @@
-"""On a real GPU. Where there is none these skip, and tests/app/test_cuda.py shows what can be shown without."""
+"""On a real GPU. Where there is none these skip; `tests/app/runtime/cuda` shows what can be shown without."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from app.bundle import read_bundle
-from app.core import Core
 from app.metrics import Metrics
-from app.runtime.cuda import CudaOptions, CudaSession, open_runtime
-from app.runtime.packing import Window
-from app.runtime.room import Room
+from app.runtime.cuda.bucket import Room
+from app.runtime.cuda.session import CudaOptions, CudaSession, open_runtime
 from app.runtime.session import Session, SessionError, available_devices
+from app.serving.core import Core
+from app.serving.warmup import capture_small_batches
 from app.settings import Settings
-from app.warmup import capture_small_batches
+from app.window import Window
 from tests.support.server import SHAPES, serve_as
 
 ASKED = {

@@ -1,4 +1,4 @@
-"""CUDA's runtime library as `app.runtime.cudart` calls it, on the host: copies happen when a stream is waited for."""
+"""CUDA's runtime library as `app.runtime.cuda.cudart` calls it, on the host: a copy ends once its stream is awaited."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import training.trainer
-from training.checkpoints import WHOLE
+import training.fit.trainer
 from training.config import Recipe
-from training.finetune import finetune
+from training.fit.checkpoints import WHOLE
+from training.fit.finetune import finetune
 
 
 def dies(function: Any, at: int) -> Any:
@@ -31,13 +31,13 @@ def dies(function: Any, at: int) -> Any:
 
 
 def arrange_death(where: str, at: int) -> None:
-    trainer = training.trainer.ScoredTrainer
+    trainer = training.fit.trainer.ScoredTrainer
     if where == "step":
         trainer.training_step = dies(trainer.training_step, at)
-    elif where == "save":  # the weights are written, the optimiser's state is not
+    elif where == "save":  # the weights are written, the optimizer's state is not
         trainer._save_optimizer_and_scheduler = dies(trainer._save_optimizer_and_scheduler, at)
     elif where == "mark":  # all is written, the checkpoint before it is not yet deleted
-        finish = training.trainer.finish_checkpoint
+        finish = training.fit.trainer.finish_checkpoint
         kill = dies(lambda: None, at)
 
         def mark_and_die(path: Path, keep: Any) -> None:
@@ -45,7 +45,7 @@ def arrange_death(where: str, at: int) -> None:
             kill()
             finish(path, keep)
 
-        training.trainer.finish_checkpoint = mark_and_die
+        training.fit.trainer.finish_checkpoint = mark_and_die
 
 
 if __name__ == "__main__":

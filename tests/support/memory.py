@@ -1,4 +1,4 @@
-"""A device that is the host itself: what `app.runtime.binding` does with a GPU, done where there is none."""
+"""A device that is the host itself: what `app.runtime.cuda.binding` does with a GPU, done where there is none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class HostBlock:
 
 
 class HostMemory:
-    """Copies wait for `synchronise`, as a stream's may; `allocations` and `copies` are what was asked for."""
+    """Copies wait for `synchronize`, as a stream's may; `allocations` and `copies` are what was asked for."""
 
     device_type, device_id, stream = "cpu", 0, 0
 
@@ -35,7 +35,7 @@ class HostMemory:
     def download(self, address, host):
         self.begun.append((host.ctypes.data, address, host.nbytes))
 
-    def synchronise(self):
+    def synchronize(self):
         for target, source, size in self.begun:
             ctypes.memmove(target, source, size)
             self.copies.append(size)
@@ -45,7 +45,7 @@ class HostMemory:
         """Remember `work`; to begin it later is to do it, once the copies before it have ended."""
 
         def begin():
-            self.synchronise()
+            self.synchronize()
             work()
 
         return begin

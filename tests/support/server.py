@@ -21,12 +21,12 @@ import httpx
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.api.server import Server
 from app.engine.work import Forward, Lane
 from app.main import create_app
-from app.runtime.packing import Floats, Window
-from app.server import Server
+from app.processes.metrics import children_of
 from app.settings import Settings
-from app.workers.processes import children_of
+from app.window import Floats, Window
 
 TIMEOUT_S = 60.0
 ANSWER_S = 600.0  # a long text on a machine that is busy with something else

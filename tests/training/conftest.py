@@ -25,5 +25,5 @@ def tiny_base(tiny_config, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """Return a folder of labelled files."""
+    """Return a folder of labeled files."""
     return write_data(tmp_path_factory.mktemp("data"))

@@ -15,12 +15,12 @@ from transformers import GPT2Config, GPT2LMHeadModel, RobertaForMaskedLM
 import training.commands.finetune
 import training.export.publish
 from app.bundle import new_version, versions
-from app.loading import is_bundle
+from app.serving.loading import is_bundle
 from tests.support.tiny import save_checkpoint, tiny_config
 from training.__main__ import main
-from training.checkpoints import WHOLE
 from training.config import Recipe, RecipeError
-from training.runs import claim
+from training.fit.checkpoints import WHOLE
+from training.fit.runs import claim
 
 GOOD = "text,label\n" + "a good film,p\na bad film,n\n" * 4
 FIELDS = {"name": "tiny", "task": "classification", "data": {"train": "train.csv"}}
@@ -55,21 +55,21 @@ def finetune(*more: object, train: str = "good.csv", base: object = "nowhere", t
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("no.csv", None, "No such file or directory; name a file that can be read."),
+        ("no.csv", None, "No such file or directory; name a file that can be read"),
         ("a.csv", b"", "holds no examples"),
         ("a.csv", b"text,label\n", "holds no examples"),
-        ("a.csv", b"\x89PNG\r\n\x1a\n", "not utf-8; save the file as UTF-8."),
-        ("a.csv", GOOD.encode("utf-16"), "it is UTF-16; save it as UTF-8."),
-        ("a.csv", GOOD.replace("label", "lable").encode(), "set data.label_column, perhaps to 'lable'."),
-        ("a.csv", GOOD.encode() + b"x,\n", "a.csv:10: 'label' is empty; give the row a label, or remove it."),
-        ("a.csv.gz", gzip.compress(GOOD.encode())[:30], "it is not gzip, or is cut short: make it again."),
-        ("a.csv.gz", GOOD.encode(), "it is not gzip, or is cut short: make it again."),
-        ("a.jsonl", b'{"text": "x", "label": "p"', "put one whole object on each line."),
-        ("a.jsonl", b'{"text": "x", "label": ' + b"9" * 5000 + b"}\n", "put one whole object on each line."),
-        ("a.jsonl", b'{"text": "half \\ud800", "label": "p"}\n', "put one whole object on each line."),
-        ("a.jsonl", b'[{"text": "x", "label": "p"}]\n', "found list; put one on each line."),
-        ("a.parquet", b"PAR1 cut short", "write it again."),
-        ("a.xlsx", b"PK", "set data.format to one of jsonl, csv, tsv, parquet, conll, text."),
+        ("a.csv", b"\x89PNG\r\n\x1a\n", "not utf-8; save the file as UTF-8"),
+        ("a.csv", GOOD.encode("utf-16"), "it is UTF-16; save it as UTF-8"),
+        ("a.csv", GOOD.replace("label", "lable").encode(), "set data.label_column, perhaps to 'lable'"),
+        ("a.csv", GOOD.encode() + b"x,\n", "a.csv:10: 'label' is empty; give the row a label, or remove it"),
+        ("a.csv.gz", gzip.compress(GOOD.encode())[:30], "it is not gzip, or is cut short: make it again"),
+        ("a.csv.gz", GOOD.encode(), "it is not gzip, or is cut short: make it again"),
+        ("a.jsonl", b'{"text": "x", "label": "p"', "put one whole object on each line"),
+        ("a.jsonl", b'{"text": "x", "label": ' + b"9" * 5000 + b"}\n", "put one whole object on each line"),
+        ("a.jsonl", b'{"text": "half \\ud800", "label": "p"}\n', "put one whole object on each line"),
+        ("a.jsonl", b'[{"text": "x", "label": "p"}]\n', "found list; put one on each line"),
+        ("a.parquet", b"PAR1 cut short", "write it again"),
+        ("a.xlsx", b"PK", "set data.format to one of jsonl, csv, tsv, parquet, conll, text"),
     ],
 )
 def test_a_broken_file_is_one_sentence(name, content, sentence, folder):
@@ -92,12 +92,12 @@ def test_a_label_that_only_the_test_split_has_is_one_sentence(folder):
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ("training.epoch=3", "unknown key training.epoch; the nearest known key is training.epochs."),
-        ("trainin.epochs=3", "unknown key trainin; the nearest known key is training."),
+        ("training.epoch=3", "unknown key training.epoch; the nearest known key is training.epochs"),
+        ("trainin.epochs=3", "unknown key trainin; the nearest known key is training"),
         ("training.epochs=many", "training.epochs: input should be a valid number"),
-        ("training.epochs=inf", "training.epochs: input should be a finite number."),
+        ("training.epochs=inf", "training.epochs: input should be a finite number"),
         ("training.learning_rate=nan", "training.learning_rate: input should be"),
-        ("seed=99999999999", "seed: input should be less than or equal to 1000000000."),
+        ("seed=99999999999", "seed: input should be less than or equal to 1000000000"),
         ("=3", "--set =3: write KEY=VALUE"),
     ],
 )
@@ -183,7 +183,7 @@ def test_a_folder_keeps_to_the_training_that_it_holds_even_where_its_recipe_is_d
 def test_where_nothing_can_be_published_no_time_is_spent_on_training(folder, monkeypatch):
     monkeypatch.setattr(training.commands.finetune, "finetune", lambda *args: pytest.fail("trained"))
     assert "--models good.csv/m: " in finetune("--models", "good.csv/m")
-    assert "is no folder that can be written to; name another." in finetune("--models", "good.csv")
+    assert "is no folder that can be written to; name another" in finetune("--models", "good.csv")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_where_nothing_can_be_published_no_time_is_spent_on_training(folder, mon
         ),
         (PermissionError(errno.EACCES, "Permission denied", "f"), "f: Permission denied; name another place"),
         (FileExistsError(errno.EEXIST, "File exists", "f"), "f: File exists; name another place"),
-        (KeyboardInterrupt(), "stopped; the same command goes on from the last checkpoint."),
+        (KeyboardInterrupt(), "stopped; the same command goes on from the last checkpoint"),
     ],
 )
 def test_what_the_machine_refuses_is_one_sentence(error, sentence, folder, monkeypatch):

@@ -1,5 +1,7 @@
 """Runs every check on the splits of a recipe."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +15,13 @@ from training.checking.reading import Part, read_parts
 from training.checking.rows import refused_rows, texts_without_words, tolerated_tags
 from training.config import Recipe
 
-_ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
+ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 
 
 def check(recipe: Recipe, data_dir: Path) -> list[Finding]:
     """Return what is wrong with the splits that the recipe names, errors first, then warnings, then notes.
 
-    Reads every row, whatever is wrong with others. Raises ``RecipeError`` when no training split is named.
+    Reads every row, whatever is wrong with others. Raises `RecipeError` when no training split is named.
     """
     parts = read_parts(recipe, data_dir)
     checks = (
@@ -34,15 +36,15 @@ def check(recipe: Recipe, data_dir: Path) -> list[Finding]:
         class_balance,
     )
     findings = [finding for each in checks for finding in each(parts)] + token_lengths(parts, recipe)
-    findings.append(_sizes(parts))
-    return sorted((_relative(each, data_dir) for each in findings), key=lambda finding: _ORDER[finding.severity])
+    findings.append(sizes(parts))
+    return sorted((relative(each, data_dir) for each in findings), key=lambda finding: ORDER[finding.severity])
 
 
-def _sizes(parts: Sequence[Part]) -> Finding:
+def sizes(parts: Sequence[Part]) -> Finding:
     summary = ", ".join(f"{part.split} {len(part.items):,}" for part in parts)
     return Finding("note", "size", "all", sum(len(part.items) for part in parts), f"examples: {summary}")
 
 
-def _relative(finding: Finding, data_dir: Path) -> Finding:
+def relative(finding: Finding, data_dir: Path) -> Finding:
     """Name files as the recipe does, without the folder that they lie in."""
     return replace(finding, examples=tuple(each.replace(f"{data_dir}/", "") for each in finding.examples))

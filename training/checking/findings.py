@@ -1,5 +1,7 @@
 """What a check of data reports."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,8 +14,8 @@ EXAMPLES = 3  # places shown for each finding
 class Finding:
     """One thing that is, or may be, wrong with the data.
 
-    ``check``: its name. ``splits``: where it was found. ``count``: how many rows, texts or labels it concerns.
-    ``summary``: what was found, in a few words. ``examples``: the first few places, or figures. ``remedy``: how to
+    `check`: its name. `splits`: where it was found. `count`: how many rows, texts or labels it concerns.
+    `summary`: what was found, in a few words. `examples`: the first few places, or figures. `remedy`: how to
     mend it. An error keeps training from starting; a warning makes a worse model, or a score that flatters it.
     """
 

@@ -1,19 +1,21 @@
 """Labels: known to training, frequent enough, and in balance."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
 
 from training.checking.findings import Finding, first
 from training.checking.reading import Part
 
-RARE = 10  # training examples under which a label is hardly learnt
+RARE = 10  # training examples under which a label is hardly learned
 IMBALANCE = 10.0  # the most frequent label is so many times the rarest
 
 
 def too_few_labels(parts: Sequence[Part]) -> list[Finding]:
     """Find a training split whose labels, or entity types, are too few to tell anything apart."""
     train = parts[0]
-    names = sorted(_counts(train))
+    names = sorted(label_counts(train))
     if not train.items or len(names) >= train.least_labels:
         return []
     summary = f"only the label {names[0]!r}" if names else "no label, or no entity"
@@ -37,7 +39,7 @@ def unknown_labels(parts: Sequence[Part]) -> list[Finding]:
 
 def rare_labels(parts: Sequence[Part]) -> list[Finding]:
     """Find labels, or entity types, with few training examples."""
-    counts = _counts(parts[0])
+    counts = label_counts(parts[0])
     rare = sorted((count, label) for label, count in counts.items() if count < RARE)
     if not rare:
         return []
@@ -48,9 +50,9 @@ def rare_labels(parts: Sequence[Part]) -> list[Finding]:
 
 def class_balance(parts: Sequence[Part]) -> list[Finding]:
     """Describe how often each label occurs in training; a large difference is a warning."""
-    counts = _counts(parts[0]).most_common()
+    counts = label_counts(parts[0]).most_common()
     if not counts:
-        return _targets(parts[0])
+        return targets(parts[0])
     total = sum(count for _, count in counts)
     least, most = counts[-1][1], counts[0][1]
     summary = f"{len(counts)} labels, {least:,} to {most:,} examples of each"
@@ -60,7 +62,7 @@ def class_balance(parts: Sequence[Part]) -> list[Finding]:
     return [Finding("warning" if remedy else "note", "class balance", "train", len(counts), summary, examples, remedy)]
 
 
-def _targets(part: Part) -> list[Finding]:
+def targets(part: Part) -> list[Finding]:
     numbers = sorted(item.target for item in part.items if item.target is not None)
     if not numbers:
         return []
@@ -68,5 +70,5 @@ def _targets(part: Part) -> list[Finding]:
     return [Finding("note", "targets", part.split, len(numbers), summary)]
 
 
-def _counts(part: Part) -> Counter[str]:
+def label_counts(part: Part) -> Counter[str]:
     return Counter(label for item in part.items for label in item.labels)

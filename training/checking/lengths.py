@@ -1,5 +1,7 @@
 """How long the texts are in tokens of the base, and how many training cuts."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,10 +22,10 @@ def token_lengths(parts: Sequence[Part], recipe: Recipe) -> list[Finding]:
     except (OSError, ValueError):
         summary = f"not measured: the tokenizer of base {recipe.base} cannot be loaded"
         return [Finding("note", "length", "all", 0, summary, (), "Name another base with --base.")]
-    return [_of_part(part, tokenizer, recipe.training.max_length) for part in parts if part.items]
+    return [of_part(part, tokenizer, recipe.training.max_length) for part in parts if part.items]
 
 
-def _of_part(part: Part, tokenizer: object, limit: int) -> Finding:
+def of_part(part: Part, tokenizer: object, limit: int) -> Finding:
     texts = [item.text for item in part.items]
     pairs = [item.text_pair or "" for item in part.items] if part.items[0].text_pair is not None else None
     encoded = tokenizer(texts, pairs, verbose=False, return_attention_mask=False)  # type: ignore[operator]

@@ -4,6 +4,8 @@ Source: Broder 1997, On the resemblance and containment of documents; Leskovec, 
 Massive Datasets, chapter 3 (banding).
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Sequence
 
@@ -17,9 +19,9 @@ ESTIMATE = 0.5  # share of equal values in the signatures; three standard deviat
 CHUNK = 100_000  # characters hashed at a time
 BUCKET = 50  # texts of one bucket that are compared with each other
 
-_WORDS = re.compile(r"[\W_]+")
+WORDS = re.compile(r"[\W_]+")
 
-_Hashes = NDArray[np.uint64]
+Hashes = NDArray[np.uint64]
 
 
 def near_pairs(texts: Sequence[str]) -> list[tuple[int, int, float]]:
@@ -28,20 +30,20 @@ def near_pairs(texts: Sequence[str]) -> list[tuple[int, int, float]]:
     Case and punctuation are left out; a text without letters or digits is like no other. Of more than 50 texts
     that look alike each is compared with the next 50 only.
     """
-    bare = [_WORDS.sub(" ", text.casefold()).strip() for text in texts]
+    bare = [WORDS.sub(" ", text.casefold()).strip() for text in texts]
     worded = [index for index, text in enumerate(bare) if text]
-    shingled: list[_Hashes] = []
+    shingled: list[Hashes] = []
     signatures = [np.empty((0, BANDS * ROWS), dtype=np.uint64)]
-    for chunk in _chunks([bare[index] for index in worded]):
-        hashes, begins = _shingles(chunk)
+    for chunk in chunks_of([bare[index] for index in worded]):
+        hashes, begins = shingles(chunk)
         shingled += np.split(hashes, begins[1:])
-        signatures.append(_signatures(hashes, begins))
-    pairs = _promising(np.concatenate(signatures))
-    scored = [(worded[one], worded[other], _resemblance(shingled[one], shingled[other])) for one, other in pairs]
+        signatures.append(minhash(hashes, begins))
+    pairs = promising(np.concatenate(signatures))
+    scored = [(worded[one], worded[other], resemblance(shingled[one], shingled[other])) for one, other in pairs]
     return sorted((pair for pair in scored if pair[2] >= THRESHOLD), key=lambda pair: -pair[2])
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+def chunks_of(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     """Yield consecutive texts, about 100,000 characters at a time."""
     start = size = 0
     for index, text in enumerate(texts, start=1):
@@ -51,7 +53,7 @@ def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
             start, size = index, 0
 
 
-def _shingles(texts: Sequence[str]) -> tuple[_Hashes, NDArray[np.int64]]:
+def shingles(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
     """Return a hash per shingle (n,) of all texts in a row, and where each text begins (texts,)."""
     padded = [f" {text} ".ljust(WIDTH) for text in texts]
     points = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
@@ -63,17 +65,17 @@ def _shingles(texts: Sequence[str]) -> tuple[_Hashes, NDArray[np.int64]]:
     ends = np.cumsum(lengths)
     own = np.arange(count) + WIDTH <= np.repeat(ends, lengths)[:count]  # shingles that do not run into the next text
     begins = np.concatenate([[0], np.cumsum(lengths - WIDTH + 1)[:-1]])
-    return _mixed(hashes[own]), begins
+    return mixed(hashes[own]), begins
 
 
-def _mixed(hashes: _Hashes) -> _Hashes:
-    """Spread the bits of a hash. Source: the finaliser of MurmurHash3."""
+def mixed(hashes: Hashes) -> Hashes:
+    """Spread the bits of a hash. Source: the finalizer of MurmurHash3."""
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
         hashes = (hashes ^ (hashes >> np.uint64(33))) * np.uint64(factor)
     return hashes ^ (hashes >> np.uint64(33))
 
 
-def _signatures(hashes: _Hashes, begins: NDArray[np.int64]) -> _Hashes:
+def minhash(hashes: Hashes, begins: NDArray[np.int64]) -> Hashes:
     """Return (texts, 64): the least value of each of 64 hash functions over the shingles of a text."""
     rng = np.random.default_rng(0)
     factors = rng.integers(1, 2**63, BANDS * ROWS, dtype=np.uint64) | np.uint64(1)
@@ -85,21 +87,21 @@ def _signatures(hashes: _Hashes, begins: NDArray[np.int64]) -> _Hashes:
     return np.stack(least, axis=1)
 
 
-def _promising(signatures: _Hashes) -> list[tuple[int, int]]:
+def promising(signatures: Hashes) -> list[tuple[int, int]]:
     """Return the candidates that agree in enough of their 64 values to be worth verifying."""
-    pairs = np.array(sorted(_candidates(signatures)), dtype=np.int64).reshape(-1, 2)
+    pairs = np.array(sorted(candidates(signatures)), dtype=np.int64).reshape(-1, 2)
     chunks = np.array_split(pairs, len(pairs) // 10_000 + 1)
     agreeing = np.concatenate([(signatures[each[:, 0]] == signatures[each[:, 1]]).mean(axis=1) for each in chunks])
     return [(one, other) for one, other in pairs[agreeing >= ESTIMATE].tolist()]
 
 
-def _candidates(signatures: _Hashes) -> set[tuple[int, int]]:
+def candidates(signatures: Hashes) -> set[tuple[int, int]]:
     """Return pairs of texts whose signatures (texts, 64) agree in a whole band."""
     pairs: set[tuple[int, int]] = set()
     for band in np.split(signatures, BANDS, axis=1):
         keys = np.zeros(len(band), dtype=np.uint64)
         for column in band.T:
-            keys = _mixed(keys * np.uint64(31) + column)
+            keys = mixed(keys * np.uint64(31) + column)
         order = np.argsort(keys, kind="stable")
         begins = np.flatnonzero(np.diff(keys[order], prepend=~keys[order[:1]]))
         sizes = np.diff(begins, append=len(order))
@@ -109,6 +111,6 @@ def _candidates(signatures: _Hashes) -> set[tuple[int, int]]:
     return pairs
 
 
-def _resemblance(one: _Hashes, other: _Hashes) -> float:
+def resemblance(one: Hashes, other: Hashes) -> float:
     shared = len(np.intersect1d(one, other))
     return shared / (len(np.unique(one)) + len(np.unique(other)) - shared)

@@ -1,5 +1,7 @@
 """Reads splits to their ends, whatever is wrong with single rows."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +13,7 @@ from training.data import (
     documents,
     find_problem_type,
     find_scheme,
-    labelled_texts,
+    labeled_texts,
     render,
     source_of,
     tagged_words,
@@ -31,9 +33,9 @@ LEAST_LABELS: dict[ProblemType, int] = {
 class Item:
     """One text and where it is.
 
-    ``text_pair``: the second text of a pair. ``labels``: its labels, or the entity types in it. ``answer``: what
-    must be equal for the same text everywhere: the labels, the number, or the entities. ``target``: the number of a
-    regression example. ``bare``: an entity begins with I- although the scheme is IOB2.
+    `text_pair`: the second text of a pair. `labels`: its labels, or the entity types in it. `answer`: what
+    must be equal for the same text everywhere: the labels, the number, or the entities. `target`: the number of a
+    regression example. `bare`: an entity begins with I- although the scheme is IOB2.
     """
 
     where: str
@@ -61,13 +63,13 @@ class Part:
 
 
 def read_parts(recipe: Recipe, data_dir: Path) -> list[Part]:
-    """Read the splits that the recipe names; raises ``RecipeError`` when it names no training split."""
+    """Read the splits that the recipe names; raises `RecipeError` when it names no training split."""
     parts = []
     convention = Convention(recipe)
     for split in SPLITS:
         source = source_of(recipe.data, data_dir, split)
         if source is not None:
-            parts.append(_read(split, source, convention, recipe))
+            parts.append(read(split, source, convention, recipe))
     return parts
 
 
@@ -79,21 +81,21 @@ class Convention:
         self.scheme: TagScheme | None = recipe.data.tag_scheme
 
 
-def _read(split: str, source: Source, convention: Convention, recipe: Recipe) -> Part:
+def read(split: str, source: Source, convention: Convention, recipe: Recipe) -> Part:
     part = Part(split)
-    readers = {"text-classification": _texts, "token-classification": _sentences, "fill-mask": _documents}
+    readers = {"text-classification": texts, "token-classification": sentences, "fill-mask": document_items}
     try:
         part.items.extend(readers[recipe.task](source, convention, recipe, part))
         if not part.items and not part.refused:
-            part.refused.append(DataError(f"{source}: holds no examples."))
+            part.refused.append(DataError(f"{source}: holds no examples"))
     except DataError as error:  # the file as a whole
         part.refused.append(error)
     return part
 
 
-def _texts(source: Source, convention: Convention, recipe: Recipe, part: Part) -> Iterator[Item]:
+def texts(source: Source, convention: Convention, recipe: Recipe, part: Part) -> Iterator[Item]:
     data = recipe.data
-    found = list(labelled_texts(source, data, part.refused.append))
+    found = list(labeled_texts(source, data, part.refused.append))
     problem_type = convention.problem_type
     if problem_type is None:
         problem_type, _ = find_problem_type([each.label for each in found], data.label_separator)
@@ -109,7 +111,7 @@ def _texts(source: Source, convention: Convention, recipe: Recipe, part: Part) -
         yield Item(each.where, each.text, example.labels, answer, each.text_pair, example.target)
 
 
-def _sentences(source: Source, convention: Convention, recipe: Recipe, part: Part) -> Iterator[Item]:
+def sentences(source: Source, convention: Convention, recipe: Recipe, part: Part) -> Iterator[Item]:
     found = list(tagged_words(source, recipe.data, part.refused.append))
     scheme = convention.scheme or find_scheme([each.tags for each in found])
     convention.scheme = scheme
@@ -127,5 +129,5 @@ def _sentences(source: Source, convention: Convention, recipe: Recipe, part: Par
         yield Item(each.where[0], example.text, kinds, entities, bare=bare)
 
 
-def _documents(source: Source, convention: Convention, recipe: Recipe, part: Part) -> Iterator[Item]:
+def document_items(source: Source, convention: Convention, recipe: Recipe, part: Part) -> Iterator[Item]:
     yield from (Item(where, text, ()) for where, text in documents(source, recipe.data, part.refused.append))

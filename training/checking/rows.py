@@ -1,5 +1,7 @@
 """Rows that training refuses, by what is wrong with them, and texts that it takes but cannot learn from."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from training.checking.findings import Finding, first, shortened
@@ -14,7 +16,7 @@ from training.data import (
 )
 
 # Of these the first that fits: the name of the check, and the remedy.
-_KINDS: tuple[tuple[type[DataError], str, str], ...] = (
+KINDS: tuple[tuple[type[DataError], str, str], ...] = (
     (EmptyTextError, "empty text", "Remove these rows, or write their texts."),
     (MissingLabelError, "no label", "Give these rows a label, or remove them."),
     (MissingColumnError, "missing column", "Name the columns in the recipe: data.text_column, data.label_column."),
@@ -26,7 +28,7 @@ _KINDS: tuple[tuple[type[DataError], str, str], ...] = (
 
 def refused_rows(parts: Sequence[Part]) -> list[Finding]:
     """Find what keeps a split from being read."""
-    return [finding for part in parts for finding in _refused(part)]
+    return [finding for part in parts for finding in refusals_of(part)]
 
 
 def tolerated_tags(parts: Sequence[Part]) -> list[Finding]:
@@ -51,20 +53,20 @@ def texts_without_words(parts: Sequence[Part]) -> list[Finding]:
     return found
 
 
-def _refused(part: Part) -> list[Finding]:
+def refusals_of(part: Part) -> list[Finding]:
     groups: dict[int, list[str]] = {}
     for error in part.refused:
-        kind = next(index for index, (cause, _, _) in enumerate(_KINDS) if isinstance(error, cause))
+        kind = next(index for index, (cause, _, _) in enumerate(KINDS) if isinstance(error, cause))
         groups.setdefault(kind, []).append(str(error))
     return [
         Finding(
             "error",
-            _KINDS[kind][1],
+            KINDS[kind][1],
             part.split,
             len(found),
             "training would stop at the first of these",
             first(found),
-            _KINDS[kind][2],
+            KINDS[kind][2],
         )
         for kind, found in sorted(groups.items())
     ]

@@ -1,5 +1,7 @@
 """Findings as a table for people."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,7 +12,7 @@ from rich.text import Text
 
 from training.checking.findings import Finding, Severity
 
-_COLOURS: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+COLORS: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def show(findings: Sequence[Finding], console: Console) -> None:
@@ -20,17 +22,17 @@ def show(findings: Sequence[Finding], console: Console) -> None:
     table.add_column("count", justify="right", no_wrap=True)
     table.add_column("what was found, where, and what to do", ratio=1, overflow="fold")
     for finding in findings:
-        table.add_row(_heading(finding), f"{finding.count:,}", _details(finding))
+        table.add_row(heading_of(finding), f"{finding.count:,}", details_of(finding))
     console.print(table)
-    console.print(Text(_verdict(findings)))
+    console.print(Text(verdict(findings)))
 
 
-def _heading(finding: Finding) -> Text:
-    heading = Text(finding.severity, style=_COLOURS[finding.severity])
+def heading_of(finding: Finding) -> Text:
+    heading = Text(finding.severity, style=COLORS[finding.severity])
     return heading.append(f"\n{finding.check}\n{finding.splits}", style="default")
 
 
-def _details(finding: Finding) -> Text:
+def details_of(finding: Finding) -> Text:
     details = Text(finding.summary)
     for example in finding.examples:
         details.append(f"\n  {example}", style="dim")
@@ -39,7 +41,7 @@ def _details(finding: Finding) -> Text:
     return details
 
 
-def _verdict(findings: Sequence[Finding]) -> str:
+def verdict(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.severity for finding in findings)
-    figures = ", ".join(f"{counts[each]} {each}{'' if counts[each] == 1 else 's'}" for each in _COLOURS)
+    figures = ", ".join(f"{counts[each]} {each}{'' if counts[each] == 1 else 's'}" for each in COLORS)
     return f"{figures}. " + ("Training would stop at the errors." if counts["error"] else "Training can start.")

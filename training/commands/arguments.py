@@ -28,9 +28,9 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """Add RECIPE, the options that can stand in for it, --data and --set."""
     parser.add_argument("recipe", type=Path, nargs="?", help="TOML file, such as training/recipes/sentiment.toml")
     parser.add_argument("--task", help="classification, ner or fill-mask; overrides the recipe's, as do the next five")
-    parser.add_argument("--train", metavar="FILE", help="labelled examples to train on")
-    parser.add_argument("--validation", metavar="FILE", help="labelled examples to choose by (a share of train)")
-    parser.add_argument("--test", metavar="FILE", help="labelled examples to score once, at the end (a share of train)")
+    parser.add_argument("--train", metavar="FILE", help="labeled examples to train on")
+    parser.add_argument("--validation", metavar="FILE", help="labeled examples to choose by (a share of train)")
+    parser.add_argument("--test", metavar="FILE", help="labeled examples to score once, at the end (a share of train)")
     parser.add_argument("--base", help="checkpoint to start from, folder or Hub id (roberta-base)")
     parser.add_argument("--name", help="name of the bundle")
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the files lie in")
@@ -56,13 +56,13 @@ def run_folder(options: argparse.Namespace, name: str) -> Path:
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
-    """Read the recipe, if there is one, and apply the options; raises ``RecipeError``."""
+    """Read the recipe, if there is one, and apply the options; raises `RecipeError`."""
     overrides = overrides_of(options) | {
         key: value for option, key in FIELDS.items() if (value := getattr(options, option)) is not None
     }
     if options.recipe is None:
         if missing := [f"--{option}" for option in ("task", "train") if getattr(options, option) is None]:
-            raise RecipeError(f"give a recipe, or {' and '.join(missing)}.")
+            raise RecipeError(f"give a recipe, or {' and '.join(missing)}")
         overrides = {"name": Path(options.train).name.partition(".")[0].lower()} | overrides
     return load_recipe(Recipe, options.recipe, overrides)
 
@@ -71,5 +71,5 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
     """Return what --set sets, by dotted key."""
     for entry in options.set:
         if entry.find("=") < 1:
-            raise RecipeError(f"--set {entry}: write KEY=VALUE, such as training.epochs=3.")
+            raise RecipeError(f"--set {entry}: write KEY=VALUE, such as training.epochs=3")
     return dict(entry.split("=", 1) for entry in options.set)

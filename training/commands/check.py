@@ -8,7 +8,7 @@ from training.commands.arguments import Verbs, add_recipe_arguments, recipe_of
 
 
 def add_parser(verbs: Verbs) -> None:
-    parser = verbs.add_parser("check", help="what is wrong with labelled text, before training on it")
+    parser = verbs.add_parser("check", help="what is wrong with labeled text, before training on it")
     add_recipe_arguments(parser)
     parser.set_defaults(verb=run)
 

@@ -52,8 +52,8 @@ def compression_recipe(options: argparse.Namespace, keep: Literal["spaced", "imp
     settings = [*options.set, *(f"distillation.{name}={value}" for name, value in given.items())]
     recipe = recipe_of(argparse.Namespace(**vars(options) | {"set": settings}))
     if recipe.task == "fill-mask":
-        raise RecipeError("a student needs labels to learn from; the task must be classification or ner.")
+        raise RecipeError("a student needs labels to learn from; the task must be classification or ner")
     if recipe.distillation is None:
-        raise RecipeError("give the teacher with --teacher, or as distillation.teacher in the recipe.")
+        raise RecipeError("give the teacher with --teacher, or as distillation.teacher in the recipe")
     distillation = recipe.distillation.model_copy(update={"keep": keep})
     return recipe.model_copy(update={"distillation": distillation, "base": distillation.teacher})

@@ -1,4 +1,4 @@
-"""`roberta-train distil`: from a trained teacher and labelled text to a smaller, published bundle."""
+"""`roberta-train distil`: from a trained teacher and labeled text to a smaller, published bundle."""
 
 from __future__ import annotations
 

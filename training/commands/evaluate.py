@@ -1,4 +1,4 @@
-"""`roberta-train evaluate`: from a published bundle or a checkpoint, and labelled data, to a report."""
+"""`roberta-train evaluate`: from a published bundle or a checkpoint, and labeled data, to a report."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from training.evaluation.examples import read_examples
 from training.evaluation.metrics import metric_name
 from training.evaluation.page import number
 from training.evaluation.report import write_report
-from training.export.subjects import Subject, bundle_subject, checkpoint_subject, is_bundle
+from training.evaluation.subjects import Subject, bundle_subject, checkpoint_subject, is_bundle
 
 
 def add_parser(verbs: Verbs) -> None:
-    parser = verbs.add_parser("evaluate", help="from a bundle or a checkpoint, and labelled data, to a report")
+    parser = verbs.add_parser("evaluate", help="from a bundle or a checkpoint, and labeled data, to a report")
     parser.add_argument(
         "model", help="folder of a bundle, such as models/sentiment/1, or a checkpoint, folder or Hub id"
     )
-    parser.add_argument("--test", metavar="FILE", help="labelled examples to score")
+    parser.add_argument("--test", metavar="FILE", help="labeled examples to score")
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the file lies in")
     parser.add_argument(
         "--precision", action="append", choices=["fp32", "int8", "fp16"], help="of a bundle; repeatable (all)"
@@ -41,14 +41,14 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> str:
     """Score every variant of the model on the file, show the metrics, and return the path of the report."""
-    recipe = _recipe(options)
+    recipe = recipe_for(options)
     source = source_of(recipe.data, options.data, "test")
     if source is None:
-        raise DataError("there is nothing to score on; give labelled examples with --test FILE.")
+        raise DataError("there is nothing to score on; give labeled examples with --test FILE")
     folder = Path(options.model)
     bundled = is_bundle(folder)
     if options.precision and not bundled:
-        raise RecipeError(f"--precision: {options.model} is a checkpoint, which has none; leave it out.")
+        raise RecipeError(f"--precision: {options.model} is a checkpoint, which has none; leave it out")
     subject = bundle_subject(folder, options.precision) if bundled else checkpoint_subject(options.model)
     limit = recipe.training.max_samples
     examples = read_examples(source, recipe.data, subject.task, subject.labels, subject.problem_type, limit)
@@ -60,9 +60,9 @@ def run(options: argparse.Namespace) -> str:
         evaluations,
         title=subject.title,
         history=subject.history,
-        data=_about(subject, source, examples),
+        data=about_data(subject, source, examples),
         recipe=subject.recipe,
-        command=_command(options),
+        command=command_line(options),
     )
     return str(report)
 
@@ -71,11 +71,11 @@ def metrics_table(evaluations: Sequence[Evaluation]) -> Table:
     """Return a table with a row per metric and a column per variant, 95 % intervals in brackets."""
     table = Table("metric", *(each.variant for each in evaluations))
     for name in dict.fromkeys(name for each in evaluations for name in each.metrics):
-        table.add_row(metric_name(name)[0], *(_cell(each, name) for each in evaluations))
+        table.add_row(metric_name(name)[0], *(cell(each, name) for each in evaluations))
     return table
 
 
-def _cell(evaluation: Evaluation, name: str) -> str:
+def cell(evaluation: Evaluation, name: str) -> str:
     if name not in evaluation.metrics:
         return ""
     value = number(evaluation.metrics[name])
@@ -85,7 +85,7 @@ def _cell(evaluation: Evaluation, name: str) -> str:
     return f"{value} ({number(low)}..{number(high)})"  # without a space to break at: two variants fit into 80 columns
 
 
-def _recipe(options: argparse.Namespace) -> Recipe:
+def recipe_for(options: argparse.Namespace) -> Recipe:
     """Return a recipe for its sections on data and evaluation; what it trains does not matter here."""
     fields: dict[str, object] = {"name": "evaluation", "task": "classification"} | overrides_of(options)
     if options.test is not None:
@@ -93,11 +93,11 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     return load_recipe(Recipe, None, fields)
 
 
-def _about(subject: Subject, source: object, examples: Sequence[Any]) -> dict[str, object]:
+def about_data(subject: Subject, source: object, examples: Sequence[Any]) -> dict[str, object]:
     return {"scored on": source, "examples": f"{len(examples):,}"} | subject.about
 
 
-def _command(options: argparse.Namespace) -> str:
+def command_line(options: argparse.Namespace) -> str:
     words = ["roberta-train", "evaluate", options.model]
     for option in ("test", "data"):
         if (value := getattr(options, option)) not in (None, Path()):

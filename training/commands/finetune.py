@@ -1,4 +1,4 @@
-"""`roberta-train finetune`: from labelled text to a verified, calibrated, published bundle and a report."""
+"""`roberta-train finetune`: from labeled text to a verified, calibrated, published bundle and a report."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from training.commands.arguments import Verbs, add_recipe_arguments, add_run_arg
 from training.commands.publishing import check_models, publish_bundle
 from training.commands.reporting import report_run
 from training.config import Recipe
-from training.distributed import is_main_process
 from training.export.publish import Material
-from training.finetune import finetune
+from training.fit.distributed import is_main_process
+from training.fit.finetune import finetune
 
 log = logging.getLogger(__name__)
 
 
 def add_parser(verbs: Verbs) -> None:
-    parser = verbs.add_parser("finetune", help="from labelled text to a verified, published bundle")
+    parser = verbs.add_parser("finetune", help="from labeled text to a verified, published bundle")
     add_recipe_arguments(parser)
     add_run_arguments(parser)
     parser.set_defaults(verb=run)

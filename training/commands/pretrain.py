@@ -1,4 +1,4 @@
-"""`roberta-train pretrain`: from unlabelled text to a base, published as a fill-mask bundle."""
+"""`roberta-train pretrain`: from unlabeled text to a base, published as a fill-mask bundle."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from training.commands.arguments import Verbs, add_run_arguments, overrides_of, 
 from training.commands.publishing import check_models, publish_bundle
 from training.commands.reporting import report_run
 from training.config import PretrainRecipe, Recipe, load_recipe
-from training.distributed import is_main_process
 from training.export.publish import Material
+from training.fit.distributed import is_main_process
 from training.pretraining.run import pretrain
 
 log = logging.getLogger(__name__)

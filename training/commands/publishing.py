@@ -7,17 +7,17 @@ import os
 from pathlib import Path
 
 from app.bundle import read_json
-from app.defaults import set_default
+from app.bundle.defaults import set_default
 from training.config import Recipe, RecipeError
 from training.export.card import ROUTES
 from training.export.publish import Material, publish
 
 
 def check_models(models: Path) -> None:
-    """Raise ``RecipeError`` when nothing could be published in ``models``: before the training, not after it."""
+    """Raise `RecipeError` when nothing could be published in `models`: before the training, not after it."""
     nearest = next(folder for folder in (models, *models.absolute().parents) if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise RecipeError(f"--models {models}: {nearest} is no folder that can be written to; name another.")
+        raise RecipeError(f"--models {models}: {nearest} is no folder that can be written to; name another")
 
 
 def publish_bundle(recipe: Recipe, material: Material, options: argparse.Namespace) -> Path:

@@ -10,19 +10,19 @@ from pathlib import Path
 from rich.console import Console
 from transformers import AutoTokenizer
 
-from training.bases import longest_input
 from training.commands.evaluate import metrics_table
 from training.config import Recipe
+from training.encoders.loading import load_checkpoint
 from training.evaluation import torch_classifier
 from training.evaluation.report import write_report
-from training.export.loading import load_checkpoint
+from training.evaluation.score import calibrate
+from training.evaluation.subjects import bundle_subject, checkpoint_evaluation
 from training.export.publish import Material
-from training.export.score import calibrate
-from training.export.subjects import bundle_subject, checkpoint_evaluation
+from training.fit.bases import longest_input
 
 
 def report_run(recipe: Recipe, material: Material, bundle: Path, run_dir: Path) -> Path:
-    """Score what serves and what it was made from, show the metrics and write ``run_dir``/report.
+    """Score what serves and what it was made from, show the metrics and write `run_dir`/report.
 
     The test split is scored, or the validation split where there is no test.
     """

@@ -21,7 +21,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> str:
     """Write the checkpoint; the folder appears when it is whole."""
     if options.out.exists():
-        raise RecipeError(f"{options.out} exists; name a folder that does not, or delete it.")
+        raise RecipeError(f"{options.out} exists; name a folder that does not, or delete it")
     model, tokenizer = transplant(options.body, options.tokenizer)
     unfinished = options.out.with_name(f"{options.out.name}.unfinished")
     model.save_pretrained(unfinished)

@@ -1,4 +1,4 @@
-"""What a trained model would lose without each of its layers or feed-forward neurons, measured on labelled rows."""
+"""What a trained model would lose without each of its layers or feed-forward neurons, measured on labeled rows."""
 
 from __future__ import annotations
 

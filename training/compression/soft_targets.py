@@ -14,7 +14,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.config import ProblemType
-from training.features import IGNORED
+from training.fit.features import IGNORED
 
 TEACHER_LOGITS = "teacher_logits"  # a column of the rows, and a key of their batches
 BATCH_ROWS = 32
@@ -26,8 +26,8 @@ Collator = Callable[[list[dict[str, Any]]], Any]
 class SoftTargets:
     """How much a teacher counts, and how. Source: Hinton et al. 2015, arXiv:1503.02531, section 2.
 
-    ``weight``: share of the teacher in the loss. ``temperature`` divides the logits of both.
-    ``problem_type``: kind of classification; None for NER.
+    `weight`: share of the teacher in the loss. `temperature` divides the logits of both.
+    `problem_type`: kind of classification; None for NER.
     """
 
     temperature: float
@@ -35,9 +35,9 @@ class SoftTargets:
     problem_type: ProblemType | None
 
     def add(self, rows: Dataset, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-        """Return ``rows`` with the teacher's logits: (C,) per row, or (S, C) for NER, float32.
+        """Return `rows` with the teacher's logits: (C,) per row, or (S, C) for NER, float32.
 
-        They are computed once, without dropout, on batches of similar length. ``tokenizer`` made the rows.
+        They are computed once, without dropout, on batches of similar length. `tokenizer` made the rows.
         """
         logits = teacher_logits(rows, teacher, tokenizer)
         one = List(Value("float32"))
@@ -69,8 +69,8 @@ class SoftTargets:
     ) -> Tensor:
         """Mix the loss of the labels with the distance from the teacher.
 
-        ``hard_loss`` is already divided by ``num_items_in_batch``, the labels of all accumulated batches and
-        devices, by which the distance is divided too. Positions labelled ``IGNORED`` do not count.
+        `hard_loss` is already divided by `num_items_in_batch`, the labels of all accumulated batches and
+        devices, by which the distance is divided too. Positions labeled `IGNORED` do not count.
         """
         items = labels.ne(IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         soft = self.distance(outputs.logits.float(), labels, teacher_logits.float()) / items
@@ -98,8 +98,8 @@ class SoftTargets:
 class DistillingMixin:
     """For a Trainer: hands the teacher's logits of each batch to the loss, not to the model.
 
-    ``soft_targets`` is None where there is no teacher. The Trainer's ``label_names`` must contain
-    ``teacher_logits``, or it drops the column.
+    `soft_targets` is None where there is no teacher. The Trainer's `label_names` must contain
+    `teacher_logits`, or it drops the column.
     """
 
     soft_targets: SoftTargets | None = None

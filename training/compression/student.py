@@ -60,12 +60,12 @@ def check_size(teacher: PreTrainedModel, distillation: DistillationConfig) -> No
     if (distillation.layers or 0) > config.num_hidden_layers:
         raise RecipeError(
             f"distillation.layers is {distillation.layers}, but the teacher {source} has {config.num_hidden_layers}; "
-            "a student cannot have more."
+            "a student cannot have more"
         )
     if (distillation.feed_forward or 0) > config.intermediate_size:
         raise RecipeError(
             f"distillation.feed_forward is {distillation.feed_forward}, but the teacher {source} has feed-forward "
-            f"blocks of width {config.intermediate_size}; a student cannot have wider ones."
+            f"blocks of width {config.intermediate_size}; a student cannot have wider ones"
         )
 
 

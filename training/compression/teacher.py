@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from app.bundle import BundleError, task_of
 from training.config import RecipeError, Task
-from training.export.heads import UnsupportedModelError
-from training.export.loading import load_checkpoint
+from training.encoders.heads import UnsupportedModelError
+from training.encoders.loading import load_checkpoint
 from training.export.packed import encoder_of
 
 
@@ -26,9 +26,9 @@ def load_teacher(source: str, task: Task, labels: Sequence[str]) -> PreTrainedMo
         encoder_of(model)
         trained_for = task_of({"architectures": [type(model).__name__]})
     except (UnsupportedModelError, BundleError) as error:
-        raise RecipeError(f"the teacher {source} cannot be used: {error}.") from error
+        raise RecipeError(f"the teacher {source} cannot be used: {error}") from error
     if trained_for != task:
-        raise RecipeError(f"the teacher {source} was trained for {trained_for}, and the recipe is for {task}.")
+        raise RecipeError(f"the teacher {source} was trained for {trained_for}, and the recipe is for {task}")
     names = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
     if len(names) == len(labels) == 1:
         return model  # a regression's only output may have any name
@@ -36,7 +36,7 @@ def load_teacher(source: str, task: Task, labels: Sequence[str]) -> PreTrainedMo
         owner = "the teacher" if different[0] in names else "the data"
         raise RecipeError(
             f"the teacher {source} was trained for other labels than the data has: {different[0]!r} is only known to "
-            f"{owner}."
+            f"{owner}"
         )
     order_logits(model, [names.index(label) for label in labels], labels)
     return model

@@ -16,14 +16,14 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.bundle import Bundle, Precision, read_bundle
-from training.bases import load_tokenizer
 from training.compression.teacher import load_teacher
 from training.config import Recipe
+from training.encoders.loading import load_checkpoint
 from training.evaluation import main_metric
-from training.export.loading import load_checkpoint
+from training.evaluation.score import Examples, calibrate, score
+from training.evaluation.served import ServedGraph
 from training.export.publish import Material, Publication
-from training.export.score import Examples, calibrate, score
-from training.export.serving import ServedGraph
+from training.fit.bases import load_tokenizer
 
 SPEED_TEXTS = 256  # of the scored split, that the speed is measured on
 ROUNDS = 5  # the median counts, and variants take turns, so that a busy machine is busy for all of them
@@ -31,7 +31,7 @@ ROUNDS = 5  # the median counts, and variants take turns, so that a busy machine
 
 @dataclass(frozen=True)
 class Variant:
-    """A graph to measure: ``file`` is the ONNX file, ``parameters`` are the checkpoint's."""
+    """A graph to measure: `file` is the ONNX file, `parameters` are the checkpoint's."""
 
     name: str
     graph: ServedGraph
@@ -41,7 +41,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Cost:
-    """A row of the table: ``size_mb`` in MB of 10**6 bytes, speeds from raw text to logits, ``score`` of ``metric``."""
+    """A row of the table: `size_mb` in MB of 10**6 bytes, speeds from raw text to logits, `score` of `metric`."""
 
     variant: str
     size_mb: float
@@ -58,7 +58,7 @@ def compare(
 ) -> list[Cost]:
     """Measure the teacher in fp32, the student in fp32, and each graph of the student's bundle that a CPU runs.
 
-    ``teacher`` and ``student`` are checkpoints, ``bundle`` is the folder that was published. Scores are of the test
+    `teacher` and `student` are checkpoints, `bundle` is the folder that was published. Scores are of the test
     split, or of validation where there is no test.
     """
     served = read_bundle(bundle, name=bundle.parent.name, version=int(bundle.name))
@@ -80,7 +80,7 @@ def compare(
 
 
 def export_alone(recipe: Recipe, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Bundle:
-    """Export a checkpoint in fp32 into ``folder``, as it would be served; nothing is published."""
+    """Export a checkpoint in fp32 into `folder`, as it would be served; nothing is published."""
     folder.mkdir()
     export = recipe.export.model_copy(update={"precisions": ("fp32",)})
     work = Publication(recipe.model_copy(update={"export": export}), Material(""), model, tokenizer, folder, 1)
@@ -95,7 +95,7 @@ def variant_of(name: str, bundle: Bundle, precision: Precision, parameters: int)
 def measure(
     variants: Sequence[Variant], validation: Examples, test: Examples, tokenizer: PreTrainedTokenizerBase
 ) -> list[Cost]:
-    """Score every variant, calibrated on ``validation``, and time all of them in turn on the same texts."""
+    """Score every variant, calibrated on `validation`, and time all of them in turn on the same texts."""
     examples, split = (test, "test") if test else (validation, "validation")
     inputs = [example.model_input if hasattr(example, "model_input") else example.text for example in examples]
     inputs = inputs[:SPEED_TEXTS]

@@ -1,5 +1,7 @@
 """Reads recipes from TOML, applies overrides, and says in one sentence what is wrong with them."""
 
+from __future__ import annotations
+
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -15,25 +17,25 @@ R = TypeVar("R", bound=BaseModel)
 
 
 def load_recipe(kind: type[R], path: Path | None, overrides: Mapping[str, object] | None = None) -> R:
-    """Read a TOML recipe of a kind and apply dotted overrides such as ``{"training.epochs": "3"}``.
+    """Read a TOML recipe of a kind and apply dotted overrides such as `{"training.epochs": "3"}`.
 
-    A text among the overrides is read as TOML, or taken as it is where it is not TOML. Without a ``path`` the
-    overrides are the recipe. Raises ``RecipeError`` when the file cannot be read, a key is unknown or a value is
+    A text among the overrides is read as TOML, or taken as it is where it is not TOML. Without a `path` the
+    overrides are the recipe. Raises `RecipeError` when the file cannot be read, a key is unknown or a value is
     out of bounds.
     """
-    tree: dict[str, Any] = {} if path is None else _read(path)
+    tree: dict[str, Any] = {} if path is None else read(path)
     for key, value in (overrides or {}).items():
-        _set(tree, key, _toml_value(value) if isinstance(value, str) else value)
+        set_field(tree, key, toml_value(value) if isinstance(value, str) else value)
     try:
         return kind.model_validate(tree)
-    except ValidationError as exc:
+    except ValidationError as error:
         where = f"{path}: " if path else ""
-        raise RecipeError(f"{where}{_sentence(exc, kind)}") from exc
+        raise RecipeError(f"{where}{sentence(error, kind)}") from error
 
 
 def known_keys(kind: type[BaseModel]) -> list[str]:
     """Return every dotted key that a recipe of a kind may hold, sections before their fields."""
-    return list(_keys(kind))
+    return list(keys(kind))
 
 
 def section_of(annotation: object) -> type[BaseModel] | None:
@@ -42,43 +44,43 @@ def section_of(annotation: object) -> type[BaseModel] | None:
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise RecipeError(f"{path}: the recipe cannot be read: {exc}.") from exc
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path}: the recipe cannot be read: {error}") from error
 
 
-def _keys(kind: type[BaseModel], prefix: str = "") -> Iterable[str]:
+def keys(kind: type[BaseModel], prefix: str = "") -> Iterable[str]:
     for name, field in kind.model_fields.items():
         yield prefix + name
         if section := section_of(field.annotation):
-            yield from _keys(section, f"{prefix}{name}.")
+            yield from keys(section, f"{prefix}{name}.")
 
 
-def _set(tree: dict[str, Any], dotted: str, value: object) -> None:
+def set_field(tree: dict[str, Any], dotted: str, value: object) -> None:
     *sections, leaf = dotted.split(".")
     for section in sections:
         child = tree.setdefault(section, {})
         if not isinstance(child, dict):
-            raise RecipeError(f"{dotted}: {section} is a value, not a section.")
+            raise RecipeError(f"{dotted}: {section} is a value, not a section")
         tree = child
     tree[leaf] = value
 
 
-def _toml_value(text: str) -> object:
+def toml_value(text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
 
 
-def _sentence(error: ValidationError, kind: type[BaseModel]) -> str:
+def sentence(error: ValidationError, kind: type[BaseModel]) -> str:
     """Say the first problem in one sentence, unknown keys before bad values (a typo causes both)."""
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in problems[0]["loc"])
     if problems[0]["type"] != "extra_forbidden":
         message = problems[0]["msg"].removeprefix("Value error, ")
-        return f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}."
+        return f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}"
     nearest = difflib.get_close_matches(key, known_keys(kind), n=1, cutoff=0.0)
-    return f"unknown key {key}; the nearest known key is {nearest[0]}."
+    return f"unknown key {key}; the nearest known key is {nearest[0]}"

@@ -1,5 +1,7 @@
 """What a run is: a fine-tuning recipe, or one for pretraining."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -19,7 +21,7 @@ from training.config.sections import (
 
 
 class Recipe(Section):
-    """One fine-tuning run, from labelled data to bundle."""
+    """One fine-tuning run, from labeled data to bundle."""
 
     name: Name = Field(description="Folder of the bundle in models/.")
     task: TaskField = Field(description="What the model is trained to do; classification and ner are understood too.")
@@ -28,7 +30,7 @@ class Recipe(Section):
     )
     base: str = Field("roberta-base", description="Checkpoint to start from: a folder or a Hub id.")
     seed: int = Field(
-        42, ge=0, le=10**9, description="Seed of initialisation, shuffling, dropout, splitting and rendering."
+        42, ge=0, le=10**9, description="Seed of initialization, shuffling, dropout, splitting and rendering."
     )
     data: DataConfig = Field(default_factory=DataConfig, description="The splits and how to read them.")
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="How the model is trained.")
@@ -39,7 +41,7 @@ class Recipe(Section):
 
 
 class CorpusConfig(Section):
-    """Unlabelled text, one document a line."""
+    """Unlabeled text, one document a line."""
 
     train: tuple[str, ...] = Field(description="Text files, .gz too, absolute or relative to --data.", min_length=1)
     validation: str = Field(description="Text file that masked accuracy and perplexity are measured on.")
@@ -61,7 +63,7 @@ class ArchitectureConfig(Section):
     )
 
     @model_validator(mode="after")
-    def heads_divide_width(self) -> "ArchitectureConfig":
+    def heads_divide_width(self) -> ArchitectureConfig:
         if self.hidden_size % self.attention_heads:
             raise ValueError(f"attention_heads {self.attention_heads} does not divide hidden_size {self.hidden_size}")
         return self
@@ -81,10 +83,10 @@ class PretrainingConfig(Section):
     batches of 8,000 sequences, and no dropout is for text that is seen only once or a few times.
     """
 
-    steps: int = Field(10_000, ge=1, description="Optimiser steps.")
+    steps: int = Field(10_000, ge=1, description="Optimizer steps.")
     sequence_length: int = Field(128, ge=8, le=512, description="Tokens per sequence, <s> and </s> included.")
     batch_size: int = Field(32, ge=1, description="Sequences per forward pass on each device.")
-    gradient_accumulation: int = Field(1, ge=1, description="Forward passes per optimiser step.")
+    gradient_accumulation: int = Field(1, ge=1, description="Forward passes per optimizer step.")
     learning_rate: float = Field(
         1e-4, gt=0, description="Peak learning rate; models under 50 M parameters, and fresh ones, take 5e-4."
     )
@@ -117,8 +119,8 @@ class PretrainRecipe(Section):
     base: str | None = Field(None, description="Checkpoint to go on from: a folder or a Hub id.")
     transplant: TransplantConfig | None = Field(None, description="Or: two encoders to make a start of.")
     architecture: ArchitectureConfig | None = Field(None, description="Or: the shape of a model to start from nothing.")
-    seed: int = Field(42, ge=0, le=10**9, description="Seed of initialisation, shuffling and masking.")
-    data: CorpusConfig = Field(description="Unlabelled text.")
+    seed: int = Field(42, ge=0, le=10**9, description="Seed of initialization, shuffling and masking.")
+    data: CorpusConfig = Field(description="Unlabeled text.")
     pretraining: PretrainingConfig = Field(
         default_factory=PretrainingConfig, description="How the masked language model is trained."
     )
@@ -126,7 +128,7 @@ class PretrainRecipe(Section):
     card: CardConfig = Field(default_factory=CardConfig, description="Text of the model card.")
 
     @model_validator(mode="after")
-    def one_start(self) -> "PretrainRecipe":
+    def one_start(self) -> PretrainRecipe:
         starts = [name for name in ("base", "transplant", "architecture") if getattr(self, name) is not None]
         if len(starts) != 1:
             raise ValueError(f"give one of base, transplant and architecture, not {' and '.join(starts) or 'none'}")

@@ -1,5 +1,7 @@
 """The sections of a recipe: frozen data, one sentence and a bound for each field."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -84,14 +86,14 @@ class DataConfig(Section):
     )
 
     def format_of(self, path: Path) -> DataFormat:
-        """Return the format of ``path``; raises ``RecipeError`` when the suffix says nothing."""
+        """Return the format of `path`; raises `RecipeError` when the suffix says nothing."""
         if self.format is not None:
             return self.format
         suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
         if suffix not in FORMATS:
             raise RecipeError(
                 f"{path}: cannot infer the format from the suffix; set data.format to one of "
-                f"{', '.join(get_args(DataFormat))}."
+                f"{', '.join(get_args(DataFormat))}"
             )
         return FORMATS[suffix]
 
@@ -106,7 +108,7 @@ class TrainingConfig(Section):
         description="Peak learning rate; none: by the parameters of the model, 2e-5 from 100 M, 1e-4 below 50 M.",
     )
     batch_size: int = Field(32, ge=1, description="Examples per forward pass on each device.")
-    gradient_accumulation: int = Field(1, ge=1, description="Forward passes per optimiser step.")
+    gradient_accumulation: int = Field(1, ge=1, description="Forward passes per optimizer step.")
     warmup_ratio: float = Field(
         0.06, ge=0, lt=1, description="Share of all steps over which the rate rises linearly from 0."
     )

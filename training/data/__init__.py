@@ -1,6 +1,6 @@
 """From files to examples: raw text, with labels for all of it or for character spans of it."""
 
-from training.data.classification import LabelledText, label_names, labelled_texts, read_classification, to_example
+from training.data.classification import LabeledText, label_names, labeled_texts, read_classification, to_example
 from training.data.conll import TaggedWords, read_sentences, tagged_words, to_sentence
 from training.data.documents import documents, read_documents
 from training.data.errors import (
@@ -27,7 +27,7 @@ __all__ = [
     "Examples",
     "HubSplit",
     "IllegalTagError",
-    "LabelledText",
+    "LabeledText",
     "MissingColumnError",
     "MissingLabelError",
     "ModelInput",
@@ -44,7 +44,7 @@ __all__ = [
     "find_scheme",
     "label_names",
     "label_values",
-    "labelled_texts",
+    "labeled_texts",
     "legal_iob2",
     "normal",
     "read_classification",

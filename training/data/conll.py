@@ -1,5 +1,7 @@
 """Sentences of words and tags: CoNLL columns, or lists in the rows of a table."""
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from training.data.tags import TagError, find_scheme, split_tag, to_iob2
 
 @dataclass(frozen=True)
 class TaggedWords:
-    """Words with the tags that the file has, in whatever scheme; ``where``: FILE:LINE of each word."""
+    """Words with the tags that the file has, in whatever scheme; `where`: FILE:LINE of each word."""
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
@@ -27,9 +29,9 @@ def tagged_words(source: Source, data: DataConfig, refuse: Refuse = stop) -> Ite
     """Yield sentences as the source has them; refuses lines and rows that hold no word with a tag."""
     if isinstance(source, HubSplit) or data.format_of(source) not in ("conll", "text"):
         for row in rows(source, data, refuse):
-            yield from _of_row(row, data, refuse)
+            yield from of_row(row, data, refuse)
     else:
-        yield from _of_lines(source, refuse)
+        yield from of_lines(source, refuse)
 
 
 def read_sentences(
@@ -38,10 +40,10 @@ def read_sentences(
     data: DataConfig | None = None,
     scheme: TagScheme | None = None,
 ) -> list[Sentence]:
-    """Read at most ``limit`` sentences, their tags turned from ``scheme`` (found out where not given) into IOB2.
+    """Read at most `limit` sentences, their tags turned from `scheme` (found out where not given) into IOB2.
 
-    CoNLL: the token in the first column, its tag in the last; blank lines end sentences; ``-DOCSTART-`` lines and
-    ``#`` comments before a sentence are skipped. Raises ``DataError`` on any other line, on a tag that the scheme
+    CoNLL: the token in the first column, its tag in the last; blank lines end sentences; `-DOCSTART-` lines and
+    `#` comments before a sentence are skipped. Raises `DataError` on any other line, on a tag that the scheme
     does not have at its place, and when there is no sentence.
     """
     data = data or DataConfig(format="conll")
@@ -51,23 +53,23 @@ def read_sentences(
 
 
 def read_tagged_words(source: Source, data: DataConfig, limit: int | None = None) -> list[TaggedWords]:
-    """Read at most ``limit`` sentences as they are; raises ``DataError`` on an unusable line and when there is none."""
+    """Read at most `limit` sentences as they are; raises `DataError` on an unusable line and when there is none."""
     found = list(itertools.islice(tagged_words(source, data), limit))
     if not found:
-        raise DataError(f"{source}: holds no examples; it needs a token and its tag on each line, or in each row.")
+        raise DataError(f"{source}: holds no examples; it needs a token and its tag on each line, or in each row")
     return found
 
 
 def to_sentence(found: TaggedWords, scheme: TagScheme) -> Sentence:
-    """Return words with IOB2 tags; raises ``DataError`` at a tag that is illegal in the scheme."""
+    """Return words with IOB2 tags; raises `DataError` at a tag that is illegal in the scheme."""
     try:
         return Sentence(found.words, to_iob2(found.tags, scheme))
-    except TagError as exc:
-        where = found.where[exc.index]
-        raise IllegalTagError(f"{where}: {exc}; correct it, or name the scheme in data.tag_scheme.") from None
+    except TagError as error:
+        where = found.where[error.index]
+        raise IllegalTagError(f"{where}: {error}; correct it, or name the scheme in data.tag_scheme") from None
 
 
-def _of_lines(path: Path, refuse: Refuse) -> Iterator[TaggedWords]:
+def of_lines(path: Path, refuse: Refuse) -> Iterator[TaggedWords]:
     sentence: list[tuple[str, str, str]] = []  # word, tag, where
     for number, line in enumerate(itertools.chain(lines(path, refuse), [""]), start=1):
         columns = line.strip("\r\n").split("\t") if "\t" in line else line.split()
@@ -81,7 +83,7 @@ def _of_lines(path: Path, refuse: Refuse) -> Iterator[TaggedWords]:
         elif len(columns) > 1 and columns[0] and columns[-1]:
             sentence.append((columns[0], columns[-1], f"{path}:{number}"))
         else:
-            refuse(DataError(f"{path}:{number}: expected a token and a tag, found {line.strip()!r}."))
+            refuse(DataError(f"{path}:{number}: expected a token and a tag, found {line.strip()!r}"))
 
 
 def is_comment(line: str, columns: Sequence[str]) -> bool:
@@ -90,25 +92,25 @@ def is_comment(line: str, columns: Sequence[str]) -> bool:
     return begins and "\t" not in line and columns[1:] != ["O"] and split_tag(columns[-1])[0] == ""
 
 
-def _of_row(row: Row, data: DataConfig, refuse: Refuse) -> Iterator[TaggedWords]:
+def of_row(row: Row, data: DataConfig, refuse: Refuse) -> Iterator[TaggedWords]:
     columns = []
     for name, setting in ((data.tokens_column, "tokens_column"), (data.tags_column, "tags_column")):
         if name not in row.values:
             names = ", ".join(map(repr, row.values))
-            refuse(MissingColumnError(f"{row.where}: no column {name!r}; found {names}: set data.{setting}."))
+            refuse(MissingColumnError(f"{row.where}: no column {name!r}; found {names}: set data.{setting}"))
             return
         columns.append(row.values[name])
     words, tags = columns
     if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
-        refuse(DataError(f"{row.where}: {data.tokens_column!r} and {data.tags_column!r} must be lists of one length."))
-    elif not _all_texts(words) or not words:
-        refuse(EmptyTextError(f"{row.where}: {data.tokens_column!r} must hold words that are not empty."))
-    elif not _all_texts(tags):
+        refuse(DataError(f"{row.where}: {data.tokens_column!r} and {data.tags_column!r} must be lists of one length"))
+    elif not all_texts(words) or not words:
+        refuse(EmptyTextError(f"{row.where}: {data.tokens_column!r} must hold words that are not empty"))
+    elif not all_texts(tags):
         kind = "class names are not in the data, so write" if any(isinstance(each, int) for each in tags) else "write"
-        refuse(DataError(f"{row.where}: {data.tags_column!r} holds {tags[0]!r}: {kind} tags such as O and B-PER."))
+        refuse(DataError(f"{row.where}: {data.tags_column!r} holds {tags[0]!r}: {kind} tags such as O and B-PER"))
     else:
         yield TaggedWords(tuple(words), tuple(tags), (row.where,) * len(words))
 
 
-def _all_texts(values: Sequence[object]) -> bool:
+def all_texts(values: Sequence[object]) -> bool:
     return all(isinstance(value, str) and value.strip() for value in values)

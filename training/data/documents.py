@@ -1,4 +1,6 @@
-"""Unlabelled text: one document a line, or one a row of a table."""
+"""Unlabeled text: one document a line, or one a row of a table."""
+
+from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
@@ -13,14 +15,14 @@ from training.data.tables import rows
 
 
 def read_documents(source: Source, limit: int | None = None, data: DataConfig | None = None) -> list[str]:
-    """Read at most ``limit`` documents, one a line; blank lines are skipped.
+    """Read at most `limit` documents, one a line; blank lines are skipped.
 
-    With ``data``, a source whose format is a table gives the text column of each row instead. Raises
-    ``DataError`` when the source cannot be read or is empty.
+    With `data`, a source whose format is a table gives the text column of each row instead. Raises
+    `DataError` when the source cannot be read or is empty.
     """
     found = [text for _, text in itertools.islice(documents(source, data), limit)]
     if not found:
-        raise DataError(f"{source}: holds no examples; it needs a document on each line.")
+        raise DataError(f"{source}: holds no examples; it needs a document on each line")
     return found
 
 

@@ -1,5 +1,7 @@
 """What can be wrong with data; each message is one sentence that names the file and, where there is one, the line."""
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Callable, Iterable
 from typing import NoReturn

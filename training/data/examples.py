@@ -1,5 +1,7 @@
 """Examples: raw text, with labels for all of it or for character spans of it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +14,7 @@ Span = tuple[int, int, str]  # start, end (code points, end exclusive), entity t
 class ClassificationExample:
     """A text, or a pair of texts, with its labels (one, or any number for multi-label data) or its number.
 
-    ``target``: the number of a regression example, whose ``labels`` are empty; None otherwise.
+    `target`: the number of a regression example, whose `labels` are empty; None otherwise.
     """
 
     text: str
@@ -38,8 +40,8 @@ class Sentence:
 class NerExample:
     """Raw text with its entities; the words and tags that it was rendered from serve evaluation.
 
-    ``spans``: (start, end, type) per entity, in code points, end exclusive.
-    ``word_offsets``: (start, end) per word. ``tags``: the IOB2 tag per word.
+    `spans`: (start, end, type) per entity, in code points, end exclusive.
+    `word_offsets`: (start, end) per word. `tags`: the IOB2 tag per word.
     """
 
     text: str

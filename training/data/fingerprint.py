@@ -1,5 +1,7 @@
 """The identity of a data set: what is in it, wherever it lies."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterable
 

@@ -1,5 +1,7 @@
 """What kind of classification the labels of a training split make."""
 
+from __future__ import annotations
+
 import logging
 import math
 from collections.abc import Sequence
@@ -8,7 +10,7 @@ from training.config import ProblemType
 
 log = logging.getLogger(__name__)
 
-_CHOICES = "single_label_classification, multi_label_classification or regression"
+CHOICES = "single_label_classification, multi_label_classification or regression"
 
 
 def choose_problem_type(labels: Sequence[object], separator: str | None, wanted: ProblemType | None) -> ProblemType:
@@ -17,7 +19,7 @@ def choose_problem_type(labels: Sequence[object], separator: str | None, wanted:
         log.info("Problem type: %s, as the recipe says.", wanted)
         return wanted
     found, reason = find_problem_type(labels, separator)
-    log.info("Problem type: %s, because %s. To choose another, set problem_type to %s.", found, reason, _CHOICES)
+    log.info("Problem type: %s, because %s. To choose another, set problem_type to %s.", found, reason, CHOICES)
     return found
 
 

@@ -1,5 +1,7 @@
 """Train, validation and test as they are read, before they are examples."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,16 +27,16 @@ class Parts(Generic[T]):
     validation: list[T]
     test: list[T]
 
-    def map(self, change: Callable[[T], U]) -> "Parts[U]":
+    def map(self, change: Callable[[T], U]) -> Parts[U]:
         """Return the splits with each row changed."""
         return Parts(*([change(row) for row in rows] for rows in (self.train, self.validation, self.test)))
 
 
 def train_source(recipe: Recipe, data_dir: Path) -> Source:
-    """Return where the training split lies; raises ``RecipeError`` when the recipe does not say."""
+    """Return where the training split lies; raises `RecipeError` when the recipe does not say."""
     source = source_of(recipe.data, data_dir, "train")
     if source is None:
-        raise RecipeError("data.train names no file; give one with --train FILE or in the recipe.")
+        raise RecipeError("data.train names no file; give one with --train FILE or in the recipe")
     return source
 
 
@@ -46,14 +48,14 @@ def complete(
     text: Callable[[T], str],
     labels: Callable[[T], Sequence[str]],
 ) -> Parts[T]:
-    """Read validation and test where the recipe names them, and else set their shares of ``train`` aside.
+    """Read validation and test where the recipe names them, and else set their shares of `train` aside.
 
-    Raises ``RecipeError`` when the shares leave nothing to train on, and ``DataError`` when ``train`` is too small.
+    Raises `RecipeError` when the shares leave nothing to train on, and `DataError` when `train` is too small.
     """
     shares = {"test": recipe.data.test_share, "validation": recipe.data.validation_share}
     sources = {split: source_of(recipe.data, data_dir, split) for split in shares}
     if sum(share for split, share in shares.items() if sources[split] is None) >= 1:
-        raise RecipeError("data.validation_share and data.test_share leave nothing to train on; lower one of them.")
+        raise RecipeError("data.validation_share and data.test_share leave nothing to train on; lower one of them")
     found: dict[str, list[T]] = {}
     left = 1.0
     for split, share in shares.items():
@@ -63,12 +65,12 @@ def complete(
         elif share == 0:
             found[split] = []
         else:
-            train, found[split] = _set_aside(split, train, share / left, recipe, text, labels)
+            train, found[split] = take_share(split, train, share / left, recipe, text, labels)
             left -= share
     return Parts(train, found["validation"], found["test"])
 
 
-def _set_aside(
+def take_share(
     split: str,
     train: list[T],
     share: float,
@@ -79,7 +81,7 @@ def _set_aside(
     stay, aside = set_aside(train, share, recipe.seed, text, labels)
     if not aside:
         counts = f"its {len(train)} examples are too few to set some aside for {split}"
-        raise DataError(f"{recipe.data.train or recipe.data.dataset}: {counts}; add examples, or name data.{split}.")
+        raise DataError(f"{recipe.data.train or recipe.data.dataset}: {counts}; add examples, or name data.{split}")
     message = "No %s split is named: %d of the %d training examples are set aside for it, stratified, seed %d."
     log.info(message, split, len(aside), len(train), recipe.seed)
     return stay, aside

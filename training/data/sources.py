@@ -1,5 +1,7 @@
 """Where a split lies: in a file, or in a dataset of the Hub."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +27,7 @@ Source = Path | HubSplit
 def source_of(data: DataConfig, data_dir: Path, split: str) -> Source | None:
     """Return where a split lies, None where the recipe names none.
 
-    A Hub dataset's training split is called train unless the recipe says otherwise. Raises ``RecipeError`` when
+    A Hub dataset's training split is called train unless the recipe says otherwise. Raises `RecipeError` when
     no training split is named.
     """
     name: str | None = getattr(data, split)
@@ -33,5 +35,5 @@ def source_of(data: DataConfig, data_dir: Path, split: str) -> Source | None:
         name = name or ("train" if split == "train" else None)
         return HubSplit(data.dataset, data.subset, name) if name else None
     if name is None and split == "train":
-        raise RecipeError("data.train names no file; give one with --train FILE or in the recipe.")
+        raise RecipeError("data.train names no file; give one with --train FILE or in the recipe")
     return None if name is None else data_dir / name

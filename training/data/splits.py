@@ -1,12 +1,14 @@
 """The three splits of a recipe as examples, read or made."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.config import ProblemType, Recipe
-from training.data.classification import LabelledText, label_names, read_labelled_texts, to_example
+from training.data.classification import LabeledText, label_names, read_labeled_texts, to_example
 from training.data.conll import TaggedWords, read_tagged_words, to_sentence
 from training.data.documents import read_documents
 from training.data.errors import DataError
@@ -24,8 +26,8 @@ log = logging.getLogger(__name__)
 class Splits:
     """The examples of a recipe, and what the labels of its training split are.
 
-    ``labels``: names of the logits in order; the label column's name for regression, empty for fill-mask.
-    ``problem_type``: None for anything but classification.
+    `labels`: names of the logits in order; the label column's name for regression, empty for fill-mask.
+    `problem_type`: None for anything but classification.
     """
 
     train: Examples
@@ -40,21 +42,25 @@ def read_splits(recipe: Recipe, data_dir: Path) -> Splits:
 
     Classification: as the problem type says. NER: train is rendered by a seeded coin, so that the model takes
     either spacing; validation and test as ordinary text. Fill-mask: documents.
-    Raises ``DataError`` when data cannot be used or has a label that train lacks, ``RecipeError`` when train is
+    Raises `DataError` when data cannot be used or has a label that train lacks, `RecipeError` when train is
     not named.
     """
     if recipe.task == "fill-mask":
-        return _fill_mask(recipe, data_dir)
-    return _ner(recipe, data_dir) if recipe.task == "token-classification" else _classification(recipe, data_dir)
+        return fill_mask(recipe, data_dir)
+    return (
+        ner_splits(recipe, data_dir)
+        if recipe.task == "token-classification"
+        else classification_splits(recipe, data_dir)
+    )
 
 
-def _classification(recipe: Recipe, data_dir: Path) -> Splits:
+def classification_splits(recipe: Recipe, data_dir: Path) -> Splits:
     data = recipe.data
 
-    def read(source: Source) -> list[LabelledText]:
-        return read_labelled_texts(source, data, recipe.training.max_samples)
+    def read(source: Source) -> list[LabeledText]:
+        return read_labeled_texts(source, data, recipe.training.max_samples)
 
-    def strata(row: LabelledText) -> Sequence[str]:
+    def strata(row: LabeledText) -> Sequence[str]:
         return () if problem_type == "regression" else label_values(row.label, data.label_separator)
 
     source = train_source(recipe, data_dir)
@@ -66,14 +72,14 @@ def _classification(recipe: Recipe, data_dir: Path) -> Splits:
         labels: tuple[str, ...] = (train[0].column,)
     else:
         labels = label_names(examples.train)
-        _refuse_too_few(source, labels, 1 if problem_type == "multi_label_classification" else 2)
+        refuse_too_few(source, labels, 1 if problem_type == "multi_label_classification" else 2)
         for part, found in ((rows.validation, examples.validation), (rows.test, examples.test)):
             placed = ((row.where, each.labels) for row, each in zip(part, found, strict=True))
-            _refuse_unseen(placed, labels, source)
+            refuse_unseen(placed, labels, source)
     return Splits(examples.train, examples.validation, examples.test, labels, problem_type)
 
 
-def _ner(recipe: Recipe, data_dir: Path) -> Splits:
+def ner_splits(recipe: Recipe, data_dir: Path) -> Splits:
     data = recipe.data
 
     def read(source: Source) -> list[TaggedWords]:
@@ -84,19 +90,19 @@ def _ner(recipe: Recipe, data_dir: Path) -> Splits:
     scheme = data.tag_scheme or find_scheme([each.tags for each in train])
     if data.tag_scheme is None:
         log.info("Tags: %s, found from the training split. To choose another scheme, set data.tag_scheme.", scheme)
-    rows = complete(recipe, data_dir, train, read, lambda row: " ".join(row.words), _entity_types)
+    rows = complete(recipe, data_dir, train, read, lambda row: " ".join(row.words), entity_types)
     sentences = rows.map(lambda row: to_sentence(row, scheme))
     examples = render_all(sentences.train, None, recipe.seed)
     labels = tag_names(examples)
     if labels == ("O",):
-        raise DataError(f"{source}: holds no entities, so there is nothing to learn; add tags such as B-PER.")
+        raise DataError(f"{source}: holds no entities, so there is nothing to learn; add tags such as B-PER")
     for part in (rows.validation, rows.test):
-        _refuse_unseen(((row.where[0], _entity_types(row)) for row in part), _entity_types(*rows.train), source)
+        refuse_unseen(((row.where[0], entity_types(row)) for row in part), entity_types(*rows.train), source)
     validation, test = render_all(sentences.validation, "natural"), render_all(sentences.test, "natural")
     return Splits(examples, validation, test, labels)
 
 
-def _fill_mask(recipe: Recipe, data_dir: Path) -> Splits:
+def fill_mask(recipe: Recipe, data_dir: Path) -> Splits:
     def read(source: Source) -> list[str]:
         return read_documents(source, recipe.training.max_samples, recipe.data)
 
@@ -105,18 +111,18 @@ def _fill_mask(recipe: Recipe, data_dir: Path) -> Splits:
     return Splits(documents.train, documents.validation, documents.test, ())
 
 
-def _entity_types(*sentences: TaggedWords) -> list[str]:
+def entity_types(*sentences: TaggedWords) -> list[str]:
     return sorted({split_tag(tag)[1] for each in sentences for tag in each.tags if tag != "O"})
 
 
-def _refuse_too_few(source: Source, labels: Sequence[str], least: int) -> None:
+def refuse_too_few(source: Source, labels: Sequence[str], least: int) -> None:
     if len(labels) < least:
         found = f"only the label {labels[0]!r}" if labels else "no label"
-        raise DataError(f"{source}: holds {found}, so there is nothing to learn; add examples of other labels.")
+        raise DataError(f"{source}: holds {found}, so there is nothing to learn; add examples of other labels")
 
 
-def _refuse_unseen(placed: Iterable[tuple[str, Iterable[str]]], known: Collection[str], source: Source) -> None:
+def refuse_unseen(placed: Iterable[tuple[str, Iterable[str]]], known: Collection[str], source: Source) -> None:
     for where, labels in placed:
         if unseen := sorted(set(labels).difference(known)):
             remedy = "add training examples of it, or remove these rows"
-            raise DataError(f"{where}: label {unseen[0]!r} does not occur in {source}; {remedy}.")
+            raise DataError(f"{where}: label {unseen[0]!r} does not occur in {source}; {remedy}")

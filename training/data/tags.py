@@ -1,17 +1,19 @@
 """Schemes of entity tags: IO, IOB1, IOB2 and BIOES in, IOB2 out."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from training.config import TagScheme
 
 # Other letters for the same: BILOU's last and unit, BMES's middle.
-_BIOES_LETTERS = {"L": "E", "U": "S", "M": "I"}
-_PREFIXES: dict[TagScheme, str] = {"IO": "I", "IOB1": "BI", "IOB2": "BI", "BIOES": "BIES"}
+BIOES_LETTERS = {"L": "E", "U": "S", "M": "I"}
+PREFIXES: dict[TagScheme, str] = {"IO": "I", "IOB1": "BI", "IOB2": "BI", "BIOES": "BIES"}
 
 
 class TagError(ValueError):
-    """A tag that its scheme does not have at its place; ``index`` is that of its word."""
+    """A tag that its scheme does not have at its place; `index` is that of its word."""
 
     def __init__(self, index: int, message: str) -> None:
         super().__init__(message)
@@ -29,7 +31,7 @@ def split_tag(tag: str) -> tuple[str, str]:
 def find_scheme(tags: Iterable[Sequence[str]]) -> TagScheme:
     """Return the scheme of sentences of tags.
 
-    E-, S- and their like are BIOES'. Where every B- parts two neighbours of one type, and some entity begins
+    E-, S- and their like are BIOES'. Where every B- parts two neighbors of one type, and some entity begins
     with I-, it is IOB1, which reads IO with prefixes too. Bare types are IO. Everything else is IOB2.
     """
     prefixes: set[str] = set()
@@ -48,17 +50,17 @@ def find_scheme(tags: Iterable[Sequence[str]]) -> TagScheme:
 
 
 def to_iob2(tags: Sequence[str], scheme: TagScheme) -> tuple[str, ...]:
-    """Turn tags into IOB2; raises ``TagError`` at one that the scheme does not have there.
+    """Turn tags into IOB2; raises `TagError` at one that the scheme does not have there.
 
     An entity that begins with I- is illegal in IOB2 and read as if it were not: IOB1 files and models have it.
     """
-    pairs = [_parsed(index, tag, scheme) for index, tag in enumerate(tags)]
+    pairs = [parsed(index, tag, scheme) for index, tag in enumerate(tags)]
     if scheme == "BIOES":
-        _check_bioes(pairs)
+        check_bioes(pairs)
         letters = {"E": "I", "S": "B"}
         return tuple("O" if prefix == "O" else f"{letters.get(prefix, prefix)}-{kind}" for prefix, kind in pairs)
     if scheme == "IOB1":
-        _check_iob1(pairs)
+        check_iob1(pairs)
     return legal_iob2(["O" if prefix == "O" else f"{prefix}-{kind}" for prefix, kind in pairs])
 
 
@@ -71,24 +73,24 @@ def legal_iob2(tags: Sequence[str]) -> tuple[str, ...]:
     return tuple(legal)
 
 
-def _parsed(index: int, tag: str, scheme: TagScheme) -> tuple[str, str]:
+def parsed(index: int, tag: str, scheme: TagScheme) -> tuple[str, str]:
     prefix, kind = split_tag(tag)
     if scheme == "BIOES":
-        prefix = _BIOES_LETTERS.get(prefix, prefix)
+        prefix = BIOES_LETTERS.get(prefix, prefix)
     if scheme == "IO" and prefix == "":
         prefix = "I"
-    if prefix != "O" and (prefix not in tuple(_PREFIXES[scheme]) or not kind):
+    if prefix != "O" and (prefix not in tuple(PREFIXES[scheme]) or not kind):
         raise TagError(index, f"{tag!r} is no tag of the scheme {scheme}")
     return prefix, kind
 
 
-def _check_iob1(pairs: Sequence[tuple[str, str]]) -> None:
+def check_iob1(pairs: Sequence[tuple[str, str]]) -> None:
     for index, ((_, before), (prefix, kind)) in enumerate(pairwise([("O", ""), *pairs])):
         if prefix == "B" and before != kind:
             raise TagError(index, f"'B-{kind}' parts no two entities of one type, as IOB1 has it")
 
 
-def _check_bioes(pairs: Sequence[tuple[str, str]]) -> None:
+def check_bioes(pairs: Sequence[tuple[str, str]]) -> None:
     """Check that every entity is B- I- .. E-, or S-."""
     for index, ((before, old), (prefix, kind)) in enumerate(pairwise([("O", ""), *pairs, ("O", "")])):
         is_open = before in ("B", "I")

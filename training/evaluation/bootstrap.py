@@ -4,6 +4,8 @@ A scorer takes how often each example counts, so that one function gives the sco
 once) and of all resamples at once. Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -18,22 +20,22 @@ WEIGHTS_AT_ONCE = 4_000_000  # 16 MB
 
 
 def score_once(scorer: Scorer, count: int) -> dict[str, float]:
-    """Return the scores of ``count`` examples, each counted once."""
+    """Return the scores of `count` examples, each counted once."""
     return {name: float(values[0]) for name, values in scorer(np.ones((1, count), np.float32)).items()}
 
 
 def bootstrap_intervals(scorer: Scorer, count: int, samples: int, seed: int) -> dict[str, Interval]:
-    """Return the 2.5th and 97.5th percentile of each score over ``samples`` resamples of ``count`` examples.
+    """Return the 2.5th and 97.5th percentile of each score over `samples` resamples of `count` examples.
 
     A resample in which a score is not defined (NaN) does not count; no samples, no intervals.
     """
     parts = [scorer(weights) for weights in resamples(count, samples, seed)]
     every = {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
-    return {name: _interval(values) for name, values in every.items() if np.isfinite(values).any()}
+    return {name: interval(values) for name, values in every.items() if np.isfinite(values).any()}
 
 
 def resamples(count: int, samples: int, seed: int) -> Iterator[Weights]:
-    """Yield weights (r, count) of resamples with replacement, ``samples`` rows in all."""
+    """Yield weights (r, count) of resamples with replacement, `samples` rows in all."""
     rng = np.random.default_rng(seed)
     rows = max(1, WEIGHTS_AT_ONCE // count)
     for start in range(0, samples, rows):
@@ -43,12 +45,12 @@ def resamples(count: int, samples: int, seed: int) -> Iterator[Weights]:
 
 
 def weights_by_value(weights: Sequence[NDArray[np.float32]], values: NDArray[np.floating]) -> list[NDArray[np.float64]]:
-    """Sum each of ``weights`` (R, N) over examples of equal value: (R, distinct values), values ascending."""
+    """Sum each of `weights` (R, N) over examples of equal value: (R, distinct values), values ascending."""
     order = np.argsort(values, kind="stable")
     starts = np.flatnonzero(np.diff(values[order], prepend=np.nan) != 0)
     return [np.add.reduceat(each[:, order], starts, axis=1, dtype=np.float64) for each in weights]
 
 
-def _interval(values: NDArray[np.float64]) -> Interval:
+def interval(values: NDArray[np.float64]) -> Interval:
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)

@@ -1,5 +1,7 @@
 """Scores of predicted labels: one of several, any number of several, or a number."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,12 +25,12 @@ def evaluate_classification(
     thresholds: Sequence[float] | None = None,
     temperature: float = 1.0,
 ) -> dict[str, float]:
-    """Return the scores of a classifier; ``labels`` names the logits in order.
+    """Return the scores of a classifier; `labels` names the logits in order.
 
-    One label of several: ``accuracy``, ``macro_f1``, ``micro_f1`` (0..1) and ``mcc`` (-1..1). Any number:
-    ``macro_f1``, ``micro_f1`` and ``subset_accuracy``, the share of texts with every label right; a label is
-    predicted where sigmoid(logit / ``temperature``) reaches its entry in ``thresholds`` (none: 0.5).
-    Regression: ``pearson``, ``spearman``, ``rmse`` and ``mae``.
+    One label of several: `accuracy`, `macro_f1`, `micro_f1` (0..1) and `mcc` (-1..1). Any number:
+    `macro_f1`, `micro_f1` and `subset_accuracy`, the share of texts with every label right; a label is
+    predicted where sigmoid(logit / `temperature`) reaches its entry in `thresholds` (none: 0.5).
+    Regression: `pearson`, `spearman`, `rmse` and `mae`.
     """
     logits = predict_logits(examples, predict)
     if problem_type == "regression":
@@ -44,7 +46,7 @@ def predict_logits(examples: Sequence[ClassificationExample], predict: Classify)
 
 
 def label_matrix(examples: Sequence[ClassificationExample], labels: Sequence[str]) -> IntArray:
-    """Return (N, C): 1 where an example has a label; raises ``KeyError`` when ``labels`` lacks one."""
+    """Return (N, C): 1 where an example has a label; raises `KeyError` when `labels` lacks one."""
     column = {label: index for index, label in enumerate(labels)}
     matrix = np.zeros((len(examples), len(labels)), dtype=np.int64)
     for row, example in enumerate(examples):
@@ -69,9 +71,9 @@ def decide(scores: Floats, problem_type: ProblemType, thresholds: Sequence[float
 
 
 def label_scorer(truth: IntArray, guess: IntArray, problem_type: ProblemType) -> Scorer:
-    """Return a scorer of predicted labels; ``truth`` and ``guess``: (N, C) of 0 and 1.
+    """Return a scorer of predicted labels; `truth` and `guess`: (N, C) of 0 and 1.
 
-    ``macro_f1`` is the mean over labels that occur in the truth or in a prediction.
+    `macro_f1` is the mean over labels that occur in the truth or in a prediction.
     """
     counts = np.hstack([truth * guess, guess, truth]).astype(np.float32)  # (N, 3 C)
     exact = (truth == guess).all(axis=1).astype(np.float32)  # (N,)
@@ -91,12 +93,12 @@ def label_scorer(truth: IntArray, guess: IntArray, problem_type: ProblemType) ->
 
 
 def f1_of(hits: Floats, guessed: Floats, true: Floats) -> Floats:
-    """Return 2 ``hits`` / (``guessed`` + ``true``), 0 where there is neither."""
+    """Return 2 `hits` / (`guessed` + `true`), 0 where there is neither."""
     return share_of(2 * hits, guessed + true)
 
 
 def share_of(part: Floats, whole: Floats) -> Floats:
-    """Return ``part`` / ``whole``, 0 where there is no whole."""
+    """Return `part` / `whole`, 0 where there is no whole."""
     return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
 
 
@@ -119,9 +121,9 @@ def matthews(hits: Floats, guessed: Floats, true: Floats) -> Floats:
 
 
 def ranking_scorer(positive: IntArray, scores: Floats) -> Scorer:
-    """Return a scorer of ``roc_auc`` and ``average_precision`` of one label, NaN where it has or lacks it all.
+    """Return a scorer of `roc_auc` and `average_precision` of one label, NaN where it has or lacks it all.
 
-    ``positive`` and ``scores``: (N,).
+    `positive` and `scores`: (N,).
     """
 
     def score(weights: Weights) -> Scores:

@@ -1,14 +1,16 @@
 """The whole evaluation of a classifier with one label per text, or any number of them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibrate import Reliability, reliability
 from training.config import EvaluationConfig, ProblemType, Task
 from training.data import ClassificationExample
 from training.evaluation.bootstrap import Interval, bootstrap_intervals, score_once
+from training.evaluation.calibration import Reliability, reliability
 from training.evaluation.classification import (
     Floats,
     decide,
@@ -48,7 +50,7 @@ def classification_details(
     scores = scores_of(logits, problem_type, temperature)
     guess = decide(scores, problem_type, thresholds)
     scorers = [label_scorer(truth, guess, problem_type)]
-    curves, errors = _calibration(logits, truth, problem_type, temperature)
+    curves, errors = calibration_curves(logits, truth, problem_type, temperature)
     single = problem_type == "single_label_classification"
     if single and len(labels) == 2:
         scorers.append(ranking_scorer(truth[:, 1], scores[:, 1]))
@@ -59,7 +61,7 @@ def classification_details(
         metrics |= score_once(scorer, len(examples))
         intervals |= bootstrap_intervals(scorer, len(examples), config.bootstrap_samples, seed)
     metrics |= errors
-    predictions = _predictions(examples, labels, truth, guess, scores, single=single)
+    predictions = prediction_rows(examples, labels, truth, guess, scores, single=single)
     return Evaluation(
         variant,
         split,
@@ -93,7 +95,7 @@ def per_label(
 
 
 def ranking_curves(positive: IntArray, scores: Floats) -> dict[str, Curve]:
-    """Return ``roc`` (false by true positive rate) and ``precision_recall`` (recall by precision), thinned out."""
+    """Return `roc` (false by true positive rate) and `precision_recall` (recall by precision), thinned out."""
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.diff(scores[order], append=-np.inf) != 0)  # equal scores stand or fall together
     hits, predicted = positive[order].cumsum()[last], last + 1
@@ -106,23 +108,23 @@ def ranking_curves(positive: IntArray, scores: Floats) -> dict[str, Curve]:
     }
 
 
-def _calibration(
+def calibration_curves(
     logits: FloatArray, truth: IntArray, problem_type: ProblemType, temperature: float
 ) -> tuple[dict[str, Curve], dict[str, float]]:
     """Return the reliability before and after the temperature, and the two calibration errors."""
     targets: NDArray[np.int64] = truth if problem_type == "multi_label_classification" else truth.argmax(axis=1)
     before, after = reliability(logits, targets), reliability(logits, targets, temperature)
     if temperature == 1.0:
-        return {"reliability": _curve(after)}, {"ece": after.error}
-    curves = {"reliability_before_temperature": _curve(before), "reliability": _curve(after)}
+        return {"reliability": curve(after)}, {"ece": after.error}
+    curves = {"reliability_before_temperature": curve(before), "reliability": curve(after)}
     return curves, {"ece_before_temperature": before.error, "ece": after.error}
 
 
-def _curve(of: Reliability) -> Curve:
+def curve(of: Reliability) -> Curve:
     return Curve(of.confidence, of.accuracy)
 
 
-def _predictions(
+def prediction_rows(
     examples: Sequence[ClassificationExample],
     labels: Sequence[str],
     truth: IntArray,
@@ -131,7 +133,7 @@ def _predictions(
     *,
     single: bool,
 ) -> list[Row]:
-    """Return an object per example; ``loss`` is the cross-entropy, of several labels their mean."""
+    """Return an object per example; `loss` is the cross-entropy, of several labels their mean."""
     likelihood = np.log(np.maximum(np.where(truth == 1, scores, 1 if single else 1 - scores), SMALLEST))  # (N, C)
     losses = -likelihood.sum(axis=1) if single else -likelihood.mean(axis=1)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :SCORES_SHOWN]

@@ -1,5 +1,7 @@
 """One function for the whole evaluation of a variant, whatever predicts: a checkpoint or a served graph."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,10 +30,10 @@ def evaluate(
     config: EvaluationConfig | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Predict ``examples`` (of the task's own type; documents for fill-mask), which are not empty, and score.
+    """Predict `examples` (of the task's own type; documents for fill-mask), which are not empty, and score.
 
-    ``predict`` is a ``Classify``, ``TagTokens`` or ``FillMasks``. ``temperature`` and ``thresholds`` (aligned to
-    ``labels``) are those of the variant. ``tokenizer``: fill-mask needs one. ``seed`` is of the resamples.
+    `predict` is a `Classify`, `TagTokens` or `FillMasks`. `temperature` and `thresholds` (aligned to
+    `labels`) are those of the variant. `tokenizer`: fill-mask needs one. `seed` is of the resamples.
     """
     config = config or EvaluationConfig()
     shared: dict[str, Any] = {"variant": variant, "split": split, "task": task, "config": config, "seed": seed}

@@ -1,4 +1,6 @@
-"""Labelled examples for a model that is there already: its labels are given, and the data must keep to them."""
+"""Labeled examples for a model that is there already: its labels are given, and the data must keep to them."""
+
+from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -8,7 +10,7 @@ from training.config import DataConfig, ProblemType, Task
 from training.data import (
     DataError,
     Source,
-    labelled_texts,
+    labeled_texts,
     legal_iob2,
     read_documents,
     read_ner,
@@ -25,28 +27,28 @@ def read_examples(
     problem_type: ProblemType | None,
     limit: int | None = None,
 ) -> Sequence[Any]:
-    """Read at most ``limit`` examples of the task's own type; NER's are rendered as ordinary text.
+    """Read at most `limit` examples of the task's own type; NER's are rendered as ordinary text.
 
-    Raises ``DataError`` when the source cannot be used, is empty, or has a label that is not among ``labels``.
+    Raises `DataError` when the source cannot be used, is empty, or has a label that is not among `labels`.
     """
     if task == "fill-mask":
         return read_documents(source, limit, data)
     if task == "token-classification":
         sentences = read_ner(source, "natural", limit=limit, data=data)
         places = [each.where[0] for each in itertools.islice(tagged_words(source, data), limit)]
-        _refuse_unknown(zip(places, (legal_iob2(each.tags) for each in sentences), strict=True), labels)
+        refuse_unknown(zip(places, (legal_iob2(each.tags) for each in sentences), strict=True), labels)
         return sentences
     kind = problem_type or "single_label_classification"
-    found = list(itertools.islice(labelled_texts(source, data), limit))
+    found = list(itertools.islice(labeled_texts(source, data), limit))
     if not found:
-        raise DataError(f"{source}: holds no examples; it needs a text and a label in each row.")
+        raise DataError(f"{source}: holds no examples; it needs a text and a label in each row")
     examples = [to_example(each, kind, data) for each in found]
-    _refuse_unknown(((row.where, each.labels) for row, each in zip(found, examples, strict=True)), labels)
+    refuse_unknown(((row.where, each.labels) for row, each in zip(found, examples, strict=True)), labels)
     return examples
 
 
-def _refuse_unknown(placed: Iterable[tuple[str, Iterable[str]]], labels: Sequence[str]) -> None:
+def refuse_unknown(placed: Iterable[tuple[str, Iterable[str]]], labels: Sequence[str]) -> None:
     for where, found in placed:
         if unknown := sorted(set(found).difference(labels)):
             known = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
-            raise DataError(f"{where}: the model does not know the label {unknown[0]!r}; it knows {known}.")
+            raise DataError(f"{where}: the model does not know the label {unknown[0]!r}; it knows {known}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from training.evaluation.record import Curve
 
-INK = "#010203"  # replaced by the page's own text colour, which is dark or light
+INK = "#010203"  # replaced by the page's own text color, which is dark or light
 SERIES = ("#3b82c4", "#d9822b", "#4c9f70", "#b0578d", "#8a7f3d", "#7a7a7a")  # seen on light and on dark
 STYLE = {
     "svg.fonttype": "none",
@@ -44,12 +44,12 @@ def line_figure(
     unit: bool = False,
     markers: bool = False,
 ) -> str:
-    """Draw curves; ``diagonal`` adds the line of equality, ``unit`` shows all of 0..1 on both axes."""
+    """Draw curves; `diagonal` adds the line of equality, `unit` shows all of 0..1 on both axes."""
 
     def paint(axes: Axes) -> None:
         if diagonal:
             axes.plot([0, 1], [0, 1], color=INK, alpha=0.35, linewidth=1, linestyle="--")
-        for color, (name, curve) in zip(_colors(len(series)), series.items(), strict=True):
+        for color, (name, curve) in zip(colors(len(series)), series.items(), strict=True):
             axes.plot(
                 curve.x, curve.y, color=color, label=name, linewidth=1.6, marker="o" if markers else "", markersize=4
             )
@@ -58,7 +58,7 @@ def line_figure(
         if len(series) > 1:
             axes.legend()
 
-    return _draw(paint, x_label, y_label)
+    return draw(paint, x_label, y_label)
 
 
 def scatter_figure(curve: Curve, x_label: str, y_label: str) -> str:
@@ -70,7 +70,7 @@ def scatter_figure(curve: Curve, x_label: str, y_label: str) -> str:
         axes.plot([low, high], [low, high], color=INK, alpha=0.35, linewidth=1, linestyle="--")
         axes.scatter(curve.x[keep], curve.y[keep], s=8, alpha=0.5, color=SERIES[0], linewidths=0, rasterized=True)
 
-    return _draw(paint, x_label, y_label)
+    return draw(paint, x_label, y_label)
 
 
 def heat_map(confusion: NDArray[np.int64]) -> str:
@@ -85,16 +85,14 @@ def heat_map(confusion: NDArray[np.int64]) -> str:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
 
-    return _draw(paint, "predicted label", "true label", size=(6.4, 5.2))
+    return draw(paint, "predicted label", "true label", size=(6.4, 5.2))
 
 
-def _colors(count: int) -> list[str]:
+def colors(count: int) -> list[str]:
     return [SERIES[index % len(SERIES)] for index in range(count)]
 
 
-def _draw(
-    paint: Callable[[Axes], None], x_label: str, y_label: str, size: tuple[float, float] = (WIDTH, HEIGHT)
-) -> str:
+def draw(paint: Callable[[Axes], None], x_label: str, y_label: str, size: tuple[float, float] = (WIDTH, HEIGHT)) -> str:
     name = f"{x_label} {y_label}"
     with rc_context(STYLE | {"svg.hashsalt": name}):
         figure = Figure(figsize=size, layout="constrained")
@@ -104,10 +102,10 @@ def _draw(
         axes.set_ylabel(y_label)
         stream = io.StringIO()
         FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return _for_page(stream.getvalue(), f"{y_label} by {x_label}")
+    return for_page(stream.getvalue(), f"{y_label} by {x_label}")
 
 
-def _for_page(svg: str, title: str) -> str:
+def for_page(svg: str, title: str) -> str:
     """Leave the element alone: no prologue, no white background, the page's ink and font, free to shrink."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)

@@ -1,5 +1,7 @@
 """Scores of guesses at hidden tokens."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,11 +48,11 @@ def evaluate_fill_mask(
     batch_size: int = 16,
     as_in_training: bool = False,
 ) -> dict[str, float]:
-    """Score the model's guesses at masked tokens of ``documents``.
+    """Score the model's guesses at masked tokens of `documents`.
 
-    Returns ``masked_accuracy``, the share of masked tokens whose best guess is right, 0..1; ``masked_loss``,
-    their mean cross-entropy in nats; and ``perplexity``, its exponential. All chosen tokens become <mask>: a
-    served text holds masks and nothing else that is made up. ``as_in_training`` adds ``masked_accuracy_80_10_10``:
+    Returns `masked_accuracy`, the share of masked tokens whose best guess is right, 0..1; `masked_loss`,
+    their mean cross-entropy in nats; and `perplexity`, its exponential. All chosen tokens become <mask>: a
+    served text holds masks and nothing else that is made up. `as_in_training` adds `masked_accuracy_80_10_10`:
     the same tokens, 80 % of them masked, 10 % replaced by a random token, 10 % shown as they are.
     """
     windows = masked_windows(documents, tokenizer, window=window, share=share, seed=seed)
@@ -73,14 +75,14 @@ def masked_windows(
 ) -> list[MaskedWindow]:
     """Cut documents into windows and mask some tokens of each.
 
-    Each document is tokenised without special tokens and cut into consecutive pieces of ``window`` - 2
+    Each document is tokenized without special tokens and cut into consecutive pieces of `window` - 2
     tokens, the last piece of a document as short as it falls; <s> and </s> make a piece a window. Of the n
-    tokens of each piece, round(``share`` * n) but at least one are chosen by one generator, seeded once.
+    tokens of each piece, round(`share` * n) but at least one are chosen by one generator, seeded once.
     """
     rng = random.Random(seed)
     window = min(window, tokenizer.model_max_length)
-    pieces = (piece for document in documents for piece in _pieces(document, tokenizer, window))
-    return [_mask(ids, tokenizer.mask_token_id, share, rng) for ids in pieces]
+    pieces = (piece for document in documents for piece in pieces_of(document, tokenizer, window))
+    return [mask(ids, tokenizer.mask_token_id, share, rng) for ids in pieces]
 
 
 def mix_masks(windows: Sequence[MaskedWindow], vocabulary: int, seed: int) -> list[MaskedWindow]:
@@ -105,7 +107,7 @@ def guess_tokens(windows: Sequence[MaskedWindow], predict: FillMasks, batch_size
     for start in range(0, len(windows), batch_size):
         batch = windows[start : start + batch_size]
         logits = predict([each.shown for each in batch], [each.positions for each in batch])
-        guesses += [_guesses(each, rows) for each, rows in zip(batch, logits, strict=True)]
+        guesses += [guesses_of(each, rows) for each, rows in zip(batch, logits, strict=True)]
     return guesses
 
 
@@ -121,7 +123,7 @@ def mask_scorer(guesses: Sequence[Guesses]) -> Scorer:
     return score
 
 
-def _guesses(window: MaskedWindow, logits: FloatArray) -> Guesses:
+def guesses_of(window: MaskedWindow, logits: FloatArray) -> Guesses:
     hidden = np.array([window.ids[position] for position in window.positions], dtype=np.int64)
     total = logsumexp(logits, axis=1)  # (M,)
     best = logits.argmax(axis=1)
@@ -129,14 +131,14 @@ def _guesses(window: MaskedWindow, logits: FloatArray) -> Guesses:
     return Guesses(hidden, best, np.exp(logits[rows, best] - total), total - logits[rows, hidden])
 
 
-def _pieces(document: str, tokenizer: PreTrainedTokenizerBase, window: int) -> Iterator[list[int]]:
+def pieces_of(document: str, tokenizer: PreTrainedTokenizerBase, window: int) -> Iterator[list[int]]:
     ids = tokenizer(document, add_special_tokens=False, verbose=False)["input_ids"]
     bounds = range(0, len(ids) + window - 2, window - 2)
     for start, end in pairwise(bounds):
         yield [tokenizer.cls_token_id, *ids[start:end], tokenizer.sep_token_id]
 
 
-def _mask(ids: list[int], mask_id: int, share: float, rng: random.Random) -> MaskedWindow:
+def mask(ids: list[int], mask_id: int, share: float, rng: random.Random) -> MaskedWindow:
     positions = sorted(rng.sample(range(1, len(ids) - 1), max(1, round(share * (len(ids) - 2)))))
     shown = list(ids)
     for position in positions:

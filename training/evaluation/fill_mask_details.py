@@ -1,5 +1,7 @@
 """The whole evaluation of guesses at hidden tokens."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
@@ -42,7 +44,7 @@ def fill_mask_details(
         intervals = bootstrap_intervals(scorer, len(windows), config.bootstrap_samples, seed)
         again = bootstrap_intervals(mixed_scorer, len(mixed), config.bootstrap_samples, seed)
         intervals["masked_accuracy_80_10_10"] = again["masked_accuracy"]
-    predictions = [row for pair in zip(windows, guesses, strict=True) for row in _predictions(*pair, tokenizer)]
+    predictions = [row for pair in zip(windows, guesses, strict=True) for row in prediction_rows(*pair, tokenizer)]
     return Evaluation(
         variant,
         split,
@@ -57,8 +59,8 @@ def fill_mask_details(
     )
 
 
-def _predictions(window: MaskedWindow, guesses: Guesses, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
-    """Return an object per hidden token; ``text`` is what the model saw around it, ``start`` and ``end`` its place."""
+def prediction_rows(window: MaskedWindow, guesses: Guesses, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
+    """Return an object per hidden token; `text` is what the model saw around it, `start` and `end` its place."""
     rows: list[Row] = []
     columns = (guesses.hidden, guesses.best, guesses.probability, guesses.loss)
     for position, hidden, best, probability, loss in zip(window.positions, *columns, strict=True):

@@ -1,5 +1,7 @@
 """Which metric decides for a task, and which way is better."""
 
+from __future__ import annotations
+
 from training.config import ProblemType, Task
 
 LOWER_IS_BETTER = ("rmse", "mae", "masked_loss", "perplexity", "ece", "ece_before_temperature", "loss")

@@ -1,5 +1,7 @@
 """Scores of predicted entities, and what is wrong with those that are wrong."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,9 +20,9 @@ ERRORS = ("correct", "wrong type", "wrong boundary", "wrong boundary and type", 
 def evaluate_ner(examples: Sequence[NerExample], labels: Sequence[str], predict: TagTokens) -> dict[str, float]:
     """Return entity scores in 0..1, over words.
 
-    Span and type must match. ``f1``, ``precision``, ``recall`` and ``f1_<TYPE>`` are of the entities that are
+    Span and type must match. `f1`, `precision`, `recall` and `f1_<TYPE>` are of the entities that are
     served: an I- that continues nothing is read as B-, the lenient reading of conlleval and of seqeval by default.
-    ``strict_f1`` is seqeval's strict IOB2 mode, in which such an I- is no entity; it can be the higher of the two,
+    `strict_f1` is seqeval's strict IOB2 mode, in which such an I- is no entity; it can be the higher of the two,
     because it drops fragments that the service answers with. A word takes the tag of the first token that overlaps
     it, O where none does (a text cut short).
     """
@@ -110,7 +112,7 @@ def entity_scorer(truth: TagLists, guess: TagLists) -> Scorer:
 
 
 def entity_errors(true: Sequence[Entity], guessed: Sequence[Entity]) -> dict[str, int]:
-    """Count the entities of one sentence by what is right or wrong with them; keys are ``ERRORS``.
+    """Count the entities of one sentence by what is right or wrong with them; keys are `ERRORS`.
 
     An entity is paired with one prediction at most: the same span first, then an overlap of the same type,
     then any overlap. What is left was missed, or is spurious.
@@ -118,8 +120,8 @@ def entity_errors(true: Sequence[Entity], guessed: Sequence[Entity]) -> dict[str
     pairings = {
         "correct": lambda t, g: t == g,
         "wrong type": lambda t, g: t[:2] == g[:2],
-        "wrong boundary": lambda t, g: _overlap(t, g) and t[2] == g[2],
-        "wrong boundary and type": _overlap,
+        "wrong boundary": lambda t, g: overlap(t, g) and t[2] == g[2],
+        "wrong boundary and type": overlap,
     }
     left_true, left_guessed = list(true), list(guessed)
     counts = dict.fromkeys(ERRORS, 0)
@@ -132,5 +134,5 @@ def entity_errors(true: Sequence[Entity], guessed: Sequence[Entity]) -> dict[str
     return counts | {"missed": len(left_true), "spurious": len(left_guessed)}
 
 
-def _overlap(one: Entity, other: Entity) -> bool:
+def overlap(one: Entity, other: Entity) -> bool:
     return one[0] < other[1] and other[0] < one[1]

@@ -1,5 +1,7 @@
 """The whole evaluation of named-entity recognition."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
 
@@ -38,12 +40,12 @@ def ner_details(
 ) -> Evaluation:
     """Score predicted entities; the worst mistakes are the sentences with most wrong entities."""
     read = [
-        _read(example, labels, *answer)
+        read_answer(example, labels, *answer)
         for example, answer in zip(examples, predict([example.text for example in examples]), strict=True)
     ]
     truth, guess = [example.tags for example in examples], [tags for tags, _ in read]
     scorer = entity_scorer(truth, guess)
-    predictions = [_prediction(example, labels, *each) for example, each in zip(examples, read, strict=True)]
+    predictions = [prediction(example, labels, *each) for example, each in zip(examples, read, strict=True)]
     return Evaluation(
         variant,
         split,
@@ -55,7 +57,7 @@ def ner_details(
         intervals=bootstrap_intervals(scorer, len(examples), config.bootstrap_samples, seed),
         tables={"per_label": per_type(truth, guess), "errors": error_table(truth, guess)},
         predictions=predictions,
-        mistakes=_worst(predictions, config.mistakes),
+        mistakes=worst(predictions, config.mistakes),
     )
 
 
@@ -78,7 +80,7 @@ def error_table(truth: TagLists, guess: TagLists) -> Table:
     return Table(("outcome", "entities", "share"), [(name, total[name], total[name] / whole) for name in ERRORS])
 
 
-def _read(
+def read_answer(
     example: NerExample, labels: Sequence[str], offsets: Offsets, logits: FloatArray
 ) -> tuple[list[str], FloatArray]:
     """Return the predicted tag of each word, and log-probabilities (words, labels); certain O for no token."""
@@ -89,17 +91,17 @@ def _read(
     return [labels[index] for index in words.argmax(axis=1)], words
 
 
-def _prediction(example: NerExample, labels: Sequence[str], tags: list[str], likely: FloatArray) -> Row:
-    """Return the sentence's object; ``loss`` is the mean cross-entropy of its words, a cut-off one counting 10."""
+def prediction(example: NerExample, labels: Sequence[str], tags: list[str], likely: FloatArray) -> Row:
+    """Return the sentence's object; `loss` is the mean cross-entropy of its words, a cut-off one counting 10."""
     errors = entity_errors(lenient_entities(example.tags), guessed := lenient_entities(tags))
     column = {label: index for index, label in enumerate(labels)}
     true = likely[np.arange(len(example.tags)), [column[tag] for tag in example.tags]]
     confidence = likely.max(axis=1)
     return {
         "text": example.text,
-        "truth": [_entity(example, each) for each in lenient_entities(example.tags)],
+        "truth": [entity_row(example, each) for each in lenient_entities(example.tags)],
         "prediction": [
-            _entity(example, each) | {"score": round(float(np.exp(confidence[each[0] : each[1]]).mean()), 5)}
+            entity_row(example, each) | {"score": round(float(np.exp(confidence[each[0] : each[1]]).mean()), 5)}
             for each in guessed
         ],
         "correct": sum(errors.values()) == errors["correct"],
@@ -108,12 +110,12 @@ def _prediction(example: NerExample, labels: Sequence[str], tags: list[str], lik
     }
 
 
-def _entity(example: NerExample, entity: Entity) -> Row:
+def entity_row(example: NerExample, entity: Entity) -> Row:
     start, end = example.word_offsets[entity[0]][0], example.word_offsets[entity[1] - 1][1]
     return {"entity": entity[2], "start": start, "end": end, "word": example.text[start:end]}
 
 
-def _worst(rows: Sequence[Row], count: int) -> list[Row]:
+def worst(rows: Sequence[Row], count: int) -> list[Row]:
     def badness(row: Row) -> tuple[int, float]:
         errors, loss = row["errors"], row["loss"]
         assert isinstance(errors, dict)

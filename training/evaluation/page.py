@@ -12,7 +12,7 @@ import numpy as np
 from training.evaluation.metrics import main_metric, metric_name
 from training.evaluation.page_figures import TABLE_OF_AT_MOST, curve_figures, heat_map_of, learning_curves
 from training.evaluation.record import Evaluation, Row, Table
-from training.export.provenance import versions
+from training.provenance import versions
 
 PAIRS_SHOWN = 30
 
@@ -31,7 +31,7 @@ def page_of(
     return {
         "title": without_paths(title),
         "first": first,
-        "headline": _cell(first, main) | {"name": metric_name(main)[0]},
+        "headline": cell(first, main) | {"name": metric_name(main)[0]},
         "variants": evaluations,
         "metrics": metric_rows(evaluations),
         "learning": learning_curves(history, main),
@@ -54,12 +54,12 @@ def metric_rows(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
     main = main_metric(evaluations[0].task, evaluations[0].problem_type)
     names = dict.fromkeys([main, *(name for each in evaluations for name in each.metrics)])
     return [
-        {"name": metric_name(name)[0], "about": metric_name(name)[1], "cells": [_cell(e, name) for e in evaluations]}
+        {"name": metric_name(name)[0], "about": metric_name(name)[1], "cells": [cell(e, name) for e in evaluations]}
         for name in names
     ]
 
 
-def _cell(evaluation: Evaluation, metric: str) -> dict[str, str]:
+def cell(evaluation: Evaluation, metric: str) -> dict[str, str]:
     value, interval = evaluation.metrics.get(metric), evaluation.intervals.get(metric)
     return {
         "value": "-" if value is None else number(value),
@@ -80,10 +80,10 @@ def shown(table: Table) -> dict[str, Any]:
     if "f1" in table.columns and len(rows) > TABLE_OF_AT_MOST:
         rows.sort(key=lambda row: float(row[table.columns.index("f1")]))
     columns = [name.replace("_", " ") for name in table.columns]
-    return {"columns": columns, "rows": [[_short(value) for value in row] for row in rows]}
+    return {"columns": columns, "rows": [[short(value) for value in row] for row in rows]}
 
 
-def _short(value: str | float) -> str:
+def short(value: str | float) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
@@ -149,7 +149,7 @@ def listed(value: object) -> str:
 
 
 def segments(text: str, entities: object) -> list[tuple[str, str | None]]:
-    """Cut a text into (piece, entity type or None); ``entities`` ascend and do not overlap."""
+    """Cut a text into (piece, entity type or None); `entities` ascend and do not overlap."""
     assert isinstance(entities, list)
     pieces: list[tuple[str, str | None]] = []
     done = 0
@@ -176,10 +176,10 @@ def without_paths(text: str) -> str:
     except ValueError:
         return text
     places = [word.rpartition("=")[2] for word in words]
-    for place in sorted(filter(_is_of_machine, places), key=len, reverse=True):
+    for place in sorted(filter(is_of_machine, places), key=len, reverse=True):
         text = text.replace(place, Path(place).name or "/")
     return text
 
 
-def _is_of_machine(word: str) -> bool:
+def is_of_machine(word: str) -> bool:
     return len(word) > 1 and word.startswith(("/", "~", "./", "../"))

@@ -1,5 +1,7 @@
 """Predictions of a PyTorch checkpoint, in the form in which the served graph gives them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,11 +16,11 @@ from training.evaluation.protocols import Classify, FillMasks, FloatArray, Offse
 def torch_classifier(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int, batch_size: int = 32
 ) -> Classify:
-    """Return a function that classifies texts with a checkpoint; a text is cut at ``max_length`` tokens."""
+    """Return a function that classifies texts with a checkpoint; a text is cut at `max_length` tokens."""
 
     def predict(inputs: Sequence[ModelInput]) -> list[FloatArray]:
-        encoded = [tokenizer(*_as_pair(each), truncation=True, max_length=max_length) for each in inputs]
-        return _forward(model, tokenizer, [dict(each) for each in encoded], batch_size)
+        encoded = [tokenizer(*as_pair(each), truncation=True, max_length=max_length) for each in inputs]
+        return forward(model, tokenizer, [dict(each) for each in encoded], batch_size)
 
     return predict
 
@@ -26,7 +28,7 @@ def torch_classifier(
 def torch_tagger(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int, batch_size: int = 32
 ) -> TagTokens:
-    """Return a function that tags the tokens of raw texts; a text is cut at ``max_length`` tokens.
+    """Return a function that tags the tokens of raw texts; a text is cut at `max_length` tokens.
 
     Special tokens are left out of its answers; a token's offsets are the tokenizer's.
     """
@@ -36,7 +38,7 @@ def torch_tagger(
         encoded = [dict(tokenizer(text, truncation=True, max_length=max_length, **extra)) for text in texts]
         offsets = [np.array(each.pop("offset_mapping"), dtype=np.int64) for each in encoded]  # (S, 2)
         own = [np.array(each.pop("special_tokens_mask")) == 0 for each in encoded]  # (S,)
-        logits = _forward(model, tokenizer, encoded, batch_size)  # (S, labels) each
+        logits = forward(model, tokenizer, encoded, batch_size)  # (S, labels) each
         return [(o[keep], scores[keep]) for o, scores, keep in zip(offsets, logits, own, strict=True)]
 
     return predict
@@ -47,7 +49,7 @@ def torch_mask_filler(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 
     def predict(windows: Sequence[list[int]], positions: Sequence[Sequence[int]] | None = None) -> list[FloatArray]:
         encoded = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in windows]
-        logits = _forward(model, tokenizer, encoded, len(windows))  # (S, vocabulary) each
+        logits = forward(model, tokenizer, encoded, len(windows))  # (S, vocabulary) each
         if positions is None:
             positions = [np.flatnonzero(np.array(ids) == tokenizer.mask_token_id).tolist() for ids in windows]
         return [scores[rows] for scores, rows in zip(logits, positions, strict=True)]
@@ -66,12 +68,12 @@ def torch_predictor(
     return torch_classifier(model, tokenizer, max_length)
 
 
-def _as_pair(model_input: ModelInput) -> tuple[str, ...]:
+def as_pair(model_input: ModelInput) -> tuple[str, ...]:
     return (model_input,) if isinstance(model_input, str) else model_input
 
 
 @torch.inference_mode()
-def _forward(
+def forward(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     encoded: Sequence[dict[str, list[int]]],

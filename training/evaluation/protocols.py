@@ -1,5 +1,7 @@
 """The arrays that scores are made of, and the functions that predict: a checkpoint's or a served graph's."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -22,5 +24,5 @@ class FillMasks(Protocol):
     def __call__(
         self, windows: Sequence[list[int]], positions: Sequence[Sequence[int]] | None = None, /
     ) -> list[FloatArray]:
-        """Return logits (positions, vocabulary) per window; without ``positions``, those of its <mask> tokens."""
+        """Return logits (positions, vocabulary) per window; without `positions`, those of its <mask> tokens."""
         ...

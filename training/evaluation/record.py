@@ -1,5 +1,7 @@
 """Everything that is known of one variant of a model on one split."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -30,12 +32,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One variant of a model (such as ``int8``) on one split (such as ``test``).
+    """One variant of a model (such as `int8`) on one split (such as `test`).
 
-    ``metrics`` and their 95 % ``intervals`` go by name. ``tables``: ``per_label``, ``errors``.
-    ``confusion``: (C, C) counts, a row per true label, for one label of several. ``curves``: ``roc``,
-    ``precision_recall``, ``reliability``, ``reliability_before_temperature``, ``regression``.
-    ``predictions``: an object per example, in order. ``mistakes``: the worst of them, the worst first.
+    `metrics` and their 95 % `intervals` go by name. `tables`: `per_label`, `errors`.
+    `confusion`: (C, C) counts, a row per true label, for one label of several. `curves`: `roc`,
+    `precision_recall`, `reliability`, `reliability_before_temperature`, `regression`.
+    `predictions`: an object per example, in order. `mistakes`: the worst of them, the worst first.
     """
 
     variant: str
@@ -54,8 +56,8 @@ class Evaluation:
 
 
 def worst(rows: Sequence[Row], count: int) -> list[Row]:
-    """Return the ``count`` wrong predictions of the highest loss, the highest first."""
-    return sorted((row for row in rows if not row["correct"]), key=_loss, reverse=True)[:count]
+    """Return the `count` wrong predictions of the highest loss, the highest first."""
+    return sorted((row for row in rows if not row["correct"]), key=loss, reverse=True)[:count]
 
 
 def rounded(values: Mapping[str, float]) -> dict[str, float]:
@@ -63,5 +65,5 @@ def rounded(values: Mapping[str, float]) -> dict[str, float]:
     return {name: round(float(value), 5) for name, value in values.items()}
 
 
-def _loss(row: Row) -> float:
+def loss(row: Row) -> float:
     return float(str(row["loss"]))

@@ -1,5 +1,7 @@
 """Scores of predicted numbers."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +14,7 @@ Floats = NDArray[np.float64]
 
 
 def targets_of(examples: Sequence[ClassificationExample]) -> Floats:
-    """Return the number of each example (N,); raises ``ValueError`` where one has none."""
+    """Return the number of each example (N,); raises `ValueError` where one has none."""
     targets = [example.target for example in examples]
     if None in targets:
         raise ValueError("regression needs a number for every example")
@@ -20,9 +22,9 @@ def targets_of(examples: Sequence[ClassificationExample]) -> Floats:
 
 
 def regression_scorer(truth: Floats, guess: Floats) -> Scorer:
-    """Return a scorer of ``pearson``, ``spearman`` (-1..1), ``rmse`` and ``mae`` (the target's unit).
+    """Return a scorer of `pearson`, `spearman` (-1..1), `rmse` and `mae` (the target's unit).
 
-    ``truth`` and ``guess``: (N,). A correlation with a constant is 0.
+    `truth` and `guess`: (N,). A correlation with a constant is 0.
     """
 
     def score(weights: Weights) -> Scores:
@@ -38,7 +40,7 @@ def regression_scorer(truth: Floats, guess: Floats) -> Scorer:
 
 
 def correlation(weights: Weights, x: Floats, y: Floats) -> Floats:
-    """Return Pearson's correlation (R,) under each row of weights (R, N); ``x`` and ``y``: (R or 1, N)."""
+    """Return Pearson's correlation (R,) under each row of weights (R, N); `x` and `y`: (R or 1, N)."""
     share = weights.astype(np.float64) / weights.sum(axis=1, keepdims=True)  # (R, N)
     dx = x - (share * x).sum(axis=1, keepdims=True)
     dy = y - (share * y).sum(axis=1, keepdims=True)

@@ -1,5 +1,7 @@
 """The whole evaluation of a regression."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,7 +30,7 @@ def regression_details(
     truth = targets_of(examples)
     guess = predict_logits(examples, predict)[:, 0].astype(np.float64)
     scorer = regression_scorer(truth, guess)
-    predictions = _predictions(examples, truth, guess)
+    predictions = prediction_rows(examples, truth, guess)
     return Evaluation(
         variant,
         split,
@@ -44,8 +46,8 @@ def regression_details(
     )
 
 
-def _predictions(examples: Sequence[ClassificationExample], truth: Floats, guess: Floats) -> list[Row]:
-    """Return an object per example; ``loss`` is the squared error."""
+def prediction_rows(examples: Sequence[ClassificationExample], truth: Floats, guess: Floats) -> list[Row]:
+    """Return an object per example; `loss` is the squared error."""
     rows: list[Row] = []
     for example, true, guessed in zip(examples, truth.tolist(), guess.tolist(), strict=True):
         row: Row = {"text": example.text}

@@ -26,11 +26,11 @@ def write_report(
     recipe: Mapping[str, Any] | None = None,
     command: str | None = None,
 ) -> Path:
-    """Write ``report.html``, ``metrics.json`` and ``predictions.jsonl`` into ``folder``; return the page's path.
+    """Write `report.html`, `metrics.json` and `predictions.jsonl` into `folder`; return the page's path.
 
-    ``evaluations``: a variant each; the first, which should be the one that is served, is shown in detail.
-    ``history``: what history.json of a run holds, for the learning curves. ``data``: what there is to say of the
-    data, by name. ``recipe``: the run's, dumped. ``command``: what to run for the same again. Of a path in these,
+    `evaluations`: a variant each; the first, which should be the one that is served, is shown in detail.
+    `history`: what history.json of a run holds, for the learning curves. `data`: what there is to say of the
+    data, by name. `recipe`: the run's, dumped. `command`: what to run for the same again. Of a path in these,
     only the last part is written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,11 +56,11 @@ def metrics_of(title: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         "task": first.task,
         "problem_type": first.problem_type,
         "main_metric": main_metric(first.task, first.problem_type),
-        "variants": {each.variant: _variant(each) for each in evaluations},
+        "variants": {each.variant: variant_json(each) for each in evaluations},
     }
 
 
-def _variant(evaluation: Evaluation) -> dict[str, Any]:
+def variant_json(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "split": evaluation.split,
         "examples": evaluation.count,

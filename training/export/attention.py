@@ -30,7 +30,7 @@ class GridAttention:
     """Gather the packed rows into an (R, S) grid, attend among tokens of the same text, and gather back.
 
     A row of the grid holds as many texts as fit without changing how each is summed up: see `app.runtime.grid`. A text
-    that is alone needs none: `training.export.lone` adds a branch for it.
+    that is alone needs none: `training.export.single_window` adds a branch for it.
     For the CPU, whose kernel for ONNX's own Attention takes half to three quarters of the time that onnxruntime's
     MultiHeadAttention takes with such a mask, and answers the same bits.
     """
@@ -51,7 +51,7 @@ class FlashAttention:
     """CUDA only: one `PackedMultiHeadAttention` node reads the packed rows as they are; no grid, no mask.
 
     The scale is 1 / sqrt(head width) where none is given. Source: onnxruntime's packed_multihead_attention.cc.
-    `app.runtime.dequantise` makes the same nodes of an int8 graph; `app.runtime.fusing` then joins them with what goes
+    `app.graphs.dequantize` makes the same nodes of an int8 graph; `app.graphs.fusing` then joins them with what goes
     before.
     """
 

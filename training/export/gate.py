@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from tqdm import tqdm
 
-from training.export.quantise import calibrate, operators_of, quantise
+from training.export.quantize import calibrate, operators_of, quantize
 from training.export.ranges import Activation, Feed
 from training.export.verify import VerificationError
 
@@ -43,7 +43,7 @@ class GateDecision:
 def gate_int8(
     fp32: ModelProto, feeds: Iterable[Feed], drop_of: Callable[[ModelProto], float], max_drop: float
 ) -> tuple[ModelProto, GateDecision]:
-    """Quantise `fp32`, leaving as many operators in fp32 as it takes for the metric to drop by `max_drop` at most.
+    """Quantize `fp32`, leaving as many operators in fp32 as it takes for the metric to drop by `max_drop` at most.
 
     `drop_of` returns the points that a graph loses against `fp32` on the validation split. The operators whose
     rounding alone moves the logits most are left in fp32: one, then two, four, eight... of them. Raises
@@ -51,7 +51,7 @@ def gate_int8(
     """
     feeds = list(feeds)
     activations = calibrate(fp32, feeds)
-    model = quantise(fp32, activations)
+    model = quantize(fp32, activations)
     before = drop = drop_of(model)
     if drop <= max_drop:
         return model, GateDecision(max_drop, before, drop)
@@ -62,14 +62,14 @@ def gate_int8(
     ranked = sorted(errors, key=errors.__getitem__, reverse=True)
     for count in doublings(len(ranked) - 1):
         kept = ranked[:count]
-        model = quantise(fp32, activations, frozenset(kept))
+        model = quantize(fp32, activations, frozenset(kept))
         drop = drop_of(model)
         log.info("int8 loses %.2f points with %s in fp32", drop, ", ".join(kept))
         if drop <= max_drop:
             return model, GateDecision(max_drop, before, drop, tuple(kept))
     raise VerificationError(
         f"int8 loses {drop:.2f} points, more than the {max_drop:g} allowed, with a single operator in int8; set "
-        "export.precisions to fp32, or allow more with export.max_metric_drop."
+        "export.precisions to fp32, or allow more with export.max_metric_drop"
     )
 
 
@@ -79,7 +79,7 @@ def sensitivities(fp32: ModelProto, activations: Mapping[str, Activation], feeds
     expected = logits_of(fp32, some)
     operators = operators_of(fp32)
     return {
-        name: root_mean_square(logits_of(quantise(fp32, activations, set(operators) - {name}), some) - expected)
+        name: root_mean_square(logits_of(quantize(fp32, activations, set(operators) - {name}), some) - expected)
         for name in tqdm(operators, desc="operators tried in int8", unit="", leave=False, disable=None)
     }
 

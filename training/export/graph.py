@@ -15,8 +15,8 @@ from torch.export import Dim
 from transformers import PreTrainedModel
 
 from training.export.attention import Attention, FlashAttention, GridAttention
-from training.export.lone import branch_for_lone_windows
 from training.export.packed import PackedModel
+from training.export.single_window import branch_for_lone_windows
 
 Shape = dict[int, Any]
 

@@ -9,10 +9,10 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from app.bundle import Manifest, Probe
-from app.runtime.packing import Window
 from app.tasks.fill_mask import FillMask
 from app.tasks.text import TextEncoder
-from training.export.serving import ServedGraph
+from app.window import Window
+from training.evaluation.served import ServedGraph
 from training.export.verify import reference_logits
 
 PROBES = 8

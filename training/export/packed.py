@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from training.encoders.heads import UnsupportedModelError, head_of
 from training.export.attention import Attention
-from training.export.heads import UnsupportedModelError, head_of
 
 
 class PackedModel(nn.Module):

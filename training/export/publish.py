@@ -32,18 +32,18 @@ from app.runtime.packing import PackedLayout
 from app.tasks.fill_mask import mask_token_of
 from app.tasks.text import TextEncoder
 from training.config import Recipe
+from training.encoders.loading import check_vocabulary, load_checkpoint, load_tokenizer
 from training.evaluation import main_metric
+from training.evaluation.score import Calibration, Examples, calibrate, score
+from training.evaluation.served import ServedGraph, batches
 from training.export.card import model_card
 from training.export.gate import gate_int8
 from training.export.graph import export_fp16, export_fp32
-from training.export.loading import check_vocabulary, load_checkpoint, load_tokenizer
 from training.export.material import GENERIC_TEXTS, calibration_windows, make_probes, probe_texts
 from training.export.packed import encoder_of
-from training.export.provenance import commit_of_this_code, versions, without_folders
-from training.export.quantise import quantise_int8
-from training.export.score import Calibration, Examples, calibrate, score
-from training.export.serving import ServedGraph, batches
+from training.export.quantize import quantize_int8
 from training.export.verify import PROBE_MARGIN, check_drift, length_mixes, measure_drift
+from training.provenance import commit_of_this_code, versions, without_folders
 
 log = logging.getLogger(__name__)
 
@@ -157,10 +157,10 @@ class Publication:
             self.save(export_fp16(self.model), "fp16")
 
     def gated_int8(self, fp32: ModelProto) -> ModelProto:
-        """Quantise as many operators as the recipe's bound on the validation metric allows; keep what was decided."""
+        """Quantize as many operators as the recipe's bound on the validation metric allows; keep what was decided."""
         feeds, allowed = self.calibration_feeds(fp32), self.recipe.export.max_metric_drop
         if not self.material.validation:
-            return quantise_int8(fp32, feeds)
+            return quantize_int8(fp32, feeds)
         best = self.validation_score("fp32")
 
         def drop_of(int8: ModelProto) -> float:

@@ -88,6 +88,6 @@ def choose_range(values: NDArray[np.float32]) -> Range:
 
 
 def round_trip(values: NDArray[np.float32], r: Range) -> NDArray[np.float32]:
-    """Quantise and dequantise as `QuantizeLinear` does: round half to even, saturate."""
+    """Quantize and dequantize as `QuantizeLinear` does: round half to even, saturate."""
     levels = np.clip(np.round(values / r.scale) + r.zero_point, 0, LEVELS)
     return ((levels - r.zero_point) * r.scale).astype(np.float32)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from app.bundle import TaskName
-from app.runtime.packing import Floats, Window
 from app.runtime.session import Session
 from app.tasks.text import TextEncoder
+from app.window import Floats, Window
 
 FP32_TOLERANCE = 1e-4  # of logits, which are of the order of 10
 COMPANY_TOLERANCE = 1e-4  # an answer alone against the same answer in a batch

@@ -15,10 +15,10 @@ DOCUMENTS_PER_CALL = 1000  # the tokenizer works on all cores within one call
 
 
 def pack_documents(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase, length: int) -> Dataset:
-    """Return rows of ``input_ids`` of exactly ``length`` tokens, <s> and </s> included.
+    """Return rows of `input_ids` of exactly `length` tokens, <s> and </s> included.
 
     Documents follow each other with one </s> between them, and a row may cross from one into the next. The
-    tokens at the end that do not fill a row are left out. Raises ``ValueError`` when they do not fill one.
+    tokens at the end that do not fill a row are left out. Raises `ValueError` when they do not fill one.
     Source: FULL-SENTENCES without next-sentence prediction, Liu et al. 2019, arXiv:1907.11692, section 4.2.
     """
     stream = np.concatenate(list(token_stream(documents, tokenizer)))  # (all tokens,)

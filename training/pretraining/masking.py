@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from training.features import IGNORED
+from training.fit.features import IGNORED
 
 KEPT_SHARE, RANDOM_SHARE = 0.1, 0.1  # of the chosen tokens; the other 80 % become <mask>
 
@@ -28,7 +28,7 @@ class MaskingCollator:
         self.begins_word = word_beginnings(tokenizer)  # (vocabulary,) bool
 
     def __call__(self, rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, Tensor]:
-        """Return ``input_ids`` and ``labels``, both (B, S); a label is ``IGNORED`` where nothing is guessed."""
+        """Return `input_ids` and `labels`, both (B, S); a label is `IGNORED` where nothing is guessed."""
         ids = torch.tensor([row["input_ids"] for row in rows], dtype=torch.long)  # (B, S)
         chosen = self.choose(ids)
         labels = ids.masked_fill(~chosen, IGNORED)
@@ -58,8 +58,8 @@ class MaskingCollator:
 def word_beginnings(tokenizer: PreTrainedTokenizerBase) -> Tensor:
     """Return a bool (vocabulary,): whether a token begins a word.
 
-    A token of byte-level BPE begins one with the space in front (``Ġ``), one of SentencePiece with ``▁``, and
-    one of WordPiece wherever it does not begin with ``##``.
+    A token of byte-level BPE begins one with the space in front (`Ġ`), one of SentencePiece with `▁`, and
+    one of WordPiece wherever it does not begin with `##`.
     """
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     spaced = ("Ġ", "▁", "Ċ")

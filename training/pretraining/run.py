@@ -24,25 +24,25 @@ from transformers import (
 )
 from transformers.modeling_outputs import ModelOutput
 
-from training.bases import longest_input
-from training.checkpoints import disk_space
 from training.config import PretrainingConfig, PretrainRecipe, RecipeError
 from training.data import DataError, read_documents
 from training.data.fingerprint import fingerprint
-from training.distributed import from_main, is_main_process, join_processes, wait_for_everyone
+from training.encoders.heads import UnsupportedModelError
+from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
 from training.evaluation import evaluate_fill_mask, torch_mask_filler
-from training.export.heads import UnsupportedModelError
-from training.export.loading import check_vocabulary, load_tokenizer, reason_of
-from training.features import IGNORED
-from training.hardware import attention_implementation, precision_arguments, tune_allocator
-from training.losses import exact_loss
+from training.fit.bases import longest_input
+from training.fit.checkpoints import disk_space
+from training.fit.distributed import from_main, is_main_process, join_processes, wait_for_everyone
+from training.fit.features import IGNORED
+from training.fit.hardware import attention_implementation, precision_arguments, tune_allocator
+from training.fit.losses import exact_loss
+from training.fit.runs import claim, quiet_libraries, save_run
+from training.fit.trackers import trackers
+from training.fit.trainer import ScoredTrainer, fit
 from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
 from training.pretraining.transplant import BODIES, transplant
 from training.pretraining.vocabulary import fresh_model, train_vocabulary
-from training.runs import claim, quiet_libraries, save_run
-from training.trackers import trackers
-from training.trainer import ScoredTrainer, fit
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ WHAT_TRAINS = frozenset({"base", "transplant", "architecture", "seed", "data", "
 class PretrainResult:
     """A checkpoint folder, the documents of both files, and the wall time of the call that made it in seconds.
 
-    ``data_sha256``: what is in each file.
+    `data_sha256`: what is in each file.
     """
 
     checkpoint: Path
@@ -65,11 +65,11 @@ class PretrainResult:
 
 
 def pretrain(recipe: PretrainRecipe, data_dir: Path, run_dir: Path) -> PretrainResult:
-    """Train what ``recipe`` says on files under ``data_dir`` and write the model to ``run_dir``/checkpoint.
+    """Train what `recipe` says on files under `data_dir` and write the model to `run_dir`/checkpoint.
 
     A run that was cut off goes on from its last checkpoint when called again with the same recipe and folder;
-    one that was finished is not repeated. Under ``torchrun`` every process calls this, and the main
-    one writes. Raises ``DataError`` and ``RecipeError`` for what cannot be used, and ``TrainingError`` when the disk
+    one that was finished is not repeated. Under `torchrun` every process calls this, and the main
+    one writes. Raises `DataError` and `RecipeError` for what cannot be used, and `TrainingError` when the disk
     is full.
     """
     join_processes()
@@ -81,7 +81,7 @@ def pretrain(recipe: PretrainRecipe, data_dir: Path, run_dir: Path) -> PretrainR
             claim(run_dir, recipe, WHAT_TRAINS, data)
         if not from_main(checkpoint.exists()):
             with quiet_libraries():
-                _make(recipe, documents, validation, run_dir)
+                make(recipe, documents, validation, run_dir)
         wait_for_everyone()
     seconds: float = json.loads((run_dir / "history.json").read_text(encoding="utf-8"))["seconds"]
     return PretrainResult(checkpoint, documents, validation, seconds, data)
@@ -112,19 +112,19 @@ def start(recipe: PretrainRecipe, documents: Sequence[str]) -> tuple[PreTrainedM
         tokenizer = load_tokenizer(str(recipe.base))
         check_vocabulary(tokenizer, model)
         tokenizer.model_max_length = longest_input(model, min(tokenizer.model_max_length, 512))
-    except Exception as exc:  # the Hub's client, safetensors and every config have errors of their own
-        raise RecipeError(f"base {recipe.base} cannot be loaded: {reason_of(exc)}.") from exc
+    except Exception as error:  # the Hub's client, safetensors and every config have errors of their own
+        raise RecipeError(f"base {recipe.base} cannot be loaded: {reason_of(error)}") from error
     return model, tokenizer
 
 
-def _make(recipe: PretrainRecipe, documents: Sequence[str], validation: Sequence[str], run_dir: Path) -> None:
+def make(recipe: PretrainRecipe, documents: Sequence[str], validation: Sequence[str], run_dir: Path) -> None:
     """Train and save; the checkpoint appears under its name only when it is whole, its history beside it."""
     started = time.perf_counter()
     tune_allocator()
     set_seed(recipe.seed)
     model, tokenizer = start(recipe, documents)
     configure(model, recipe.pretraining.dropout)
-    history = _train(recipe, model, tokenizer, documents, validation, run_dir / "trainer")
+    history = train_model(recipe, model, tokenizer, documents, validation, run_dir / "trainer")
     if is_main_process():
         save_run(run_dir, model, tokenizer, {"seconds": round(time.perf_counter() - started, 1), "log": history})
 
@@ -137,7 +137,7 @@ def configure(model: PreTrainedModel, dropout: float) -> None:
             module.p = dropout
 
 
-def _train(
+def train_model(
     recipe: PretrainRecipe,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -147,11 +147,11 @@ def _train(
 ) -> list[dict[str, float]]:
     config = recipe.pretraining
     if longest_input(model, config.sequence_length) < config.sequence_length:
-        raise RecipeError(f"pretraining.sequence_length {config.sequence_length} is more than the model has positions.")
+        raise RecipeError(f"pretraining.sequence_length {config.sequence_length} is more than the model has positions")
     try:
         rows = pack_documents(documents, tokenizer, config.sequence_length)
-    except ValueError as exc:
-        raise DataError(f"{' and '.join(recipe.data.train)}: {exc}.") from exc
+    except ValueError as error:
+        raise DataError(f"{' and '.join(recipe.data.train)}: {error}") from error
     log.info("%d sequences of %d tokens", len(rows), config.sequence_length)
     trainer = MaskedLanguageTrainer(
         model=model,
@@ -206,13 +206,13 @@ class MaskedLanguageTrainer(ScoredTrainer):
 
 
 def masked_loss(outputs: ModelOutput, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-    """Return the mean loss of the masked tokens of all accumulated batches; ``outputs.logits``: (M, vocabulary)."""
+    """Return the mean loss of the masked tokens of all accumulated batches; `outputs.logits`: (M, vocabulary)."""
     return exact_loss(outputs, labels[labels != IGNORED], num_items_in_batch)
 
 
 def head_of(model: Any) -> nn.Module:
-    """Return the module that turns hidden states into logits: RoBERTa's ``lm_head`` or BERT's ``cls``."""
+    """Return the module that turns hidden states into logits: RoBERTa's `lm_head` or BERT's `cls`."""
     head: nn.Module | None = getattr(model, "lm_head", None) or getattr(model, "cls", None)
     if head is None:
-        raise RecipeError(f"{type(model).__name__} has no masked-language-model head that is known here.")
+        raise RecipeError(f"{type(model).__name__} has no masked-language-model head that is known here")
     return head

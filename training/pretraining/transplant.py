@@ -18,8 +18,8 @@ from transformers import (
 )
 
 from training.config import RecipeError
-from training.export.heads import UnsupportedModelError
-from training.export.loading import check_vocabulary, load_tokenizer, reason_of
+from training.encoders.heads import UnsupportedModelError
+from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -38,22 +38,22 @@ UNKNOWN_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
 def transplant(body: str, tokenizer: str) -> tuple[RobertaForMaskedLM, PreTrainedTokenizerBase]:
-    """Return a RoBERTa masked LM with the layers, norms and positions of ``body`` and the tokens of ``tokenizer``.
+    """Return a RoBERTa masked LM with the layers, norms and positions of `body` and the tokens of `tokenizer`.
 
     Each token's vector is the mean of the body's vectors that spell it. The head's dense layer begins as the
     identity and its decoder is tied to the word vectors, so that what the model guesses first is what its last
-    hidden state is most like. Raises ``RecipeError`` when one of the two cannot be loaded or used.
+    hidden state is most like. Raises `RecipeError` when one of the two cannot be loaded or used.
     Source of the idea: WECHSEL, Minixhofer et al. 2022, arXiv:2112.06598; here both vocabularies spell the same
     language, so that spelling stands in for its bilingual dictionary.
     """
-    donor, donor_tokenizer, target = _load(body, tokenizer)
-    model = RobertaForMaskedLM(_config(donor, target))
+    donor, donor_tokenizer, target = load_encoder(body, tokenizer)
+    model = RobertaForMaskedLM(config_of(donor, target))
     encoder, source = model.roberta, donor
     with torch.no_grad():
         encoder.encoder.load_state_dict(source.encoder.state_dict())
         encoder.embeddings.LayerNorm.load_state_dict(source.embeddings.LayerNorm.state_dict())
         encoder.embeddings.token_type_embeddings.weight[0] = source.embeddings.token_type_embeddings.weight[0]
-        _move_positions(source, encoder)
+        move_positions(source, encoder)
         words = source.embeddings.word_embeddings.weight  # (old vocabulary, hidden)
         encoder.embeddings.word_embeddings.weight.copy_(spelled_vectors(target, donor_tokenizer, words))
         model.lm_head.dense.weight.copy_(torch.eye(donor.config.hidden_size))
@@ -63,7 +63,7 @@ def transplant(body: str, tokenizer: str) -> tuple[RobertaForMaskedLM, PreTraine
 
 
 def spelled_vectors(target: PreTrainedTokenizerBase, donor: PreTrainedTokenizerBase, words: Tensor) -> Tensor:
-    """Return a vector for each token of ``target``: (new vocabulary, hidden).
+    """Return a vector for each token of `target`: (new vocabulary, hidden).
 
     Special tokens take the vector of the special token that does the same. A token that is no text, such as a
     part of a character, takes the mean of all vectors.
@@ -74,7 +74,7 @@ def spelled_vectors(target: PreTrainedTokenizerBase, donor: PreTrainedTokenizerB
         if spellings := speller.spell(text):
             vectors[token_id] = torch.stack([words[ids].mean(dim=0) for ids in spellings]).mean(dim=0)
     for name in SPECIALS:
-        new, old = getattr(target, f"{name}_id"), _same_special(donor, name)
+        new, old = getattr(target, f"{name}_id"), same_special(donor, name)
         if new is not None and old is not None:
             vectors[new] = words[old]
     return vectors
@@ -99,7 +99,7 @@ class Speller:
         self.space = " " if type(self.backend.decoder).__name__ == "ByteLevel" else ""
 
     def spell(self, text: str) -> list[list[int]]:
-        """Return one list of ids where ``text`` begins with a space, else one for each place in a word."""
+        """Return one list of ids where `text` begins with a space, else one for each place in a word."""
         encoding = self.backend.encode(f"{self.space}{text.strip()}", add_special_tokens=False)
         begins = [i for i in encoding.ids if i != self.unknown]
         if not begins:
@@ -110,31 +110,31 @@ class Speller:
     def inside(self, piece: str) -> int | None:
         """Return the id of the form that a word's first piece has inside a word, or None where there is none.
 
-        WordPiece marks pieces inside a word with ``##``; byte-level BPE and SentencePiece mark those that begin one.
+        WordPiece marks pieces inside a word with `##`; byte-level BPE and SentencePiece mark those that begin one.
         """
         bare = piece.lstrip("Ġ▁")
         return self.vocabulary.get(f"##{piece}", self.vocabulary.get(bare) if bare != piece else None)
 
 
-def _same_special(donor: PreTrainedTokenizerBase, name: str) -> int | None:
+def same_special(donor: PreTrainedTokenizerBase, name: str) -> int | None:
     """Return the donor's token for a role; BERT begins and ends a text with [CLS] and [SEP]."""
     stand_in = {"bos_token": "cls_token", "eos_token": "sep_token"}.get(name, name)
     found: int | None = getattr(donor, f"{name}_id", None)
     return found if found is not None else getattr(donor, f"{stand_in}_id", None)
 
 
-def _move_positions(source: Any, encoder: Any) -> None:
+def move_positions(source: Any, encoder: Any) -> None:
     """Copy the positions to where RoBERTa counts from, pad_token_id + 1."""
     old, new = source.embeddings.position_embeddings.weight, encoder.embeddings.position_embeddings.weight
-    count = len(new) - _offset(encoder.config)
-    new[_offset(encoder.config) :] = old[_offset(source.config) : _offset(source.config) + count]
+    count = len(new) - offset(encoder.config)
+    new[offset(encoder.config) :] = old[offset(source.config) : offset(source.config) + count]
 
 
-def _config(donor: PreTrainedModel, target: PreTrainedTokenizerBase) -> RobertaConfig:
+def config_of(donor: PreTrainedModel, target: PreTrainedTokenizerBase) -> RobertaConfig:
     taken = {name: getattr(donor.config, name) for name in CONFIG_TAKEN}
     return RobertaConfig(
         vocab_size=len(target),
-        max_position_embeddings=donor.config.max_position_embeddings - _offset(donor.config) + target.pad_token_id + 1,
+        max_position_embeddings=donor.config.max_position_embeddings - offset(donor.config) + target.pad_token_id + 1,
         type_vocab_size=1,
         pad_token_id=target.pad_token_id,
         bos_token_id=target.cls_token_id,
@@ -143,30 +143,30 @@ def _config(donor: PreTrainedModel, target: PreTrainedTokenizerBase) -> RobertaC
     )
 
 
-def _offset(config: Any) -> int:
+def offset(config: Any) -> int:
     return 0 if config.model_type == "bert" else int(config.pad_token_id) + 1
 
 
-def _load(body: str, tokenizer: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerBase]:
-    donor = _loaded(AutoModel.from_pretrained, body, dtype=torch.float32)
+def load_encoder(body: str, tokenizer: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerBase]:
+    donor = loaded(AutoModel.from_pretrained, body, dtype=torch.float32)
     if donor.config.model_type not in BODIES:
-        raise RecipeError(f"body {body} is of type {donor.config.model_type}; transplant takes {', '.join(BODIES)}.")
-    target = _loaded(load_tokenizer, tokenizer)
+        raise RecipeError(f"body {body} is of type {donor.config.model_type}; transplant takes {', '.join(BODIES)}")
+    target = loaded(load_tokenizer, tokenizer)
     if not target.is_fast or type(target.backend_tokenizer.decoder).__name__ != "ByteLevel":
-        raise RecipeError(f"tokenizer {tokenizer} is not a byte-level BPE with a tokenizer.json, as RoBERTa's is.")
+        raise RecipeError(f"tokenizer {tokenizer} is not a byte-level BPE with a tokenizer.json, as RoBERTa's is")
     if target.mask_token_id is None or target.pad_token_id is None:
-        raise RecipeError(f"tokenizer {tokenizer} has no <mask> or no <pad> token.")
-    target.model_max_length = donor.config.max_position_embeddings - _offset(donor.config)
-    donor_tokenizer = _loaded(load_tokenizer, body)
+        raise RecipeError(f"tokenizer {tokenizer} has no <mask> or no <pad> token")
+    target.model_max_length = donor.config.max_position_embeddings - offset(donor.config)
+    donor_tokenizer = loaded(load_tokenizer, body)
     try:
         check_vocabulary(donor_tokenizer, donor)
-    except UnsupportedModelError as exc:
-        raise RecipeError(f"body {body} cannot be used: {exc}.") from exc
+    except UnsupportedModelError as error:
+        raise RecipeError(f"body {body} cannot be used: {error}") from error
     return donor, donor_tokenizer, target
 
 
-def _loaded(load: Callable[..., Any], source: str, **settings: object) -> Any:
+def loaded(load: Callable[..., Any], source: str, **settings: object) -> Any:
     try:
         return load(source, **settings)
-    except Exception as exc:  # the Hub's client, safetensors and every config have errors of their own
-        raise RecipeError(f"{source} cannot be loaded: {reason_of(exc)}.") from exc
+    except Exception as error:  # the Hub's client, safetensors and every config have errors of their own
+        raise RecipeError(f"{source} cannot be loaded: {reason_of(error)}") from error

@@ -14,7 +14,7 @@ FIRST_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3, as in RoBERTa;
 
 
 def train_vocabulary(documents: Sequence[str], size: int, positions: int = 512) -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE tokenizer of at most ``size`` tokens, framed as RoBERTa's.
+    """Return a byte-level BPE tokenizer of at most `size` tokens, framed as RoBERTa's.
 
     Fewer tokens come out where the documents hold too few different words. Every text can be spelled with it.
     """

@@ -10,7 +10,7 @@ from transformers import DataCollatorWithPadding
 from tests.support.students import LABELS, TEXTS
 from tests.support.tiny import tiny_model
 from training.data import ClassificationExample
-from training.features import classification_features
+from training.fit.features import classification_features
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""`roberta-train distil` and `prune`, from labelled text to a served student."""
+"""`roberta-train distil` and `prune`, from labeled text to a served student."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.__main__ import main
 
 @pytest.fixture(scope="module")
 def sentiment(tmp_path_factory):
-    """Return a folder with labelled files that the tiny teacher's labels fit, single- and multi-label."""
+    """Return a folder with labeled files that the tiny teacher's labels fit, single- and multi-label."""
     folder = tmp_path_factory.mktemp("data")
     lines = [{"text": f"{text} {i}", "label": LABELS[i % 3]} for i, text in enumerate(TEXTS * 3)]
     (folder / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

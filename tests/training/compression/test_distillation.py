@@ -19,8 +19,8 @@ from tests.support.students import LABELS, logits
 from tests.support.tiny import TAGS, tiny_model
 from training.compression import TEACHER_LOGITS, DistillingMixin, SoftTargets, load_teacher, make_student
 from training.config import DistillationConfig, RecipeError
-from training.features import IGNORED
-from training.losses import exact_loss
+from training.fit.features import IGNORED
+from training.fit.losses import exact_loss
 
 
 def test_the_teachers_logits_are_put_in_the_order_of_the_datas_labels(tiny_checkpoints):

@@ -12,7 +12,8 @@ from transformers import (
     DataCollatorForTokenClassification,
 )
 
-from app.runtime.packing import PackedLayout, Window
+from app.runtime.packing import PackedLayout
+from app.window import Window
 from tests.support.students import LABELS, logits
 from tests.support.tiny import save_checkpoint
 from training.compression import load_teacher, make_student
@@ -22,7 +23,7 @@ from training.config import DistillationConfig, RecipeError
 from training.export.gate import logits_of
 from training.export.graph import export_fp32
 from training.export.verify import reference_logits
-from training.losses import exact_loss
+from training.fit.losses import exact_loss
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ def test_rows_are_full_and_hold_the_documents_in_order(tokenizer):
     assert len(stream) - len(packed) < 14
 
 
-def test_many_documents_are_tokenised_in_several_calls(tokenizer, monkeypatch):
+def test_many_documents_are_tokenized_in_several_calls(tokenizer, monkeypatch):
     whole = pack_documents(DOCUMENTS, tokenizer, 16)["input_ids"]
     monkeypatch.setattr("training.pretraining.blocks.DOCUMENTS_PER_CALL", 4)
     assert pack_documents(DOCUMENTS, tokenizer, 16)["input_ids"] == whole

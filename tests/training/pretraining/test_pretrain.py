@@ -13,7 +13,7 @@ from tests.support.tiny import CORPUS, tiny_config
 from training.__main__ import main
 from training.config import PretrainRecipe, RecipeError
 from training.data import DataError
-from training.features import IGNORED
+from training.fit.features import IGNORED
 from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
 from training.pretraining.run import MaskedLanguageTrainer, masked_loss, pretrain, training_arguments

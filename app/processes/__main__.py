@@ -1,0 +1,23 @@
+"""A process of the supervisor's: `python -m app.processes worker|engine`, its assignment on standard input."""
+
+from __future__ import annotations
+
+import sys
+
+from app.processes.child import Child
+
+
+def main() -> None:
+    child = Child()
+    if sys.argv[1] == "engine":
+        from app.processes.engine import run_engine  # a worker needs no onnxruntime
+
+        run_engine(child)
+    else:
+        from app.processes.worker import run_worker
+
+        run_worker(child)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""A worker's side of the stream to one engine: requests out, answers in, and another try when the engine is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from app.errors import DeadlineExceededError, EngineLostError, RequestTooLargeError, ServeError
+from app.processes.messages import (
+    Answer,
+    Beat,
+    Cancel,
+    Part,
+    Piece,
+    Refresh,
+    Refreshed,
+    Refused,
+    Submit,
+    Table,
+    ToWorker,
+    rebuild,
+    split_outputs,
+)
+from app.processes.stream import FrameTooLargeError, Stream
+from app.window import Floats, Window
+
+RETRY_S = 0.1  # between attempts to connect to an engine that is not there
+GRACE_S = 2.0  # an engine answers at the deadline; one that is this much later does not answer at all
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an engine answered; see `app.serving.model.Finished`."""
+
+    outputs: Sequence[Floats]
+    queue_s: float
+    forward_s: float
+
+
+@dataclass(slots=True)
+class Pending:
+    """A request that an engine has and has not answered, and what has come of an answer in several frames."""
+
+    answered: asyncio.Future[Reply]
+    deadline: float
+    answer: Answer | None = None
+    data: bytearray | None = None
+
+    def fail(self, error: ServeError) -> None:
+        if not self.answered.done():
+            self.answered.set_exception(error)
+
+    def take(self, answer: Answer, data: bytes | bytearray) -> bool:
+        """Resolve with the outputs, if `data` is all of them."""
+        if len(data) < sum(rows * width for rows, width in answer.shapes) * 4:
+            return False
+        if not self.answered.done():
+            outputs = split_outputs(answer.shapes, data)
+            self.answered.set_result(Reply(outputs, answer.queue_s, answer.forward_s))
+        return True
+
+
+class Link:
+    """The connection to one engine. `table` is what it serves: None while there is no connection."""
+
+    def __init__(self, path: Path, on_change: Callable[[], None]) -> None:
+        self._path, self._on_change = path, on_change
+        self._stream: Stream[ToWorker] | None = None
+        self._pending: dict[int, Pending] = {}
+        self._refreshes: dict[int, Future[None]] = {}
+        self._numbers = count()
+        self._lost = asyncio.Event()
+        self._heard_at = 0.0
+        self._problem: str | None = None
+        self._is_closing = False
+        self.table: Table | None = None
+        self.models: frozenset[str] = frozenset()  # `name:version` of all that the engine serves
+        self.outstanding_tokens = 0
+
+    async def keep(self) -> None:
+        """Connect, again and again."""
+        loop = asyncio.get_running_loop()
+        decoder = msgspec.msgpack.Decoder(ToWorker)
+        while True:
+            self._lost.clear()
+            stream = Stream(decoder, self._receive, self._lose)
+            try:
+                await loop.create_unix_connection(lambda: stream, str(self._path))  # noqa: B023
+            except OSError:
+                await asyncio.sleep(RETRY_S)
+                continue
+            self._stream, self._heard_at, self._problem = stream, time.monotonic(), None
+            await self._lost.wait()
+
+    def close(self) -> None:
+        """Leave the engine; to be called when nothing is pending and `keep` is cancelled."""
+        self._is_closing = True
+        if self._stream is not None:
+            self._stream.close()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._stream is not None
+
+    def problem(self, silence_s: float) -> str | None:
+        """Return what keeps the engine's runners from progress: its own word, or that it says nothing."""
+        if time.monotonic() - self._heard_at > silence_s:
+            return "stalled"
+        return self._problem
+
+    async def submit(self, model: str, windows: Sequence[Window], *, deadline: float, priority: int) -> Reply:
+        """Have windows run by `model`, `name:version`. Raises what the engine raises, and `EngineLostError`."""
+        stream = self._stream
+        if stream is None:
+            raise lost()
+        if not stream.writable.is_set():
+            await self._wait_until_writable(stream, deadline)
+        number, tokens = next(self._numbers), sum(map(len, windows))
+        try:
+            stream.send(Submit(number, model, deadline, priority, [Piece.of(window) for window in windows]))
+        except FrameTooLargeError:
+            raise RequestTooLargeError(f"the request has {tokens} tokens, more than are taken at once") from None
+        pending = Pending(asyncio.get_running_loop().create_future(), deadline)
+        self._pending[number] = pending
+        self.outstanding_tokens += tokens
+        try:
+            return await pending.answered
+        except asyncio.CancelledError:
+            self._cancel(number)
+            raise
+        finally:
+            self._pending.pop(number, None)
+            self.outstanding_tokens -= tokens
+
+    async def _wait_until_writable(self, stream: Stream[ToWorker], deadline: float) -> None:
+        """Wait for an engine that reads too slowly."""
+        try:
+            await asyncio.wait_for(stream.writable.wait(), deadline - time.monotonic())
+        except TimeoutError:
+            raise DeadlineExceededError from None
+        if stream is not self._stream:
+            raise lost()
+
+    def refresh(self) -> Future[None]:
+        """Ask the engine to measure its gauges; done when it has, or is gone."""
+        done: Future[None] = Future()
+        if self._stream is None:
+            done.set_result(None)
+        else:
+            number = next(self._numbers)
+            self._refreshes[number] = done
+            self._stream.send(Refresh(number))
+        return done
+
+    def expire(self, now: float) -> None:
+        """Answer requests whose deadline has passed without a word from the engine."""
+        for number, pending in list(self._pending.items()):
+            if pending.deadline + GRACE_S < now and not pending.answered.done():
+                pending.fail(DeadlineExceededError())
+                self._cancel(number)
+
+    def _cancel(self, number: int) -> None:
+        if self._stream is not None and number in self._pending:
+            self._stream.send(Cancel(number))
+
+    def _receive(self, message: ToWorker) -> None:
+        self._heard_at = time.monotonic()
+        if isinstance(message, Answer):
+            self._begin(message)
+        elif isinstance(message, Part):
+            self._go_on(message)
+        elif isinstance(message, Refused):
+            if pending := self._pending.get(message.number):
+                pending.fail(rebuild(message))
+        elif isinstance(message, Beat):
+            self._problem = message.problem
+        elif isinstance(message, Refreshed):
+            if done := self._refreshes.pop(message.number, None):
+                done.set_result(None)
+        else:
+            self.table = message
+            self.models = frozenset(row.model.id for row in message.rows or () if row.model)
+            self._on_change()
+
+    def _begin(self, answer: Answer) -> None:
+        if (pending := self._pending.get(answer.number)) and not pending.take(answer, answer.data):
+            pending.answer, pending.data = answer, bytearray(answer.data)
+
+    def _go_on(self, part: Part) -> None:
+        pending = self._pending.get(part.number)
+        if pending and pending.answer is not None and pending.data is not None:
+            pending.data += part.data
+            pending.take(pending.answer, pending.data)
+
+    def _lose(self) -> None:
+        self._stream, self.table, self.models = None, None, frozenset()
+        for pending in self._pending.values():
+            pending.fail(lost())
+        for done in self._refreshes.values():
+            done.set_result(None)
+        self._refreshes.clear()
+        self._lost.set()
+        if not self._is_closing:
+            log.warning("engine_lost", engine=self._path.stem, requests=len(self._pending))
+        self._on_change()
+
+
+def lost() -> EngineLostError:
+    return EngineLostError("the process that runs the models ended; it is being started again, try again in a moment")

@@ -1,0 +1,172 @@
+"""What workers and engines say to each other, as msgpack. Arrays travel as raw bytes, times as `time.monotonic()`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from app.errors import InternalError, ServeError
+from app.window import Floats, Window
+
+IDS = np.dtype("<i8")  # token ids and positions
+LOGITS = np.dtype("<f4")
+
+ERRORS: dict[str, type[ServeError]] = {kind.code: kind for kind in ServeError.__subclasses__()}
+
+
+class Message(msgspec.Struct, array_like=True, gc=False):
+    """Base of all messages; fields are told apart by place, kinds by a tag."""
+
+
+# --- From a worker to an engine ---------------------------------------------------------------------------
+
+
+class Piece(Message):
+    """A window: int64 ids (tokens,), head rows (rows,), and token types (tokens,) where there are any."""
+
+    ids: bytes
+    rows: bytes
+    types: bytes | None
+
+    @classmethod
+    def of(cls, window: Window) -> Piece:
+        types = window.token_type_ids
+        return cls(
+            window.input_ids.tobytes(),
+            window.head_rows.tobytes(),
+            None if types is None else types.tobytes(),
+        )
+
+    def window(self) -> Window:
+        types = None if self.types is None else np.frombuffer(self.types, IDS)
+        return Window(np.frombuffer(self.ids, IDS), np.frombuffer(self.rows, IDS), types)
+
+
+class Submit(Message, tag=0):
+    """Run `pieces` with `model`, `name:version`. `number` is the worker's own for this request."""
+
+    number: int
+    model: str
+    deadline: float
+    priority: int
+    pieces: list[Piece]
+
+
+class Cancel(Message, tag=1):
+    """Nobody waits for this request any more."""
+
+    number: int
+
+
+class Refresh(Message, tag=2):
+    """Measure now what is measured at scrape time."""
+
+    number: int
+
+
+ToEngine = Submit | Cancel | Refresh
+
+
+# --- From an engine to a worker ---------------------------------------------------------------------------
+
+
+class ServedModel(Message):
+    """A model that the engine has proved: everything about it but its tokenizer, which is in `path`."""
+
+    id: str  # name:version
+    path: str
+    manifest: bytes  # JSON
+    config: bytes  # JSON
+    verified: bool
+    precision: str
+    provider: str
+    max_batch_tokens: int
+
+
+class Row(Message):
+    """One name under `models/`."""
+
+    name: str
+    model: ServedModel | None
+    refused: dict[int, str]
+
+
+class Table(Message, tag=0):
+    """What the engine serves: sent when a worker connects, and after every load. No rows: still loading."""
+
+    device: str
+    rows: list[Row] | None
+    defaults: dict[str, str]
+
+
+class Answer(Message, tag=1):
+    """The outputs of a request: (rows, width) for each window, and the float32 of them all, one after the other.
+
+    What does not fit in one frame follows in `Part`s.
+    """
+
+    number: int
+    shapes: list[tuple[int, int]]
+    queue_s: float
+    forward_s: float
+    data: bytes
+
+
+class Part(Message, tag=2):
+    """More data of an answer that has begun."""
+
+    number: int
+    data: bytes
+
+
+class Refused(Message, tag=3):
+    """The error that a request is answered with."""
+
+    number: int
+    code: str
+    message: str
+    retry_after_s: float | None
+
+
+class Refreshed(Message, tag=4):
+    number: int
+
+
+class Beat(Message, tag=5):
+    """Sent all the time: the engine's loop goes on, and `problem` is None as long as its runners do, too."""
+
+    problem: str | None
+
+
+ToWorker = Table | Answer | Part | Refused | Refreshed | Beat
+
+
+def refusal(number: int, error: ServeError) -> Refused:
+    return Refused(number, error.code, error.message, error.retry_after_s)
+
+
+def rebuild(refused: Refused) -> ServeError:
+    """Return the error that an engine refused a request with."""
+    kind = ERRORS.get(refused.code, InternalError)
+    error = kind.__new__(kind, refused.message)  # kinds differ in what __init__ takes; a message is all they share
+    error.retry_after_s = refused.retry_after_s
+    return error
+
+
+def join_outputs(outputs: Sequence[Floats]) -> tuple[list[tuple[int, int]], bytes]:
+    """Return the shapes of arrays (rows, width) and their bytes, one after the other."""
+    return [(len(o), o.shape[1]) for o in outputs], b"".join([o.astype(LOGITS, copy=False).tobytes() for o in outputs])
+
+
+def split_outputs(shapes: Sequence[tuple[int, int]], data: bytes | bytearray) -> list[Floats]:
+    """Undo `join_outputs`. Raises `ValueError` when there are not as many bytes as the shapes say."""
+    flat = np.frombuffer(data, LOGITS)
+    if len(flat) != sum(rows * width for rows, width in shapes):
+        raise ValueError("the outputs have another size than was announced")
+    outputs, start = [], 0
+    for rows, width in shapes:
+        outputs.append(flat[start : start + rows * width].reshape(rows, width))
+        start += rows * width
+    return outputs

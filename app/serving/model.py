@@ -1,0 +1,141 @@
+"""A served model: one bundle, its task, and its lane in the engine, which may be another process's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from pydantic_core import to_json
+
+from app.bundle import Bundle, Precision
+from app.errors import DeadlineExceededError, RequestTooLargeError
+from app.metrics import ModelSeries
+from app.tasks.base import Task, TaskRequest
+from app.window import Floats, Window
+
+INLINE_CHARACTERS = 8192  # more than this is tokenized on a thread: about 4 ms that other requests need not wait
+INLINE_ROWS, INLINE_NUMBERS = 512, 2**17  # of outputs: more is decoded on a thread; about 4 ms as well
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body of an answer, as JSON, and where its time went, in seconds."""
+
+    content: bytes
+    windows: int
+    tokenize_s: float
+    queue_s: float
+    forward_s: float
+
+
+class Finished(Protocol):
+    """One request's windows as they were answered: (rows, width) for each, and where the time went."""
+
+    @property
+    def outputs(self) -> Sequence[Floats]: ...
+
+    @property
+    def queue_s(self) -> float: ...
+
+    @property
+    def forward_s(self) -> float: ...
+
+
+class Submitter(Protocol):
+    """Takes windows and answers them: the engine of this process, or of others. `lane` is one of its own."""
+
+    async def submit(self, lane: Any, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Finished: ...
+
+
+class LaneOfModel(Protocol):
+    """What a model says of its lane, wherever that is."""
+
+    @property
+    def max_batch_tokens(self) -> int: ...
+
+    @property
+    def series(self) -> ModelSeries: ...
+
+
+class Model:
+    """Answers requests of its task's type, from the graph of `precision` on onnxruntime's `provider`."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        precision: Precision,
+        provider: str,
+        task: Task[Any, Any],
+        lane: LaneOfModel,
+        engine: Submitter,
+        max_inputs: int,
+    ) -> None:
+        self.bundle, self.precision, self.provider = bundle, precision, provider
+        self.task, self.lane = task, lane
+        self._engine, self._max_inputs = engine, max_inputs
+
+    @property
+    def name(self) -> str:
+        return self.bundle.manifest.name
+
+    @property
+    def id(self) -> str:
+        """`name:version`, as answers carry it."""
+        return f"{self.name}:{self.bundle.manifest.version}"
+
+    @property
+    def series(self) -> ModelSeries:
+        return self.lane.series
+
+    @property
+    def info_labels(self) -> dict[str, str]:
+        """The labels of `roberta_model_info`."""
+        manifest = self.bundle.manifest
+        return {
+            "model": self.name,
+            "version": str(manifest.version),
+            "task": manifest.task,
+            "precision": self.precision,
+            "provider": self.provider,
+            "layout": manifest.layout,
+        }
+
+    async def answer(self, request: TaskRequest, *, deadline: float, priority: int = 0) -> Answer:
+        """Encode, run and decode one request. `deadline` is in seconds of `time.monotonic()`."""
+        if (inputs := request.count_inputs()) > self._max_inputs:
+            raise RequestTooLargeError(f"inputs has {inputs} texts; at most {self._max_inputs} are taken at once")
+        started = time.monotonic()
+        if request.count_characters() > INLINE_CHARACTERS:
+            encoded = await on_thread(self.task.encode, request, deadline=deadline)
+        else:
+            encoded = self.task.encode(request)
+        tokenize_s = time.monotonic() - started
+        ticket = await self._engine.submit(self.lane, encoded.windows, deadline=deadline, priority=priority)
+        if are_many(ticket.outputs):
+            content = await on_thread(self.render, request, encoded.state, ticket.outputs, deadline=deadline)
+        else:
+            content = self.render(request, encoded.state, ticket.outputs)
+        return Answer(content, len(encoded.windows), tokenize_s, ticket.queue_s, ticket.forward_s)
+
+    def render(self, request: TaskRequest, state: Any, outputs: Sequence[Floats]) -> bytes:
+        """Return the body of the answer, as JSON."""
+        return to_json(self.task.decode(request, state, outputs))
+
+
+def are_many(outputs: Sequence[Floats]) -> bool:
+    """Whether outputs take long to decode."""
+    return sum(map(len, outputs)) > INLINE_ROWS or sum(output.size for output in outputs) > INLINE_NUMBERS
+
+
+async def on_thread(function: Callable[..., ResultT], *arguments: Any, deadline: float) -> ResultT:
+    """Call a function while other requests go on. Raises `DeadlineExceededError` when it has not returned in time."""
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            return await asyncio.to_thread(function, *arguments)
+    except TimeoutError:
+        raise DeadlineExceededError from None

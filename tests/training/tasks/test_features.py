@@ -1,0 +1,98 @@
+"""Labels of tokens from character spans, on a real byte-level tokenizer and on chosen offsets."""
+
+import pytest
+
+from training.data import ClassificationExample, Sentence, render
+from training.fit.caching import cached, key_of
+from training.fit.features import IGNORED, classification_features, ner_features, token_labels
+
+IDS = {"O": 0, "B-LOC": 1, "I-LOC": 2, "B-PER": 3, "I-PER": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "offsets", "expected"),
+    [
+        ("Ada Byron!", [(0, 2), (2, 3), (3, 9), (9, 10)], [3, 4, 4, 0]),  # every token of an entity
+        ("Ada Byron!", [(0, 3), (3, 4), (4, 9), (9, 10)], [3, IGNORED, 4, 0]),  # a bare space
+        ("Ada Byron!", [(0, 0), (0, 10)], [IGNORED, 3]),  # an empty token; one that is wider than the entity
+    ],
+)
+def test_labels_follow_offsets(text, offsets, expected):
+    assert token_labels(text, [(0, 9, "PER")], offsets, [0] * len(offsets), IDS) == expected
+
+
+def test_a_leading_space_is_not_part_of_the_token():
+    labels = token_labels("Ada Rome", [(0, 3, "PER"), (4, 8, "LOC")], [(0, 3), (3, 8)], [0, 0], IDS)
+    assert labels == [3, 1]
+    labels = token_labels("x Rome", [(2, 6, "LOC")], [(0, 2), (1, 6)], [0, 0], IDS)
+    assert labels == [0, 1]
+
+
+def test_specials_are_found_by_their_mask():
+    labels = token_labels("Ada", [(0, 3, "PER")], [(0, 3), (0, 3), (0, 3)], [1, 0, 1], IDS)
+    assert labels == [IGNORED, 3, IGNORED]
+
+
+def test_a_shared_token_does_not_rob_the_second_entity_of_its_beginning():
+    spans = [(0, 3, "PER"), (3, 7, "LOC")]
+    assert token_labels("AdaRome", spans, [(0, 5), (5, 7)], [0, 0], IDS) == [3, 1]
+
+
+@pytest.mark.parametrize("style", ["spaced", "natural"])
+def test_ner_rows_label_every_token_of_raw_text(style, tokenizer):
+    sentence = Sentence(("(", "São", "Paulo", "isn", "'t", "open", ")"), ("O", "B-LOC", "I-LOC", "O", "O", "O", "O"))
+    example = render(sentence, style)
+    row = ner_features([example], tuple(IDS), tokenizer, 64)[0]
+    assert row["input_ids"] == tokenizer(example.text)["input_ids"]
+    assert row["length"] == len(row["labels"]) == len(row["input_ids"])
+    tokens = tokenizer.convert_ids_to_tokens(row["input_ids"])
+    ignored = [token for token, label in zip(tokens, row["labels"], strict=True) if label == IGNORED]
+    assert ignored == [token for token in tokens if token in ("<s>", "</s>", "Ġ")]
+    tagged = [token for token, label in zip(row["input_ids"], row["labels"], strict=True) if label in (1, 2)]
+    assert tokenizer.decode(tagged).strip() == "São Paulo"
+    assert [label for label in row["labels"] if label == 1] == [1]
+
+
+def test_classification_rows(tokenizer):
+    single = [ClassificationExample("a good film", ("n",)), ClassificationExample("Ada " * 50, ("p",))]
+    rows = classification_features(single, ("n", "p"), tokenizer, 16)
+    assert list(rows["labels"]) == [0, 1]
+    assert rows["length"][1] == 16
+    multi = [ClassificationExample("x", ("b", "a")), ClassificationExample("y", ())]
+    rows = classification_features(multi, ("a", "b"), tokenizer, 16, "multi_label_classification")
+    assert list(rows["labels"]) == [[1.0, 1.0], [0.0, 0.0]]
+    numbers = [ClassificationExample("x", (), target=0.5), ClassificationExample("y", (), target=-3.0)]
+    assert list(classification_features(numbers, ("score",), tokenizer, 16, "regression")["labels"]) == [0.5, -3.0]
+    pair = classification_features([ClassificationExample("Ada", ("n",), "film")], ("n",), tokenizer, 16)
+    assert pair[0]["input_ids"] == tokenizer("Ada", "film")["input_ids"]
+
+
+def test_stored_features_are_made_once_and_read_back(tokenizer, tmp_path):
+    examples = [ClassificationExample("a good film", ("n",)), ClassificationExample("Ada", ("p",))]
+    made = []
+
+    def make():
+        made.append(1)
+        return classification_features(examples, ("n", "p"), tokenizer, 16)
+
+    key = key_of(examples, tokenizer, 16)
+    first, second = (cached(tmp_path / "cache", key, make) for _ in range(2))
+    assert len(made) == 1
+    assert first.to_list() == second.to_list() == make().to_list()
+    assert first.features == second.features
+
+
+def test_whatever_changes_the_features_changes_their_key(tokenizer):
+    examples = [ClassificationExample("a good film", ("n",))]
+    other = [ClassificationExample("a good film", ("p",))]
+    assert len({key_of(examples, tokenizer, 16), key_of(examples, tokenizer, 32), key_of(other, tokenizer, 16)}) == 3
+    assert key_of(examples, tokenizer, 16) == key_of(list(examples), tokenizer, 16)
+
+
+def test_a_folder_that_cannot_be_written_to_costs_only_the_cache(tokenizer, tmp_path, monkeypatch):
+    def refuse(*args):
+        raise PermissionError("Permission denied")
+
+    monkeypatch.setattr("training.fit.caching.store", refuse)
+    rows = classification_features([ClassificationExample("Ada", ("n",))], ("n",), tokenizer, 16)
+    assert cached(tmp_path, "key", lambda: rows).to_list() == rows.to_list()

@@ -1,0 +1,61 @@
+"""Loading a checkpoint for export: a folder or a Hub id, safetensors only, in float32, with its own head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from training.encoders.heads import UnsupportedModelError
+
+
+def load_checkpoint(source: str) -> PreTrainedModel:
+    """Load the model class that the checkpoint's config names, ready for inference.
+
+    Pickled weights are refused. Raises `UnsupportedModelError` with a sentence when it cannot be loaded.
+    """
+    try:
+        config = AutoConfig.from_pretrained(source)
+        architecture = (config.architectures or ["none"])[0]
+        model_class: Any = getattr(transformers, architecture, None)
+        if model_class is None:
+            raise UnsupportedModelError(f"{source}: config.json names no architecture of transformers")
+        model: PreTrainedModel = model_class.from_pretrained(
+            source, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
+        )
+    except UnsupportedModelError:
+        raise
+    except Exception as error:  # the Hub's client, safetensors and every config have errors of their own
+        raise UnsupportedModelError(f"{source} cannot be loaded: {reason_of(error)}") from error
+    return model.eval()
+
+
+def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """Load a checkpoint's fast tokenizer; raises `UnsupportedModelError` when it has none."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
+    except Exception as error:  # tokenizers raises bare exceptions
+        raise UnsupportedModelError(f"{source} has no tokenizer that can be loaded: {reason_of(error)}") from error
+    if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):  # made of nothing, where there is no file
+        raise UnsupportedModelError(f"{source} has no tokenizer; put its tokenizer.json beside config.json")
+    if not tokenizer.is_fast:
+        raise UnsupportedModelError(f"{source} has no fast tokenizer; save it with one (tokenizer.json)")
+    return tokenizer
+
+
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Raise `UnsupportedModelError` when the tokenizer knows tokens that the model has no vectors for."""
+    tokens, vectors = len(tokenizer), model.config.vocab_size
+    if tokens > vectors:
+        raise UnsupportedModelError(
+            f"its tokenizer has {tokens} tokens, and the model vectors for {vectors}; "
+            "put the tokenizer beside it that it was trained with"
+        )
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of what a library says, without its full stop."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")

@@ -1,0 +1,69 @@
+"""The model that fine-tuning starts from: loaded in fp32, with a head for the labels."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from app.bundle import position_offset_of
+from training.config import Recipe, RecipeError
+from training.data import Splits
+from training.encoders import loading
+from training.encoders.loading import check_vocabulary, reason_of
+from training.export.packed import encoder_of
+from training.fit.hardware import attention_implementation
+from training.fit.problems import PROBLEMS
+
+log = logging.getLogger(__name__)
+
+
+def load_base(recipe: Recipe, splits: Splits) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the recipe's base with a head for its labels; raises `RecipeError` when it cannot be.
+
+    An architecture that could not be exported is refused before any time is spent on training it.
+    """
+    auto_model: Any = AutoModelForMaskedLM if recipe.task == "fill-mask" else PROBLEMS[recipe.task].auto_model
+    settings = {"dtype": torch.float32, "attn_implementation": attention_implementation()}
+    try:
+        model: PreTrainedModel = auto_model.from_pretrained(recipe.base, **settings, **config_settings(recipe, splits))
+        encoder_of(model)
+        tokenizer = load_tokenizer(recipe.base)
+        check_vocabulary(tokenizer, model)
+    except Exception as error:  # the Hub's client, safetensors and every config have errors of their own
+        raise RecipeError(f"base {recipe.base} cannot be loaded for {recipe.task}: {reason_of(error)}") from error
+    return model, tokenizer
+
+
+def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """Load a fast tokenizer, with a limit where it has none; raises `UnsupportedModelError`."""
+    tokenizer = loading.load_tokenizer(source)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, 512)  # 1e30 where the base does not say
+    return tokenizer
+
+
+def longest_input(model: PreTrainedModel, wanted: int) -> int:
+    """Return `wanted`, or the tokens that the model has positions for where those are fewer."""
+    positions: int = model.config.max_position_embeddings - position_offset_of(model.config.to_dict())
+    if positions < wanted:
+        log.info("the base has %d positions: texts are cut there, not at training.max_length %d", positions, wanted)
+    return min(wanted, positions)
+
+
+def config_settings(recipe: Recipe, splits: Splits) -> dict[str, Any]:
+    """Return what the recipe sets in the model's config: dropout, and the labels where there are some."""
+    dropouts = {
+        "hidden_dropout_prob": recipe.training.dropout,
+        "classifier_dropout": recipe.training.dropout,
+        "attention_probs_dropout_prob": recipe.training.attention_dropout,
+    }
+    settings: dict[str, Any] = {name: value for name, value in dropouts.items() if value is not None}
+    if recipe.task == "fill-mask":
+        return settings
+    return settings | {
+        "id2label": dict(enumerate(splits.labels)),
+        "label2id": {label: index for index, label in enumerate(splits.labels)},
+        "problem_type": splits.problem_type,
+    }

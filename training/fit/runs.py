@@ -1,0 +1,95 @@
+"""The folder of a run: whose it is, what came of it, and that nothing in it is half-written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from training.config import RecipeError
+from training.fit.checkpoints import last_whole_checkpoint
+
+STORED = "recipe.json"
+STORED_DATA = "data.json"
+ANOTHER = "name another folder with --run-dir, or delete this one"
+
+
+def claim(run_dir: Path, recipe: BaseModel, include: Set[str], data: Mapping[str, str]) -> None:
+    """Store the recipe and its data's fingerprints in the folder, or make sure that it holds the same training.
+
+    `include` names the fields on which the weights depend; a base is the same by any path. `data`: the
+    fingerprint of each split; the weights depend on all but `test`. Raises `RecipeError`.
+    """
+    if has_trained(run_dir):
+        if not is_same_training(run_dir / STORED, recipe, include):
+            raise RecipeError(f"{run_dir} holds a run of another recipe; {ANOTHER}")
+        if not is_same_data(run_dir / STORED_DATA, data):
+            raise RecipeError(f"{run_dir} holds a run on other data; {ANOTHER}")
+    run_dir.mkdir(parents=True, exist_ok=True)
+    store(run_dir / STORED, recipe.model_dump_json(indent=1))
+    store(run_dir / STORED_DATA, json.dumps(data, indent=1))
+
+
+def store(path: Path, text: str) -> None:
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(text + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def is_same_data(stored: Path, data: Mapping[str, str]) -> bool:
+    if not stored.exists():
+        return True
+    before = json.loads(stored.read_text(encoding="utf-8"))
+    return all(before.get(split) == found for split, found in data.items() if split != "test")
+
+
+def has_trained(run_dir: Path) -> bool:
+    """Whether there is anything to go on from: a run that stumbled before that may be mended in its recipe."""
+    return (run_dir / "checkpoint").exists() or last_whole_checkpoint(run_dir / "trainer") is not None
+
+
+def is_same_training(stored: Path, recipe: BaseModel, include: Set[str]) -> bool:
+    try:
+        before = type(recipe).model_validate_json(stored.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return False
+    return what_trains(before, include) == what_trains(recipe, include)
+
+
+def what_trains(recipe: BaseModel, include: Set[str]) -> dict[str, Any]:
+    fields = recipe.model_dump(include=set(include))
+    base = fields.get("base")
+    return fields | ({"base": Path(base).resolve()} if base and Path(base).is_dir() else {})
+
+
+def save_run(
+    run_dir: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, history: Mapping[str, object]
+) -> None:
+    """Write history.json, then the checkpoint, which appears under its name when it is whole."""
+    (run_dir / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    unfinished = run_dir / "checkpoint.unfinished"
+    model.save_pretrained(unfinished)
+    tokenizer.save_pretrained(unfinished)
+    unfinished.rename(run_dir / "checkpoint")
+    shutil.rmtree(run_dir / "trainer", ignore_errors=True)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silence remarks on new head weights, which fine-tuning is about, and bars for files read and written."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

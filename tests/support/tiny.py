@@ -15,9 +15,10 @@ from transformers import (
     RobertaForTokenClassification,
 )
 
-from training.config import Recipe
-from training.export.publish import Material, publish
+from training.config import ExportConfig
+from training.export.publish import Publication, publish
 from training.pretraining.vocabulary import FIRST_SPECIALS, MASK, as_roberta
+from training.trained import TrainedCheckpoint
 
 SPECIALS = [*FIRST_SPECIALS, MASK]
 CORPUS = [
@@ -85,8 +86,5 @@ def save_checkpoint(model: PreTrainedModel, folder: Path) -> Path:
 
 def publish_tiny(checkpoint: Path, models: Path, name: str, precisions: tuple[str, ...] = ("int8", "fp32")) -> Path:
     """Publish a checkpoint through the real export."""
-    export = {"precisions": list(precisions), "max_length": 64}
-    recipe = Recipe.model_validate(
-        {"name": name, "task": "text-classification", "base": "tiny-random", "export": export}
-    )
-    return publish(recipe, Material(str(checkpoint), CORPUS * 4), models)
+    publication = Publication(name, ExportConfig(precisions=precisions, max_length=64))
+    return publish(publication, TrainedCheckpoint(str(checkpoint), "tiny-random", CORPUS * 4), models).folder

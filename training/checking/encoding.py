@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 from training.checking.findings import Finding, first, shortened
-from training.checking.reading import Item, Part
+from training.data import Item, Part
 
 FOREIGN = re.compile(r"[^\x00-\x7f]{2,}")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")

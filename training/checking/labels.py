@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from training.checking.findings import Finding, first
-from training.checking.reading import Part
+from training.data import Part
 
 RARE = 10  # training examples under which a label is hardly learned
 IMBALANCE = 10.0  # the most frequent label is so many times the rarest

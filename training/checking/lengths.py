@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.checking.findings import Finding, first
-from training.checking.reading import Part
+from training.data import Part
 from training.config import Recipe
 
 CUT = 0.05  # share of cut texts from which it is a warning

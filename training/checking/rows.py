@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from training.checking.findings import Finding, first, shortened
-from training.checking.reading import Part
+from training.data import Part
 from training.data import (
     DataError,
     EmptyTextError,

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.tasks import TASKS
 from training.config import Recipe, RecipeError, load_recipe
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ FIELDS = {
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """Add RECIPE, the options that can stand in for it, --data and --set."""
     parser.add_argument("recipe", type=Path, nargs="?", help="TOML file, such as training/recipes/sentiment.toml")
-    parser.add_argument("--task", help="classification, ner or fill-mask; overrides the recipe's, as do the next five")
+    names = ", ".join(next(iter(task.aliases), task.name) for task in TASKS.values())
+    parser.add_argument("--task", help=f"{names}; overrides the recipe's, as do the next five")
     parser.add_argument("--train", metavar="FILE", help="labeled examples to train on")
     parser.add_argument("--validation", metavar="FILE", help="labeled examples to choose by (a share of train)")
     parser.add_argument("--test", metavar="FILE", help="labeled examples to score once, at the end (a share of train)")

@@ -11,7 +11,7 @@ from training.commands.arguments import add_recipe_arguments, add_run_arguments,
 from training.commands.finetune import finetune_and_publish
 from training.compression.variants import compare, costs_table, write_costs
 from training.config import Recipe, RecipeError
-from training.data import read_splits
+from training.tasks import training_task
 
 # Options that are fields of the recipe's section `distillation`.
 OPTIONS = ("teacher", "layers", "feed_forward", "temperature", "weight")
@@ -32,15 +32,15 @@ def add_compression_arguments(parser: argparse.ArgumentParser) -> None:
 def compress(options: argparse.Namespace, keep: Literal["spaced", "important"]) -> str:
     """Make, train and publish the student; show what each variant costs, and write it to the run's variants.json."""
     recipe = compression_recipe(options, keep)
-    bundle = finetune_and_publish(recipe, options)
-    if bundle is None or recipe.distillation is None:
+    published = finetune_and_publish(recipe, options)
+    if published is None or recipe.distillation is None:
         return ""
-    run_dir, splits = run_folder(options, recipe.name), read_splits(recipe, options.data)
+    run_dir, splits = run_folder(options, recipe.name), training_task(recipe.task).read_splits(recipe, options.data)
     teacher, student = recipe.distillation.teacher, run_dir / "checkpoint"
-    costs = compare(recipe, teacher, student, bundle, splits.validation, splits.test)
+    costs = compare(teacher, student, published.folder, splits)
     write_costs(costs, run_dir / "variants.json")
     Console().print(costs_table(costs))
-    return str(bundle)
+    return str(published.folder)
 
 
 def compression_recipe(options: argparse.Namespace, keep: Literal["spaced", "important"]) -> Recipe:
@@ -51,8 +51,8 @@ def compression_recipe(options: argparse.Namespace, keep: Literal["spaced", "imp
     given = {name: value for name in OPTIONS if (value := getattr(options, name)) is not None}
     settings = [*options.set, *(f"distillation.{name}={value}" for name, value in given.items())]
     recipe = recipe_of(argparse.Namespace(**vars(options) | {"set": settings}))
-    if recipe.task == "fill-mask":
-        raise RecipeError("a student needs labels to learn from; the task must be classification or ner")
+    if not training_task(recipe.task).has_examples:
+        raise RecipeError(f"a student needs labels to learn from, which {recipe.task} has none of; choose another task")
     if recipe.distillation is None:
         raise RecipeError("give the teacher with --teacher, or as distillation.teacher in the recipe")
     distillation = recipe.distillation.model_copy(update={"keep": keep})

@@ -12,14 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from training.commands.arguments import Verbs, overrides_of
-from training.config import Recipe, RecipeError, load_recipe
+from training.config import EvaluationRecipe, RecipeError, load_recipe
 from training.data import DataError, source_of
+from training.evaluable import Evaluable, bundle_evaluable, checkpoint_evaluable, is_bundle
 from training.evaluation import Evaluation
-from training.evaluation.examples import read_examples
 from training.evaluation.metrics import metric_name
 from training.evaluation.page import number
 from training.evaluation.report import write_report
-from training.evaluation.subjects import Subject, bundle_subject, checkpoint_subject, is_bundle
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -49,19 +48,19 @@ def run(options: argparse.Namespace) -> str:
     bundled = is_bundle(folder)
     if options.precision and not bundled:
         raise RecipeError(f"--precision: {options.model} is a checkpoint, which has none; leave it out")
-    subject = bundle_subject(folder, options.precision) if bundled else checkpoint_subject(options.model)
+    evaluable = bundle_evaluable(folder, options.precision) if bundled else checkpoint_evaluable(options.model)
     limit = recipe.training.max_samples
-    examples = read_examples(source, recipe.data, subject.task, subject.labels, subject.problem_type, limit)
-    evaluations = subject.evaluate(examples, "test", recipe.evaluation, recipe.seed)
+    examples = evaluable.task.read_examples(source, recipe.data, evaluable.labeling, limit)
+    evaluations = evaluable.evaluate(examples, "test", recipe.evaluation, recipe.seed)
     Console().print(metrics_table(evaluations))
-    out: Path = options.out or Path("reports") / subject.title.replace(":", "-")
+    out: Path = options.out or Path("reports") / evaluable.title.replace(":", "-")
     report = write_report(
         out,
         evaluations,
-        title=subject.title,
-        history=subject.history,
-        data=about_data(subject, source, examples),
-        recipe=subject.recipe,
+        title=evaluable.title,
+        history=evaluable.history,
+        data=about_data(evaluable, source, examples),
+        recipe=evaluable.recipe,
         command=command_line(options),
     )
     return str(report)
@@ -85,16 +84,13 @@ def cell(evaluation: Evaluation, name: str) -> str:
     return f"{value} ({number(low)}..{number(high)})"  # without a space to break at: two variants fit into 80 columns
 
 
-def recipe_for(options: argparse.Namespace) -> Recipe:
-    """Return a recipe for its sections on data and evaluation; what it trains does not matter here."""
-    fields: dict[str, object] = {"name": "evaluation", "task": "classification"} | overrides_of(options)
-    if options.test is not None:
-        fields["data.test"] = options.test
-    return load_recipe(Recipe, None, fields)
+def recipe_for(options: argparse.Namespace) -> EvaluationRecipe:
+    fields = overrides_of(options) | ({} if options.test is None else {"data.test": options.test})
+    return load_recipe(EvaluationRecipe, None, fields)
 
 
-def about_data(subject: Subject, source: object, examples: Sequence[Any]) -> dict[str, object]:
-    return {"scored on": source, "examples": f"{len(examples):,}"} | subject.about
+def about_data(evaluable: Evaluable, source: object, examples: Sequence[Any]) -> dict[str, object]:
+    return {"scored on": source, "examples": f"{len(examples):,}"} | evaluable.about
 
 
 def command_line(options: argparse.Namespace) -> str:

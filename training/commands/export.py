@@ -7,10 +7,11 @@ from pathlib import Path
 
 from training.commands.arguments import Verbs, add_publish_arguments
 from training.commands.publishing import publish_bundle
-from training.config import Recipe, load_recipe
+from training.config import ExportConfig, load_recipe
 from training.data import read_documents
-from training.export.material import GENERIC_TEXTS
-from training.export.publish import Material
+from training.export.publish import Publication
+from training.progress import Phases
+from training.trained import GENERIC_TEXTS, TrainedCheckpoint
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -26,13 +27,9 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> str:
     """Publish a checkpoint; there is nothing to score it on."""
-    fields = {
-        "name": options.name,
-        "task": "text-classification",  # publishing takes the task from the checkpoint itself
-        "base": options.checkpoint,
-        "export.precisions": tuple(options.precision or ["int8"]),
-        "export.max_length": options.max_length,
-    }
-    recipe = load_recipe(Recipe, None, fields)
-    texts = read_documents(options.texts, recipe.export.calibration_texts) if options.texts else GENERIC_TEXTS
-    return str(publish_bundle(recipe, Material(options.checkpoint, texts), options))
+    settings = {"precisions": tuple(options.precision or ["int8"]), "max_length": options.max_length}
+    publication = Publication(options.name, load_recipe(ExportConfig, None, settings))
+    limit = publication.export.calibration_texts
+    texts = read_documents(options.texts, limit) if options.texts else GENERIC_TEXTS
+    checkpoint = TrainedCheckpoint(options.checkpoint, options.checkpoint, texts)
+    return str(publish_bundle(publication, checkpoint, options, Phases()).folder)

@@ -10,9 +10,10 @@ from training.commands.arguments import Verbs, add_recipe_arguments, add_run_arg
 from training.commands.publishing import check_models, publish_bundle
 from training.commands.reporting import report_run
 from training.config import Recipe
-from training.export.publish import Material
+from training.export.publish import Publication, Published
 from training.fit.distributed import is_main_process
 from training.fit.finetune import finetune
+from training.progress import Phases
 
 log = logging.getLogger(__name__)
 
@@ -25,28 +26,23 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> str:
-    return str(finetune_and_publish(recipe_of(options), options) or "")
+    published = finetune_and_publish(recipe_of(options), options)
+    return "" if published is None else str(published.folder)
 
 
-def finetune_and_publish(recipe: Recipe, options: argparse.Namespace) -> Path | None:
+def finetune_and_publish(recipe: Recipe, options: argparse.Namespace) -> Published | None:
     """Train what the recipe says, unless that was done, publish it and write its report.
 
-    Returns the bundle's folder, or None in a process that only helped to train.
+    Returns what was published, or None in a process that only helped to train.
     """
     check_models(options.models)
-    run_dir = run_folder(options, recipe.name)
-    result = finetune(recipe, options.data, run_dir)
+    phases, run_dir = Phases(), run_folder(options, recipe.name)
+    checkpoint = finetune(recipe, options.data, run_dir, phases)
     if not is_main_process():
         return None
-    material = Material(
-        checkpoint=str(result.checkpoint),
-        texts=result.train_texts,
-        validation=result.validation,
-        test=result.test,
-        training=recipe.model_dump(mode="json", exclude={"card", "export", "evaluation"}) | {"chosen": result.chosen},
-        training_seconds=result.seconds,
-        data_sha256=result.data_sha256,
-    )
-    bundle = publish_bundle(recipe, material, options)
-    log.info("report: %s", report_run(recipe, material, bundle, run_dir))
-    return bundle
+    publication = Publication(recipe.name, recipe.export, recipe.card, recipe.evaluation, recipe.seed)
+    published = publish_bundle(publication, checkpoint, options, phases)
+    with phases("report"):
+        report = report_run(checkpoint, published, run_dir)
+    log.info("report: %s", report)
+    return published

@@ -9,10 +9,11 @@ from pathlib import Path
 from training.commands.arguments import Verbs, add_run_arguments, overrides_of, run_folder
 from training.commands.publishing import check_models, publish_bundle
 from training.commands.reporting import report_run
-from training.config import PretrainRecipe, Recipe, load_recipe
-from training.export.publish import Material
+from training.config import PretrainRecipe, load_recipe
+from training.export.publish import Publication
 from training.fit.distributed import is_main_process
 from training.pretraining.run import pretrain
+from training.progress import Phases
 
 log = logging.getLogger(__name__)
 
@@ -37,27 +38,13 @@ def run(options: argparse.Namespace) -> str:
     recipe = load_recipe(PretrainRecipe, options.recipe, overrides)
     check_models(options.models)
     run_dir = run_folder(options, recipe.name)
-    result = pretrain(recipe, options.data, run_dir)
+    phases = Phases()
+    checkpoint = pretrain(recipe, options.data, run_dir)
     if not is_main_process():
         return ""
-    material = Material(
-        checkpoint=str(result.checkpoint),
-        texts=result.train_texts,
-        validation=result.validation,
-        training=recipe.model_dump(mode="json", exclude={"card", "export"}),
-        training_seconds=result.seconds,
-        data_sha256=result.data_sha256,
-    )
-    as_published = Recipe(
-        name=recipe.name, task="fill-mask", base=start_of(recipe), export=recipe.export, card=recipe.card
-    )
-    bundle = publish_bundle(as_published, material, options)
-    log.info("report: %s", report_run(as_published, material, bundle, run_dir))
-    return str(bundle)
-
-
-def start_of(recipe: PretrainRecipe) -> str:
-    """Say what the training began with."""
-    if recipe.transplant:
-        return f"{recipe.transplant.body} with the vocabulary of {recipe.transplant.tokenizer}"
-    return recipe.base or "nothing"
+    publication = Publication(recipe.name, recipe.export, recipe.card)
+    published = publish_bundle(publication, checkpoint, options, phases)
+    with phases("report"):
+        report = report_run(checkpoint, published, run_dir)
+    log.info("report: %s", report)
+    return str(published.folder)

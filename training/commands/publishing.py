@@ -6,11 +6,12 @@ import argparse
 import os
 from pathlib import Path
 
-from app.bundle import read_json
 from app.bundle.defaults import set_default
-from training.config import Recipe, RecipeError
-from training.export.card import ROUTES
-from training.export.publish import Material, publish
+from training.config import RecipeError
+from training.export.publish import Publication, Published, publish
+from training.progress import Phases
+from training.tasks import training_task
+from training.trained import TrainedCheckpoint
 
 
 def check_models(models: Path) -> None:
@@ -20,10 +21,12 @@ def check_models(models: Path) -> None:
         raise RecipeError(f"--models {models}: {nearest} is no folder that can be written to; name another")
 
 
-def publish_bundle(recipe: Recipe, material: Material, options: argparse.Namespace) -> Path:
+def publish_bundle(
+    publication: Publication, checkpoint: TrainedCheckpoint, options: argparse.Namespace, phases: Phases
+) -> Published:
     """Publish the next version under --models, and make it its route's default where --set-default says so."""
-    folder = publish(recipe, material, options.models)
+    published = publish(publication, checkpoint, options.models, phases)
     if options.set_default:
-        task = read_json(folder / "manifest.json")["task"]
-        set_default(options.models, ROUTES[task], recipe.name)
-    return folder
+        route = training_task(published.manifest.task).serving.route
+        set_default(options.models, route, publication.name)
+    return published

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ COLUMNS = ("input_ids", "attention_mask", "token_type_ids", "labels")
 
 Batch = dict[str, Tensor]
 Collator = Callable[[list[dict[str, Any]]], Any]
-Loss = Callable[[Any, Tensor, int], Tensor]  # (outputs, labels, number of items): the summed loss over that number
+Loss = Callable[[Any, Mapping[str, Tensor], "Tensor | int | None"], Tensor]  # (outputs, batch, items in the step)
 
 
 def batches_of(rows: Dataset, collator: Collator) -> list[Batch]:
@@ -89,5 +89,5 @@ def neuron_importance(model: PreTrainedModel, batches: Sequence[Batch], loss: Lo
 def loss_of(model: PreTrainedModel, batch: Batch, loss: Loss) -> Tensor:
     """Return the loss of a batch, summed over its items; padding has no part in it."""
     inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
-    labels = inputs.pop("labels")
-    return loss(model(**inputs), labels, 1)
+    asked = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+    return loss(model(**asked), inputs, 1)

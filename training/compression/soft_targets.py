@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,14 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.config import ProblemType
-from training.fit.features import IGNORED
+from app.bundle import ProblemType
+from training.fit.losses import IGNORED
 
 TEACHER_LOGITS = "teacher_logits"  # a column of the rows, and a key of their batches
 BATCH_ROWS = 32
 
 Collator = Callable[[list[dict[str, Any]]], Any]
+Loss = Callable[[Any, Mapping[str, Tensor], "Tensor | int | None"], Tensor]  # (outputs, batch, items in the step)
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,19 @@ class SoftTargets:
 
         return collate
 
-    def loss(
-        self,
-        outputs: Any,
-        labels: Tensor,
-        teacher_logits: Tensor,
-        num_items_in_batch: Tensor | int | None,
-        hard_loss: Tensor,
-    ) -> Tensor:
-        """Mix the loss of the labels with the distance from the teacher.
+    def loss(self, hard: Loss) -> Loss:
+        """Return a loss that mixes the one of the labels with the distance from the teacher.
 
-        `hard_loss` is already divided by `num_items_in_batch`, the labels of all accumulated batches and
-        devices, by which the distance is divided too. Positions labeled `IGNORED` do not count.
+        Both are divided by the items of all accumulated batches and devices. Positions labeled `IGNORED` do not count.
         """
-        items = labels.ne(IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        soft = self.distance(outputs.logits.float(), labels, teacher_logits.float()) / items
-        return (1 - self.weight) * hard_loss + self.weight * soft
+
+        def mixed(outputs: Any, batch: Mapping[str, Tensor], num_items_in_batch: Tensor | int | None = None) -> Tensor:
+            labels, teacher_logits = batch["labels"], batch[TEACHER_LOGITS]
+            items = labels.ne(IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+            soft = self.distance(outputs.logits.float(), labels, teacher_logits.float()) / items
+            return (1 - self.weight) * hard(outputs, batch, num_items_in_batch) + self.weight * soft
+
+        return mixed
 
     def distance(self, logits: Tensor, labels: Tensor, teacher_logits: Tensor) -> Tensor:
         """Return the summed distance of (B, C) or (B, S, C) logits from the teacher's.
@@ -93,33 +91,6 @@ class SoftTargets:
                 student[counted].log_softmax(-1), teacher[counted].log_softmax(-1), reduction="sum", log_target=True
             )
         return self.temperature**2 * distance
-
-
-class DistillingMixin:
-    """For a Trainer: hands the teacher's logits of each batch to the loss, not to the model.
-
-    `soft_targets` is None where there is no teacher. The Trainer's `label_names` must contain
-    `teacher_logits`, or it drops the column.
-    """
-
-    soft_targets: SoftTargets | None = None
-    compute_loss_func: Callable[..., Tensor]
-
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        logits = inputs.pop(TEACHER_LOGITS, None)
-        if self.soft_targets is None or logits is None:
-            return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]  # the Trainer's
-        hard, soft = self.compute_loss_func, self.soft_targets
-
-        def both(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-            hard_loss = hard(outputs, labels, num_items_in_batch=num_items_in_batch)
-            return soft.loss(outputs, labels, logits, num_items_in_batch, hard_loss)
-
-        self.compute_loss_func = both
-        try:
-            return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
-        finally:
-            self.compute_loss_func = hard
 
 
 @torch.inference_mode()

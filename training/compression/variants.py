@@ -13,17 +13,20 @@ from typing import Any
 
 from rich.table import Table
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from app.bundle import Bundle, Precision, read_bundle
+from app.bundle import Precision, read_bundle
 from training.compression.teacher import load_teacher
-from training.config import Recipe
-from training.encoders.loading import load_checkpoint
-from training.evaluation import main_metric
-from training.evaluation.score import Examples, calibrate, score
+from training.config import ExportConfig
+from training.data import Splits
+from training.encoders import load_checkpoint, load_tokenizer
+from training.evaluation.scoring import Scoring
 from training.evaluation.served import ServedGraph
-from training.export.publish import Material, Publication
-from training.fit.bases import load_tokenizer
+from training.export.draft import describe
+from training.export.graph import export_fp32
+from training.tasks import training_task
+from training.tasks.base import TrainingTask
+from training.trained import TrainedCheckpoint
 
 SPEED_TEXTS = 256  # of the scored split, that the speed is measured on
 ROUNDS = 5  # the median counts, and variants take turns, so that a busy machine is busy for all of them
@@ -35,6 +38,7 @@ class Variant:
 
     name: str
     graph: ServedGraph
+    scoring: Scoring
     file: Path
     parameters: int
 
@@ -53,90 +57,77 @@ class Cost:
     score: float
 
 
-def compare(
-    recipe: Recipe, teacher: str, student: Path, bundle: Path, validation: Examples, test: Examples
-) -> list[Cost]:
+def compare(teacher: str, student: Path, bundle: Path, splits: Splits) -> list[Cost]:
     """Measure the teacher in fp32, the student in fp32, and each graph of the student's bundle that a CPU runs.
 
     `teacher` and `student` are checkpoints, `bundle` is the folder that was published. Scores are of the test
     split, or of validation where there is no test.
     """
     served = read_bundle(bundle, name=bundle.parent.name, version=int(bundle.name))
-    manifest, tokenizer = served.manifest, load_tokenizer(str(student))
-    models = {
-        "teacher": (load_teacher(teacher, manifest.task, manifest.labels), load_tokenizer(teacher)),
-        "student": (load_checkpoint(str(student)), tokenizer),
-    }
+    manifest, labeling = served.manifest, splits.labeling
+    models = {"teacher": load_teacher(teacher, manifest.task, labeling.labels), "student": load_checkpoint(str(student))}
     with TemporaryDirectory() as folder:
         variants = []
-        for name, (model, own_tokenizer) in models.items():
-            model.config.problem_type = manifest.problem_type  # a teacher from elsewhere may not say
-            exported = export_alone(recipe, model, own_tokenizer, Path(folder) / name)
-            variants.append(variant_of(f"{name} fp32", exported, "fp32", model.num_parameters()))
+        for (name, model), source in zip(models.items(), (teacher, str(student)), strict=True):
+            model.config.problem_type = labeling.problem_type  # a teacher from elsewhere may not say
+            checkpoint = TrainedCheckpoint(source, source, validation=splits.validation)
+            variants.append(export_alone(name, model, checkpoint, manifest.max_length, Path(folder) / name))
         others: list[Precision] = [p for p in manifest.graphs if p not in ("fp32", "fp16")]
-        parameters = variants[-1].parameters
-        variants += [variant_of(f"student {precision}", served, precision, parameters) for precision in others]
-        return measure(variants, validation, test, tokenizer)
+        for precision in others:
+            fitted = Scoring(manifest.graphs[precision].temperature, manifest.graphs[precision].thresholds)
+            graph = ServedGraph(served, precision)
+            file = served.graph_file(precision)
+            variants.append(Variant(f"student {precision}", graph, fitted, file, variants[-1].parameters))
+        return measure(variants, training_task(manifest.task), splits)
 
 
-def export_alone(recipe: Recipe, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Bundle:
+def export_alone(
+    name: str, model: PreTrainedModel, checkpoint: TrainedCheckpoint, max_length: int, folder: Path
+) -> Variant:
     """Export a checkpoint in fp32 into `folder`, as it would be served; nothing is published."""
     folder.mkdir()
-    export = recipe.export.model_copy(update={"precisions": ("fp32",)})
-    work = Publication(recipe.model_copy(update={"export": export}), Material(""), model, tokenizer, folder, 1)
-    work.write_graphs()
-    return work.bundle
+    export = ExportConfig(precisions=("fp32",), max_length=max_length)
+    draft = describe(name, 1, checkpoint, (model, load_tokenizer(checkpoint.source)), export, folder)
+    draft.save(export_fp32(model, draft.task.head(draft.family, model)), "fp32")
+    candidate, file = draft.open("fp32"), draft.bundle.graph_file("fp32")
+    return Variant(f"{name} fp32", candidate.served, candidate.scoring, file, model.num_parameters())
 
 
-def variant_of(name: str, bundle: Bundle, precision: Precision, parameters: int) -> Variant:
-    return Variant(name, ServedGraph(bundle, precision), bundle.graph_file(precision), parameters)
-
-
-def measure(
-    variants: Sequence[Variant], validation: Examples, test: Examples, tokenizer: PreTrainedTokenizerBase
-) -> list[Cost]:
-    """Score every variant, calibrated on `validation`, and time all of them in turn on the same texts."""
-    examples, split = (test, "test") if test else (validation, "validation")
-    inputs = [example.model_input if hasattr(example, "model_input") else example.text for example in examples]
-    inputs = inputs[:SPEED_TEXTS]
-    seconds = seconds_of(variants, inputs)
+def measure(variants: Sequence[Variant], task: TrainingTask[Any, Any], splits: Splits) -> list[Cost]:
+    """Score every variant, and time all of them in turn on the same texts."""
+    examples, split = (splits.test, "test") if splits.test else (splits.validation, "validation")
+    timed, metric = examples[:SPEED_TEXTS], task.main_metric(splits.labeling)
+    seconds = seconds_of(variants, task, timed)
     costs = []
     for variant in variants:
-        manifest = variant.graph.task.manifest
-        metric = main_metric(manifest.task, manifest.problem_type)
-        calibration = calibrate(variant.graph.classify, validation, manifest.labels, manifest.problem_type)
-        scores = score(variant.graph, examples, manifest.labels, tokenizer, calibration)
+        predictions = task.predict_graph(variant.graph, examples)
+        tokens = sum(len(window) for window in variant.graph.encode(task.request_body(timed)).windows)
         costs.append(
             Cost(
                 variant=variant.name,
                 size_mb=round(variant.file.stat().st_size / 1e6, 2),
                 parameters=variant.parameters,
-                texts_per_second=round(len(inputs) / seconds[variant.name], 1),
-                tokens_per_second=round(tokens_of(variant.graph, inputs) / seconds[variant.name], 1),
+                texts_per_second=round(len(timed) / seconds[variant.name], 1),
+                tokens_per_second=round(tokens / seconds[variant.name], 1),
                 metric=metric,
                 split=split,
-                score=scores[metric],
+                score=task.score(examples, predictions, splits.labeling, variant.scoring)[metric],
             )
         )
     return costs
 
 
-def seconds_of(variants: Sequence[Variant], inputs: Sequence[Any]) -> dict[str, float]:
-    """Return the median seconds that each variant takes for all inputs, from raw text to logits."""
+def seconds_of(
+    variants: Sequence[Variant], task: TrainingTask[Any, Any], examples: Sequence[Any]
+) -> dict[str, float]:
+    """Return the median seconds that each variant takes for all examples, from raw text to logits."""
     taken: dict[str, list[float]] = {variant.name: [] for variant in variants}
     for _ in tqdm(range(ROUNDS + 1), desc="speed", unit="round", leave=False, disable=None):
         for variant in variants:
             started = time.perf_counter()
-            variant.graph.predict(inputs)
+            task.predict_graph(variant.graph, examples)
             taken[variant.name].append(time.perf_counter() - started)
     return {name: median(each[1:]) for name, each in taken.items()}  # the first round warms up
-
-
-def tokens_of(graph: ServedGraph, inputs: Sequence[Any]) -> int:
-    """Return the tokens that the graph computes for the inputs, special tokens and overlaps of windows included."""
-    items = [each if isinstance(each, str) else {"text": each[0], "text_pair": each[1]} for each in inputs]
-    encoded = graph.task.encode(graph.task.request_type.model_validate({"inputs": items}))
-    return sum(len(window) for window in encoded.windows)
 
 
 def costs_table(costs: Sequence[Cost]) -> Table:

@@ -6,16 +6,16 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from app.bundle import ProblemType
+from app.bundle.manifest import BundleName
 from training.config.sections import (
     CardConfig,
     DataConfig,
     DistillationConfig,
     EvaluationConfig,
     ExportConfig,
-    Name,
-    ProblemType,
     Section,
-    TaskField,
+    TaskName,
     TrainingConfig,
 )
 
@@ -23,8 +23,8 @@ from training.config.sections import (
 class Recipe(Section):
     """One fine-tuning run, from labeled data to bundle."""
 
-    name: Name = Field(description="Folder of the bundle in models/.")
-    task: TaskField = Field(description="What the model is trained to do; classification and ner are understood too.")
+    name: BundleName = Field(description="Folder of the bundle in models/.")
+    task: TaskName = Field(description="What the model is trained to do; classification and ner are understood too.")
     problem_type: ProblemType | None = Field(
         None, description="Kind of classification; none finds it out from the labels, and says so."
     )
@@ -38,6 +38,15 @@ class Recipe(Section):
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="What the report is made of.")
     export: ExportConfig = Field(default_factory=ExportConfig, description="Which graphs are exported.")
     card: CardConfig = Field(default_factory=CardConfig, description="Text of the model card.")
+
+
+class EvaluationRecipe(Section):
+    """What `evaluate` reads of a recipe: the data, how much of it, and what the report is made of."""
+
+    seed: int = Field(42, ge=0, le=10**9, description="Seed of the resamples behind the intervals.")
+    data: DataConfig = Field(default_factory=DataConfig, description="The split to score and how to read it.")
+    training: TrainingConfig = Field(default_factory=TrainingConfig, description="Of it, `max_samples`.")
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="What the report is made of.")
 
 
 class CorpusConfig(Section):
@@ -115,7 +124,7 @@ class PretrainingConfig(Section):
 class PretrainRecipe(Section):
     """One pretraining run: from a checkpoint, from a transplant, or from nothing but text."""
 
-    name: Name = Field(description="Name of the run, and of the fill-mask bundle that is published of it.")
+    name: BundleName = Field(description="Name of the run, and of the fill-mask bundle that is published of it.")
     base: str | None = Field(None, description="Checkpoint to go on from: a folder or a Hub id.")
     transplant: TransplantConfig | None = Field(None, description="Or: two encoders to make a start of.")
     architecture: ArchitectureConfig | None = Field(None, description="Or: the shape of a model to start from nothing.")

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Task = Literal["text-classification", "token-classification", "fill-mask"]
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
-Precision = Literal["fp32", "int8", "fp16"]
+from app.bundle import Precision
+from app.tasks import TASKS
+
 DataFormat = Literal["jsonl", "csv", "tsv", "parquet", "conll", "text"]
 TagScheme = Literal["IO", "IOB1", "IOB2", "BIOES"]
 
@@ -25,16 +25,17 @@ FORMATS: dict[str, DataFormat] = {
     ".bio": "conll",
     ".txt": "text",
 }
-TASK_ALIASES = {"classification": "text-classification", "ner": "token-classification"}
 
 
-def full_task_name(name: object) -> object:
-    """Return the pipeline name of a task: `ner` and `classification` are what people call two of them."""
-    return TASK_ALIASES.get(name, name) if isinstance(name, str) else name
+def full_task_name(name: str) -> str:
+    """Return the pipeline name of a task, which may be called by a shorter one; see `app.tasks`."""
+    known = {each: task.name for task in TASKS.values() for each in (task.name, *task.aliases)}
+    if name not in known:
+        raise ValueError(f"there is no task {name!r}; there are {', '.join(known)}")
+    return known[name]
 
 
-TaskField = Annotated[Task, BeforeValidator(full_task_name)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+TaskName = Annotated[str, AfterValidator(full_task_name)]
 
 
 class RecipeError(ValueError):

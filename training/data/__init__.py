@@ -1,7 +1,14 @@
 """From files to examples: raw text, with labels for all of it or for character spans of it."""
 
-from training.data.classification import LabeledText, label_names, labeled_texts, read_classification, to_example
-from training.data.conll import TaggedWords, read_sentences, tagged_words, to_sentence
+from training.data.classification import (
+    LabeledText,
+    label_names,
+    labeled_texts,
+    read_classification,
+    read_labeled_texts,
+    to_example,
+)
+from training.data.conll import TaggedWords, read_sentences, read_tagged_words, tagged_words, to_sentence
 from training.data.documents import documents, read_documents
 from training.data.errors import (
     DataError,
@@ -11,27 +18,32 @@ from training.data.errors import (
     MissingColumnError,
     MissingLabelError,
 )
-from training.data.examples import ClassificationExample, Examples, ModelInput, NerExample, Sentence, Span, Style
+from training.data.examples import ClassificationExample, ModelInput, NerExample, Sentence, Span, Style
+from training.data.items import Convention, Item, Part
+from training.data.labeling import Labeling
 from training.data.labels import choose_problem_type, find_problem_type, label_values
 from training.data.ner import read_ner, render, render_all, tag_names
 from training.data.set_aside import normal
 from training.data.sources import HubSplit, Source, source_of
-from training.data.splits import Splits, read_splits
+from training.data.splits import Splits
 from training.data.tags import find_scheme, legal_iob2, split_tag, to_iob2
 
 __all__ = [
     "ClassificationExample",
+    "Convention",
     "DataError",
     "EmptyTextError",
     "EncodingError",
-    "Examples",
     "HubSplit",
     "IllegalTagError",
+    "Item",
     "LabeledText",
+    "Labeling",
     "MissingColumnError",
     "MissingLabelError",
     "ModelInput",
     "NerExample",
+    "Part",
     "Sentence",
     "Source",
     "Span",
@@ -49,9 +61,10 @@ __all__ = [
     "normal",
     "read_classification",
     "read_documents",
+    "read_labeled_texts",
     "read_ner",
     "read_sentences",
-    "read_splits",
+    "read_tagged_words",
     "render",
     "render_all",
     "source_of",

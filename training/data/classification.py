@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from training.config import DataConfig, ProblemType
+from app.bundle import ProblemType
+from training.config import DataConfig
 from training.data.errors import (
     DataError,
     EmptyTextError,

@@ -49,5 +49,3 @@ class NerExample:
     word_offsets: tuple[tuple[int, int], ...]
     tags: tuple[str, ...]
 
-
-Examples = list[ClassificationExample] | list[NerExample] | list[str]

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 
-from training.config import ProblemType
+from app.bundle import ProblemType
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 
+from training.data import Labeling
+from training.evaluation.scoring import Scoring
+
 LOG_BOUNDS = (np.log(0.05), np.log(20.0))
 
 Floats = NDArray[np.float64]
@@ -62,6 +65,32 @@ def fit_thresholds(logits: NDArray[np.floating], truth: NDArray[np.integer]) -> 
     check(logits, truth)
     scores = expit(logits.astype(np.float64))
     return [best_threshold(scores[:, label], truth[:, label]) for label in range(scores.shape[1])]
+
+
+def fit_scoring(logits: NDArray[np.floating], truth: NDArray[np.integer], labeling: Labeling) -> Scoring:
+    """Fit a classifier's temperature, and a multi-label one's thresholds, on validation.
+
+    `logits` and `truth` (0 and 1): (N, C). Nothing is fitted for a regression, or for a single output.
+    """
+    if labeling.problem_type == "regression" or len(labeling.labels) < 2:
+        return Scoring()
+    is_multi_label = labeling.problem_type == "multi_label_classification"
+    temperature = fit_temperature(logits, truth if is_multi_label else truth.argmax(axis=1))
+    if not is_multi_label:
+        return Scoring(temperature)
+    thresholds = fit_thresholds(logits / temperature, truth)
+    return Scoring(temperature, dict(zip(labeling.labels, thresholds, strict=True)))
+
+
+def calibration_errors(
+    logits: NDArray[np.floating], truth: NDArray[np.integer], labeling: Labeling, temperature: float
+) -> dict[str, float]:
+    """Return the expected calibration error of logits (N, C) with and without the temperature."""
+    targets = truth if labeling.problem_type == "multi_label_classification" else truth.argmax(axis=1)
+    return {
+        "ece_before_temperature": expected_calibration_error(logits, targets),
+        "ece": expected_calibration_error(logits, targets, temperature),
+    }
 
 
 def expected_calibration_error(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from training.config import ProblemType
+from app.bundle import ProblemType
 from training.data import ClassificationExample
 from training.evaluation.bootstrap import Scorer, Scores, Weights, score_once, weights_by_value
 from training.evaluation.protocols import Classify, FloatArray, IntArray

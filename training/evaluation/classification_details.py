@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import EvaluationConfig, ProblemType, Task
-from training.data import ClassificationExample
+from app.bundle import ProblemType
+from training.data import ClassificationExample, Labeling
 from training.evaluation.bootstrap import Interval, bootstrap_intervals, score_once
 from training.evaluation.calibration import Reliability, reliability
 from training.evaluation.classification import (
@@ -17,13 +17,13 @@ from training.evaluation.classification import (
     f1_of,
     label_matrix,
     label_scorer,
-    predict_logits,
     ranking_scorer,
     scores_of,
     share_of,
 )
-from training.evaluation.protocols import Classify, FloatArray, IntArray
-from training.evaluation.record import Curve, Evaluation, Row, Table, rounded, worst
+from training.evaluation.protocols import FloatArray, IntArray
+from training.evaluation.record import Curve, Evaluation, Row, Table, Trial, rounded, worst
+from training.evaluation.scoring import Scoring
 
 SCORES_SHOWN = 5
 CURVE_POINTS = 200
@@ -31,26 +31,16 @@ SMALLEST = 1e-12  # of a probability, before its logarithm
 
 
 def classification_details(
-    examples: Sequence[ClassificationExample],
-    labels: Sequence[str],
-    predict: Classify,
-    problem_type: ProblemType,
-    temperature: float,
-    thresholds: Sequence[float] | None,
-    *,
-    variant: str,
-    split: str,
-    task: Task,
-    config: EvaluationConfig,
-    seed: int,
+    examples: Sequence[ClassificationExample], logits: FloatArray, labeling: Labeling, scoring: Scoring, trial: Trial
 ) -> Evaluation:
-    """Score predicted labels. Of two labels the second is the one that ROC and precision-recall curves are of."""
-    logits = predict_logits(examples, predict)  # (N, C)
+    """Evaluate logits (N, C). Of two labels the second is the one that ROC and precision-recall curves are of."""
+    labels, problem_type = labeling.labels, labeling.problem_type or "single_label_classification"
+    thresholds, config = scoring.thresholds_of(labels), trial.config
     truth = label_matrix(examples, labels)
-    scores = scores_of(logits, problem_type, temperature)
+    scores = scores_of(logits, problem_type, scoring.temperature)
     guess = decide(scores, problem_type, thresholds)
     scorers = [label_scorer(truth, guess, problem_type)]
-    curves, errors = calibration_curves(logits, truth, problem_type, temperature)
+    curves, errors = calibration_curves(logits, truth, problem_type, scoring.temperature)
     single = problem_type == "single_label_classification"
     if single and len(labels) == 2:
         scorers.append(ranking_scorer(truth[:, 1], scores[:, 1]))
@@ -59,15 +49,13 @@ def classification_details(
     intervals: dict[str, Interval] = {}
     for scorer in scorers:
         metrics |= score_once(scorer, len(examples))
-        intervals |= bootstrap_intervals(scorer, len(examples), config.bootstrap_samples, seed)
+        intervals |= bootstrap_intervals(scorer, len(examples), config.bootstrap_samples, trial.seed)
     metrics |= errors
     predictions = prediction_rows(examples, labels, truth, guess, scores, single=single)
     return Evaluation(
-        variant,
-        split,
-        task,
+        trial,
         problem_type,
-        tuple(labels),
+        labels,
         len(examples),
         metrics=metrics,
         intervals=intervals,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -37,32 +38,38 @@ class Guesses:
     loss: FloatArray  # (M,)
 
 
+@dataclass(frozen=True)
+class FilledMasks:
+    """A model's guesses at masked tokens of documents, all chosen tokens masked."""
+
+    tokenizer: PreTrainedTokenizerBase
+    windows: list[MaskedWindow]
+    guesses: list[Guesses]
+    predict: FillMasks
+
+    @cached_property
+    def mixed_guesses(self) -> list[Guesses]:
+        """The guesses at the same tokens with 80 % of them masked, 10 % replaced by a random one, 10 % as they are."""
+        return guess_tokens(mix_masks(self.windows, len(self.tokenizer), seed=0), self.predict)
+
+
+def fill_masks(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase, predict: FillMasks) -> FilledMasks:
+    """Mask tokens of `documents` and have them guessed."""
+    windows = masked_windows(documents, tokenizer)
+    return FilledMasks(tokenizer, windows, guess_tokens(windows, predict), predict)
+
+
 def evaluate_fill_mask(
-    documents: Sequence[str],
-    tokenizer: PreTrainedTokenizerBase,
-    predict: FillMasks,
-    *,
-    window: int = 128,
-    share: float = 0.15,
-    seed: int = 0,
-    batch_size: int = 16,
-    as_in_training: bool = False,
+    documents: Sequence[str], tokenizer: PreTrainedTokenizerBase, predict: FillMasks
 ) -> dict[str, float]:
     """Score the model's guesses at masked tokens of `documents`.
 
     Returns `masked_accuracy`, the share of masked tokens whose best guess is right, 0..1; `masked_loss`,
     their mean cross-entropy in nats; and `perplexity`, its exponential. All chosen tokens become <mask>: a
-    served text holds masks and nothing else that is made up. `as_in_training` adds `masked_accuracy_80_10_10`:
-    the same tokens, 80 % of them masked, 10 % replaced by a random token, 10 % shown as they are.
+    served text holds masks and nothing else that is made up.
     """
-    windows = masked_windows(documents, tokenizer, window=window, share=share, seed=seed)
-    guesses = guess_tokens(windows, predict, batch_size)
-    scores = score_once(mask_scorer(guesses), len(guesses))
-    if as_in_training:
-        mixed = mix_masks(windows, len(tokenizer), seed)
-        again = guess_tokens(mixed, predict, batch_size)
-        scores["masked_accuracy_80_10_10"] = score_once(mask_scorer(again), len(again))["masked_accuracy"]
-    return scores
+    guesses = guess_tokens(masked_windows(documents, tokenizer), predict)
+    return score_once(mask_scorer(guesses), len(guesses))
 
 
 def masked_windows(

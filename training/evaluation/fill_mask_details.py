@@ -6,56 +6,35 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from training.config import EvaluationConfig, Task
 from training.evaluation.bootstrap import bootstrap_intervals, score_once
-from training.evaluation.fill_mask import (
-    Guesses,
-    MaskedWindow,
-    guess_tokens,
-    mask_scorer,
-    masked_windows,
-    mix_masks,
-)
-from training.evaluation.protocols import FillMasks
-from training.evaluation.record import Evaluation, Row, worst
+from training.evaluation.fill_mask import FilledMasks, Guesses, MaskedWindow, mask_scorer
+from training.evaluation.record import Evaluation, Row, Trial, Words, worst
 
 CONTEXT_TOKENS = 20  # shown on each side of a hidden token
 
 
-def fill_mask_details(
-    documents: Sequence[str],
-    tokenizer: PreTrainedTokenizerBase,
-    predict: FillMasks,
-    *,
-    variant: str,
-    split: str,
-    task: Task,
-    config: EvaluationConfig,
-    seed: int,
-) -> Evaluation:
-    """Score guesses at masked tokens, all of them masked, and again 80/10/10; an example is a hidden token."""
-    windows = masked_windows(documents, tokenizer)
-    mixed = mix_masks(windows, len(tokenizer), seed=0)
-    guesses, mixed_guesses = guess_tokens(windows, predict), guess_tokens(mixed, predict)
-    scorer, mixed_scorer = mask_scorer(guesses), mask_scorer(mixed_guesses)
-    metrics, intervals = score_once(scorer, len(windows)), {}
-    metrics["masked_accuracy_80_10_10"] = score_once(mixed_scorer, len(mixed))["masked_accuracy"]
-    if config.bootstrap_samples:
-        intervals = bootstrap_intervals(scorer, len(windows), config.bootstrap_samples, seed)
-        again = bootstrap_intervals(mixed_scorer, len(mixed), config.bootstrap_samples, seed)
+def fill_mask_details(filled: FilledMasks, trial: Trial) -> Evaluation:
+    """Evaluate guesses at masked tokens, all of them masked, and again 80/10/10; an example is a hidden token."""
+    scorer, mixed_scorer = mask_scorer(filled.guesses), mask_scorer(filled.mixed_guesses)
+    count, samples = len(filled.windows), trial.config.bootstrap_samples
+    metrics, intervals = score_once(scorer, count), {}
+    metrics["masked_accuracy_80_10_10"] = score_once(mixed_scorer, count)["masked_accuracy"]
+    if samples:
+        intervals = bootstrap_intervals(scorer, count, samples, trial.seed)
+        again = bootstrap_intervals(mixed_scorer, count, samples, trial.seed)
         intervals["masked_accuracy_80_10_10"] = again["masked_accuracy"]
-    predictions = [row for pair in zip(windows, guesses, strict=True) for row in prediction_rows(*pair, tokenizer)]
+    pairs = zip(filled.windows, filled.guesses, strict=True)
+    predictions = [row for pair in pairs for row in prediction_rows(*pair, filled.tokenizer)]
     return Evaluation(
-        variant,
-        split,
-        task,
+        trial,
         None,
         (),
         len(predictions),
         metrics=metrics,
         intervals=intervals,
         predictions=predictions,
-        mistakes=worst(predictions, config.mistakes),
+        mistakes=worst(predictions, trial.config.mistakes),
+        words=Words(counted="hidden tokens", resampled="windows"),
     )
 
 

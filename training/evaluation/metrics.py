@@ -1,8 +1,6 @@
-"""Which metric decides for a task, and which way is better."""
+"""What metrics are called, what they say, and which way is better."""
 
 from __future__ import annotations
-
-from training.config import ProblemType, Task
 
 LOWER_IS_BETTER = ("rmse", "mae", "masked_loss", "perplexity", "ece", "ece_before_temperature", "loss")
 
@@ -30,16 +28,6 @@ METRICS = {
     "ece_before_temperature": ("Calibration error before temperature", "mean gap of score and truth"),
     "ece": ("Calibration error", "mean gap between a score and how often it is right"),
 }
-
-
-def main_metric(task: Task, problem_type: ProblemType | None = None) -> str:
-    """Return the metric that chooses the best epoch, gates int8 and heads the report."""
-    if task == "token-classification":
-        return "f1"
-    if task == "fill-mask":
-        return "masked_accuracy"
-    of_problem = {"multi_label_classification": "macro_f1", "regression": "pearson"}
-    return of_problem.get(problem_type or "", "accuracy")
 
 
 def greater_is_better(metric: str) -> bool:

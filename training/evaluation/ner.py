@@ -9,7 +9,7 @@ import numpy as np
 from training.data import NerExample, legal_iob2
 from training.evaluation.bootstrap import Scorer, Scores, Weights, score_once
 from training.evaluation.classification import f1_of, share_of
-from training.evaluation.protocols import IntArray, Offsets, TagTokens
+from training.evaluation.protocols import IntArray, Offsets, TagTokens, TokenLogits
 
 Entity = tuple[int, int, str]  # first word, word after the last, type
 TagLists = Sequence[Sequence[str]]
@@ -27,12 +27,14 @@ def evaluate_ner(examples: Sequence[NerExample], labels: Sequence[str], predict:
     it, O where none does (a text cut short).
     """
     truth = [example.tags for example in examples]
-    return score_once(entity_scorer(truth, predict_tags(examples, labels, predict)), len(examples))
-
-
-def predict_tags(examples: Sequence[NerExample], labels: Sequence[str], predict: TagTokens) -> list[list[str]]:
-    """Return the predicted tag of every word, as the model gives it: it need not be legal IOB2."""
     answers = predict([example.text for example in examples])
+    return score_once(entity_scorer(truth, tags_of(examples, labels, answers)), len(examples))
+
+
+def tags_of(
+    examples: Sequence[NerExample], labels: Sequence[str], answers: Sequence[TokenLogits]
+) -> list[list[str]]:
+    """Return the predicted tag of every word, as the model gives it: it need not be legal IOB2."""
     return [
         word_tags(example.word_offsets, offsets, [labels[index] for index in logits.argmax(axis=1)])
         for example, (offsets, logits) in zip(examples, answers, strict=True)

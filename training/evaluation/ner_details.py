@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import log_softmax
 
-from training.config import EvaluationConfig, Task
 from training.data import NerExample
 from training.evaluation.bootstrap import bootstrap_intervals, score_once
 from training.evaluation.classification import f1_of, share_of
@@ -23,41 +22,29 @@ from training.evaluation.ner import (
     lenient_entities,
     types_in,
 )
-from training.evaluation.protocols import FloatArray, Offsets, TagTokens
-from training.evaluation.record import Evaluation, Row, Table
+from training.evaluation.protocols import FloatArray, Offsets, TokenLogits
+from training.evaluation.record import Evaluation, Row, Table, Trial, Words
 
 
 def ner_details(
-    examples: Sequence[NerExample],
-    labels: Sequence[str],
-    predict: TagTokens,
-    *,
-    variant: str,
-    split: str,
-    task: Task,
-    config: EvaluationConfig,
-    seed: int,
+    examples: Sequence[NerExample], answers: Sequence[TokenLogits], labels: Sequence[str], trial: Trial
 ) -> Evaluation:
-    """Score predicted entities; the worst mistakes are the sentences with most wrong entities."""
-    read = [
-        read_answer(example, labels, *answer)
-        for example, answer in zip(examples, predict([example.text for example in examples]), strict=True)
-    ]
+    """Evaluate tagged tokens; the worst mistakes are the sentences with most wrong entities."""
+    read = [read_answer(example, labels, *answer) for example, answer in zip(examples, answers, strict=True)]
     truth, guess = [example.tags for example in examples], [tags for tags, _ in read]
     scorer = entity_scorer(truth, guess)
     predictions = [prediction(example, labels, *each) for example, each in zip(examples, read, strict=True)]
     return Evaluation(
-        variant,
-        split,
-        task,
+        trial,
         None,
         tuple(labels),
         len(examples),
         metrics=score_once(scorer, len(examples)),
-        intervals=bootstrap_intervals(scorer, len(examples), config.bootstrap_samples, seed),
+        intervals=bootstrap_intervals(scorer, len(examples), trial.config.bootstrap_samples, trial.seed),
         tables={"per_label": per_type(truth, guess), "errors": error_table(truth, guess)},
         predictions=predictions,
-        mistakes=worst(predictions, config.mistakes),
+        mistakes=most_wrong(predictions, trial.config.mistakes),
+        words=Words(per_label="Entity types", mistakes="Sentences with the most wrong entities."),
     )
 
 
@@ -115,7 +102,7 @@ def entity_row(example: NerExample, entity: Entity) -> Row:
     return {"entity": entity[2], "start": start, "end": end, "word": example.text[start:end]}
 
 
-def worst(rows: Sequence[Row], count: int) -> list[Row]:
+def most_wrong(rows: Sequence[Row], count: int) -> list[Row]:
     def badness(row: Row) -> tuple[int, float]:
         errors, loss = row["errors"], row["loss"]
         assert isinstance(errors, dict)

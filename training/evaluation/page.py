@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.metrics import main_metric, metric_name
+from training.evaluation.metrics import metric_name
 from training.evaluation.page_figures import TABLE_OF_AT_MOST, curve_figures, heat_map_of, learning_curves
 from training.evaluation.record import Evaluation, Row, Table
 from training.provenance import versions
@@ -27,7 +27,7 @@ def page_of(
 ) -> dict[str, Any]:
     """Return the template's variables; everything but the drawings is escaped by the template."""
     first = evaluations[0]
-    main = main_metric(first.task, first.problem_type)
+    main = first.main_metric
     return {
         "title": without_paths(title),
         "first": first,
@@ -41,7 +41,7 @@ def page_of(
         "heat_map": heat_map_of(first),
         "pairs": confused_pairs(first),
         "curves": curve_figures(first),
-        "mistakes": [mistake(row, first) for row in first.mistakes],
+        "mistakes": [mistake(row) for row in first.mistakes],
         "data": [(name, without_paths(str(value))) for name, value in data.items()],
         "recipe": list(flat(recipe)),
         "command": without_paths(command) if command else None,
@@ -51,7 +51,7 @@ def page_of(
 
 def metric_rows(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
     """Return a row per metric that any variant has, the main one first, with a cell per variant."""
-    main = main_metric(evaluations[0].task, evaluations[0].problem_type)
+    main = evaluations[0].main_metric
     names = dict.fromkeys([main, *(name for each in evaluations for name in each.metrics)])
     return [
         {"name": metric_name(name)[0], "about": metric_name(name)[1], "cells": [cell(e, name) for e in evaluations]}
@@ -118,9 +118,9 @@ def confused_pairs(evaluation: Evaluation) -> list[tuple[str, str, int, str]]:
     ]
 
 
-def mistake(row: Row, evaluation: Evaluation) -> dict[str, Any]:
-    """Return one mistake as the template shows it."""
-    if evaluation.task == "token-classification":
+def mistake(row: Row) -> dict[str, Any]:
+    """Return one mistake as the template shows it: entities twice, as they are and as predicted, or one text."""
+    if "errors" in row:
         wrong = row["errors"]
         assert isinstance(wrong, dict)
         both = [
@@ -132,7 +132,7 @@ def mistake(row: Row, evaluation: Evaluation) -> dict[str, Any]:
         f" ({scores[row['prediction']]:.2f})" if isinstance(scores, dict) and isinstance(row["prediction"], str) else ""
     )
     text = str(row["text"]) + (f" ⟂ {row['text_pair']}" if "text_pair" in row else "")
-    asked = [row | {"entity": "?"}] if evaluation.task == "fill-mask" else []  # which of the masks it is about
+    asked = [row | {"entity": "?"}] if "start" in row else []  # the place in the text that it is about
     return {
         "pieces": segments(text, asked),
         "truth": listed(row["truth"]),

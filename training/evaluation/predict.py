@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.config import Task
 from training.data import ModelInput
 from training.evaluation.protocols import Classify, FillMasks, FloatArray, Offsets, TagTokens
 
@@ -55,17 +54,6 @@ def torch_mask_filler(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         return [scores[rows] for scores, rows in zip(logits, positions, strict=True)]
 
     return predict
-
-
-def torch_predictor(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int
-) -> Classify | TagTokens | FillMasks:
-    """Return the function that predicts for a task with a checkpoint."""
-    if task == "token-classification":
-        return torch_tagger(model, tokenizer, max_length)
-    if task == "fill-mask":
-        return torch_mask_filler(model, tokenizer)
-    return torch_classifier(model, tokenizer, max_length)
 
 
 def as_pair(model_input: ModelInput) -> tuple[str, ...]:

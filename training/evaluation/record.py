@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import ProblemType, Task
+from app.bundle import ProblemType
+from training.config import EvaluationConfig
 from training.evaluation.bootstrap import Interval
 
 Row = dict[str, object]  # what is known of one example, ready for JSON
@@ -31,8 +32,30 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """What is being evaluated, and how: one variant of a model, such as `int8`, on one split, such as `test`."""
+
+    task: str
+    main_metric: str
+    variant: str
+    split: str
+    config: EvaluationConfig
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the report calls things: what is counted, what is resampled, the table by label, and the mistakes."""
+
+    counted: str = "examples"
+    resampled: str = "examples"
+    per_label: str = "Labels"
+    mistakes: str = "Wrong predictions, those that found the truth least likely first."
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """One variant of a model (such as `int8`) on one split (such as `test`).
+    """All that is known of one trial.
 
     `metrics` and their 95 % `intervals` go by name. `tables`: `per_label`, `errors`.
     `confusion`: (C, C) counts, a row per true label, for one label of several. `curves`: `roc`,
@@ -40,9 +63,7 @@ class Evaluation:
     `predictions`: an object per example, in order. `mistakes`: the worst of them, the worst first.
     """
 
-    variant: str
-    split: str
-    task: Task
+    trial: Trial
     problem_type: ProblemType | None
     labels: tuple[str, ...]
     count: int
@@ -53,6 +74,23 @@ class Evaluation:
     curves: dict[str, Curve] = field(default_factory=dict)
     predictions: Sequence[Row] = ()
     mistakes: Sequence[Row] = ()
+    words: Words = Words()
+
+    @property
+    def variant(self) -> str:
+        return self.trial.variant
+
+    @property
+    def split(self) -> str:
+        return self.trial.split
+
+    @property
+    def task(self) -> str:
+        return self.trial.task
+
+    @property
+    def main_metric(self) -> str:
+        return self.trial.main_metric
 
 
 def worst(rows: Sequence[Row], count: int) -> list[Row]:

@@ -6,43 +6,32 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.config import EvaluationConfig, Task
-from training.data import ClassificationExample
+from training.data import ClassificationExample, Labeling
 from training.evaluation.bootstrap import bootstrap_intervals, score_once
-from training.evaluation.classification import predict_logits
-from training.evaluation.protocols import Classify
-from training.evaluation.record import Curve, Evaluation, Row, worst
+from training.evaluation.protocols import FloatArray
+from training.evaluation.record import Curve, Evaluation, Row, Trial, Words, worst
 from training.evaluation.regression import Floats, regression_scorer, targets_of
 
 
 def regression_details(
-    examples: Sequence[ClassificationExample],
-    labels: Sequence[str],
-    predict: Classify,
-    *,
-    variant: str,
-    split: str,
-    task: Task,
-    config: EvaluationConfig,
-    seed: int,
+    examples: Sequence[ClassificationExample], logits: FloatArray, labeling: Labeling, trial: Trial
 ) -> Evaluation:
-    """Score predicted numbers; the worst mistakes are those that are furthest off."""
+    """Evaluate predicted numbers (N, 1); the worst mistakes are those that are furthest off."""
     truth = targets_of(examples)
-    guess = predict_logits(examples, predict)[:, 0].astype(np.float64)
+    guess = logits[:, 0].astype(np.float64)
     scorer = regression_scorer(truth, guess)
     predictions = prediction_rows(examples, truth, guess)
     return Evaluation(
-        variant,
-        split,
-        task,
+        trial,
         "regression",
-        tuple(labels),
+        labeling.labels,
         len(examples),
         metrics=score_once(scorer, len(examples)),
-        intervals=bootstrap_intervals(scorer, len(examples), config.bootstrap_samples, seed),
+        intervals=bootstrap_intervals(scorer, len(examples), trial.config.bootstrap_samples, trial.seed),
         curves={"regression": Curve(truth, guess)},
         predictions=predictions,
-        mistakes=worst(predictions, config.mistakes),
+        mistakes=worst(predictions, trial.config.mistakes),
+        words=Words(mistakes="Predictions that are furthest off."),
     )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from training.evaluation.metrics import main_metric
 from training.evaluation.page import page_of, without_paths
 from training.evaluation.record import Evaluation
 
@@ -55,7 +54,7 @@ def metrics_of(title: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         "title": without_paths(title),
         "task": first.task,
         "problem_type": first.problem_type,
-        "main_metric": main_metric(first.task, first.problem_type),
+        "main_metric": first.main_metric,
         "variants": {each.variant: variant_json(each) for each in evaluations},
     }
 

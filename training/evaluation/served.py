@@ -2,89 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
-import numpy as np
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from app.bundle import Bundle, Precision
-from app.runtime.session import Session
+from app.runtime.cpu.session import CpuSession
 from app.settings import available_cores
-from app.tasks import TASKS
-from app.tasks.base import TaskRequest
-from app.tasks.classify import Classify
-from app.tasks.ner import Ner
+from app.tasks import open_task
+from app.tasks.base import Encoded
 from app.tasks.text import TextEncoder
 from app.window import Floats, Window
-from training.data import ModelInput
-from training.evaluation import FloatArray, Offsets
 
-BATCH_TOKENS = 1024
+BATCH_TOKENS = 512
+SHOWN_BATCHES = 64  # from so many batches on there is a progress bar
 
 
 class ServedGraph:
-    """One precision of an unpublished bundle, on the CPU."""
+    """One precision of a bundle, published or not, on the CPU: a batch on each core."""
 
     def __init__(self, bundle: Bundle, precision: Precision) -> None:
-        self.session = Session(bundle, precision, available_cores())
-        self.encoder = TextEncoder(bundle.tokenizer_file, bundle.manifest.max_length)
-        graph = bundle.manifest.graphs[precision]
-        self.task: Any = TASKS[bundle.manifest.task](bundle.manifest, self.encoder, graph)
+        """Raise `SessionError` when the graph does not run here."""
+        self.bundle, self.precision = bundle, precision
+        self.session = CpuSession(bundle, precision, intra_op_threads=1)
+        self.task: Any = open_task(bundle, precision)  # of a type that only the task's own module knows
+
+    @property
+    def encoder(self) -> TextEncoder:
+        encoder: TextEncoder = self.task.encoder
+        return encoder
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The bundle's tokenizer as transformers has it, which knows what its special tokens are for."""
+        known, special = self.encoder.tokenizer, self.encoder.special
+        tokens = {
+            "cls_token": known.id_to_token(special.prefix[0]),
+            "sep_token": known.id_to_token(special.suffix[-1]),
+        }
+        if mask := next((token for token in ("<mask>", "[MASK]") if known.token_to_id(token) is not None), None):
+            tokens["mask_token"] = mask
+        return PreTrainedTokenizerFast(
+            tokenizer_file=str(self.bundle.tokenizer_file),
+            model_max_length=self.bundle.manifest.max_length,
+            **tokens,
+        )
+
+    def encode(self, body: Mapping[str, object]) -> Encoded[Any]:
+        """Return the windows of a request's body, and what the task needs to read their outputs."""
+        encoded: Encoded[Any] = self.task.encode(self.task.request_type.model_validate(body))
+        return encoded
 
     def run(self, windows: Sequence[Window]) -> list[Floats]:
         """Run any number of windows, similar lengths together; return (rows, width) each, in order."""
         order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
+        batches = batches_of(order, [len(window) for window in windows])
+
+        def run_batch(batch: list[int]) -> list[Floats]:
+            return self.session.run([windows[i] for i in batch])
+
         outputs: dict[int, Floats] = {}
-        for batch in batches(order, [len(window) for window in windows]):
-            outputs.update(zip(batch, self.session.run([windows[i] for i in batch]), strict=True))
+        with ThreadPoolExecutor(available_cores()) as pool:
+            answers = pool.map(run_batch, batches)
+            hidden = None if len(batches) >= SHOWN_BATCHES else True  # None: shown on a terminal only
+            shown = tqdm(answers, desc=self.precision, total=len(batches), unit="batch", leave=False, disable=hidden)
+            for batch, answered in zip(batches, shown, strict=True):
+                outputs.update(zip(batch, answered, strict=True))
         return [outputs[i] for i in range(len(windows))]
 
-    def classify(self, inputs: Sequence[ModelInput]) -> list[FloatArray]:
-        """Return logits (labels,) per text or pair, its windows combined as the service does."""
-        task: Classify = self.task
-        items = [i if isinstance(i, str) else {"text": i[0], "text_pair": i[1]} for i in inputs]
-        encoded = task.encode(task.request_type.model_validate({"inputs": items}))
-        rows = iter(self.run(encoded.windows))
-        return [task.pool(np.concatenate([next(rows) for _ in lengths]), lengths) for lengths in encoded.state]
-
-    def tag_tokens(self, texts: Sequence[str]) -> list[tuple[Offsets, FloatArray]]:
-        """Return offsets (tokens, 2) and logits (tokens, labels) per text."""
-        task: Ner = self.task
-        encoded = task.encode(task.request_type.model_validate({"inputs": list(texts)}))
-        rows = iter(self.run(encoded.windows))
-        return [(t.offsets(), np.concatenate([next(rows) for _ in t.pieces])) for t in encoded.state]
-
-    def fill_masks(
-        self, windows: Sequence[list[int]], positions: Sequence[Sequence[int]] | None = None
-    ) -> list[FloatArray]:
-        """Return logits (positions, vocabulary) per window of token ids; without positions, those of its masks."""
-        arrays = [np.array(ids, np.int64) for ids in windows]
-        rows = [np.flatnonzero(ids == self.task.mask_id) for ids in arrays]
-        if positions is not None:
-            rows = [np.array(each, np.int64) for each in positions]
-        return self.run([Window(*each) for each in zip(arrays, rows, strict=True)])
-
-    @property
-    def predict(self) -> Callable[..., Any]:
-        """The function that predicts for the bundle's task: one of the three above."""
-        by_task: dict[str, Callable[..., Any]] = {"token-classification": self.tag_tokens, "fill-mask": self.fill_masks}
-        return by_task.get(self.task.name, self.classify)
-
-    def answer(self, text: str) -> Any:
-        """Answer one text as the service would, default parameters and all."""
-        request: TaskRequest = self.task.request_type.model_validate({"inputs": text})
+    def answer(self, body: Mapping[str, object]) -> Any:
+        """Answer a request's body as the service would."""
+        request = self.task.request_type.model_validate(body)
         encoded = self.task.encode(request)
         return self.task.decode(request, encoded.state, self.run(encoded.windows))
 
 
-def batches(order: Iterable[int], lengths: Sequence[int]) -> list[list[int]]:
+def batches_of(order: Iterable[int], lengths: Sequence[int]) -> list[list[int]]:
     """Cut `order` into runs of at most BATCH_TOKENS tokens, or one window where that alone has more."""
     result: list[list[int]] = []
-    room = 0
+    left = 0
     for i in order:
-        if not result or lengths[i] > room:
+        if not result or lengths[i] > left:
             result.append([])
-            room = BATCH_TOKENS
+            left = BATCH_TOKENS
         result[-1].append(i)
-        room -= lengths[i]
+        left -= lengths[i]
     return result

@@ -9,33 +9,39 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from app.bundle import Manifest
-from training.config import Recipe
+from training.config import CardConfig
+from training.tasks.base import TrainingTask
 
-ROUTES = {"text-classification": "classify", "token-classification": "ner", "fill-mask": "fill-mask"}
 
-
-def model_card(recipe: Recipe, manifest: Manifest, examples: Mapping[str, Any], baseline: Mapping[str, float]) -> str:
+def model_card(
+    card: CardConfig,
+    manifest: Manifest,
+    task: TrainingTask[Any, Any],
+    examples: Mapping[str, Any],
+    baseline: Mapping[str, float],
+) -> str:
     """Return the Markdown card: what it is, how good, made how, of what data, with which limits.
 
     `examples` maps texts to the graph's real answers, `baseline` is the fp32 graph's score.
     """
     training = manifest.provenance.get("training") or {}
+    answers = "\n".join(f"- `{text}`\n  → {task.summary(answer)}" for text, answer in examples.items())
     sections = [
-        f"---\n{front_matter(recipe, manifest)}\n---",
-        f"# {recipe.card.title or recipe.name}",
-        recipe.card.summary,
-        f"Served by `POST /{ROUTES[manifest.task]}`, or `POST /models/{manifest.name}`.",
+        f"---\n{front_matter(card, manifest)}\n---",
+        f"# {card.title or manifest.name}",
+        card.summary,
+        f"Served by `POST /{task.serving.route}`, or `POST /models/{manifest.name}`.",
         "## Quality\n\n" + metrics_table(manifest, baseline) if baseline else "",
-        "## Examples\n\nReal answers of the graph in this folder.\n\n" + examples_list(examples) if examples else "",
-        "## Made from\n\n" + bullets(recipe.card.data_attribution or [f"Base: {manifest.provenance['base']}"]),
-        f"## Licence\n\n{recipe.card.licence}" if recipe.card.licence else "",
-        "## Limits\n\n" + bullets(recipe.card.limits) if recipe.card.limits else "",
+        "## Examples\n\nReal answers of the graph in this folder.\n\n" + answers if examples else "",
+        "## Made from\n\n" + bullets(card.data_attribution or [f"Base: {manifest.provenance['base']}"]),
+        f"## Licence\n\n{card.licence}" if card.licence else "",
+        "## Limits\n\n" + bullets(card.limits) if card.limits else "",
         "## How it was trained\n\n```json\n" + json.dumps(training, indent=2) + "\n```" if training else "",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def front_matter(recipe: Recipe, manifest: Manifest) -> str:
+def front_matter(card: CardConfig, manifest: Manifest) -> str:
     """Return what the Hub reads of a card, as YAML: the licence, the task, and the scores of each graph."""
     split = manifest.provenance.get("scored_on")
     results = [
@@ -53,8 +59,8 @@ def front_matter(recipe: Recipe, manifest: Manifest) -> str:
     ]
     data = ModelCardData(
         model_name=manifest.name,
-        language=recipe.card.language or None,
-        license=recipe.card.licence.lower() or "other",
+        language=card.language or None,
+        license=card.licence.lower() or "other",
         library_name="onnx",
         pipeline_tag=manifest.task,
         tags=["roberta", "onnx"],
@@ -78,20 +84,6 @@ def metrics_table(manifest: Manifest, baseline: Mapping[str, float]) -> str:
             f"| {metric} | " + " | ".join(f"{c.get(metric, float('nan')):.4f}" for c in columns.values()) + " |"
         )
     return "\n".join(lines)
-
-
-def examples_list(examples: Mapping[str, Any]) -> str:
-    return "\n".join(f"- `{text}`\n  → {summary_of(answer)}" for text, answer in examples.items())
-
-
-def summary_of(answer: Any) -> str:
-    """One line for an answer of any task."""
-    first = answer[0] if answer and isinstance(answer[0], list) else answer
-    parts = []
-    for item in first[:5]:
-        what = item.get("label") or item.get("token_str") or f"{item.get('word')} ({item.get('entity_group')})"
-        parts.append(f"{what.strip()} {item['score']:.2f}")
-    return ", ".join(parts) or "nothing"
 
 
 def bullets(lines: Sequence[str]) -> str:

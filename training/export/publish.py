@@ -1,281 +1,313 @@
-"""From a checkpoint to a bundle: every precision exported, verified, calibrated and scored, or nothing at all."""
+"""From a checkpoint to a bundle: every precision exported, verified, calibrated and scored, or nothing at all.
+
+A chain of values: checkpoint -> draft -> graphs -> candidates -> verified -> scored -> manifest. Each graph is opened
+once and predicts each split once; what it predicted is handed on.
+"""
 
 from __future__ import annotations
 
-import json
+import itertools
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import onnx
+import numpy as np
 from onnx import ModelProto
-from tokenizers import Tokenizer
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from app.bundle import (
-    Bundle,
-    Graph,
-    Manifest,
-    Precision,
-    labels_of,
-    new_version,
-    position_offset_of,
-    problem_type_of,
-    read_json,
-    sha256,
-    task_of,
-    write_manifest,
-)
+from app.bundle import Graph, Manifest, Precision, Probe, new_version, sha256, write_manifest
 from app.runtime.packing import PackedLayout
-from app.tasks.fill_mask import mask_token_of
-from app.tasks.text import TextEncoder
-from training.config import Recipe
-from training.encoders.loading import check_vocabulary, load_checkpoint, load_tokenizer
-from training.evaluation import main_metric
-from training.evaluation.score import Calibration, Examples, calibrate, score
-from training.evaluation.served import ServedGraph, batches
+from training.config import CardConfig, EvaluationConfig, ExportConfig
+from training.evaluation.bootstrap import PairedDrop, Scorer, paired_drop
+from training.evaluation.metrics import greater_is_better
+from training.evaluation.record import Evaluation, Trial
+from training.evaluation.scoring import Scoring
+from training.evaluation.served import batches_of
 from training.export.card import model_card
+from training.export.draft import LEAST_TOLERANCE, Candidate, Draft, describe, load_model
 from training.export.gate import gate_int8
 from training.export.graph import export_fp16, export_fp32
-from training.export.material import GENERIC_TEXTS, calibration_windows, make_probes, probe_texts
-from training.export.packed import encoder_of
 from training.export.quantize import quantize_int8
-from training.export.verify import PROBE_MARGIN, check_drift, length_mixes, measure_drift
+from training.export.verify import PROBE_MARGIN, answers_of, check_drift, length_mixes, make_reference, measure_drift
+from training.progress import Phases
 from training.provenance import commit_of_this_code, versions, without_folders
+from training.trained import GENERIC_TEXTS, TrainedCheckpoint
+
+PROBES = 8
+PROBE_CHARACTERS = 300
+VERIFIED_TEXTS = 200  # whose tokens the windows of verification are cut from
 
 log = logging.getLogger(__name__)
 
-# The least drift of logits that the service must accept from another machine: CPUs add in another order, which
-# int8 rounding enlarges; fp16 runs on CUDA alone, so that its drift cannot be measured on a CPU.
-LEAST_TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.05, "fp16": 0.1}
+
+@dataclass(frozen=True)
+class Publication:
+    """What is to be published, and how: the bundle's name, its graphs, its card, and what its scores are made of."""
+
+    name: str
+    export: ExportConfig = ExportConfig()
+    card: CardConfig = CardConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seed: int = 42
 
 
 @dataclass(frozen=True)
-class Material:
-    """What an export works from: a checkpoint folder or Hub id, texts to calibrate on, examples to score on.
+class Published:
+    """A bundle that exists, and the evaluation of each graph that a CPU runs: those that are shipped, then fp32."""
 
-    `training` is the recipe that made the checkpoint, as JSON, and what it left open as it was chosen; None for a
-    checkpoint that was trained elsewhere. `data_sha256` names the splits by what is in them.
-    """
-
-    checkpoint: str
-    texts: Sequence[str] = GENERIC_TEXTS
-    validation: Examples = ()
-    test: Examples = ()
-    training: Mapping[str, Any] | None = None
-    training_seconds: float | None = None
-    data_sha256: Mapping[str, str] | None = None
+    folder: Path
+    manifest: Manifest
+    evaluations: Sequence[Evaluation]
 
 
-def publish(recipe: Recipe, material: Material, models: Path) -> Path:
-    """Export, verify and score a checkpoint, and publish it as the next version of `recipe.name` in `models`.
+@dataclass(frozen=True)
+class Scored:
+    """A graph with its place in the manifest, and its evaluation where there are examples and a CPU runs it."""
+
+    graph: Graph
+    evaluation: Evaluation | None = None
+
+
+def publish(
+    publication: Publication, checkpoint: TrainedCheckpoint, models: Path, phases: Phases | None = None
+) -> Published:
+    """Export, verify and score a checkpoint, and publish it as the next version of its name in `models`.
 
     Raises `VerificationError` when a graph is not the checkpoint, or loses more of the task's metric on the
-    validation split than the recipe allows; `UnsupportedModelError` for a checkpoint that is no encoder of ours.
+    validation split than the publication allows; `UnsupportedModelError` for a checkpoint that is no encoder of ours.
     Nothing is published then.
     """
-    model = load_checkpoint(material.checkpoint)
-    encoder_of(model)
-    tokenizer = load_tokenizer(material.checkpoint)
-    check_vocabulary(tokenizer, model)
-    with new_version(models, recipe.name) as (folder, version):
-        Publication(recipe, material, model, tokenizer, folder, version).make()
-    log.info("published %s:%d", recipe.name, version)
-    return models / recipe.name / str(version)
+    phases = phases or Phases()
+    loaded = load_model(checkpoint.source)
+    with new_version(models, publication.name) as (folder, version):
+        draft = describe(publication.name, version, checkpoint, loaded, publication.export, folder)
+        manifest, evaluations = fill(draft, publication, phases)
+        write_manifest(folder, manifest)
+    log.info("published %s:%d", publication.name, version)
+    return Published(models / publication.name / str(version), manifest, evaluations)
 
 
-class Publication:
-    """One bundle in the making, in a temporary folder."""
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        material: Material,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        folder: Path,
-        version: int,
-    ) -> None:
-        self.material = material
-        self.quantisation: dict[str, Any] | None = None  # what the gate of int8 decided
-        self.calibration = Calibration()  # of fp32, and for fp16, which cannot be scored on a CPU
-        self.model, self.tokenizer = model, tokenizer
-        self.folder = folder
-        write_tokenizer(tokenizer, folder)
-        write_config(model, folder)
-        config = read_json(folder / "config.json")
-        self.recipe = recipe.model_copy(update={"task": task_of(config)})  # an export takes what the checkpoint is
-        self.manifest = Manifest(
-            name=recipe.name,
-            version=version,
-            task=task_of(config),
-            problem_type=problem_type_of(config) if task_of(config) == "text-classification" else None,
-            layout="packed",
-            labels=[] if task_of(config) == "fill-mask" else labels_of(config),
-            max_length=min(recipe.export.max_length, positions_of(config)),
-            position_offset=position_offset_of(config),
-            graphs={p: Graph(file=f"model.{p}.onnx", tolerance=1.0) for p in self.precisions},
-        )
-        self.encoder = TextEncoder(folder / "tokenizer.json", self.manifest.max_length)
-
-    @property
-    def precisions(self) -> list[Precision]:
-        """What is made: fp32 always, being what the others are held against, and what the recipe asks for."""
-        return ["fp32", *(p for p in self.recipe.export.precisions if p != "fp32")]
-
-    def make(self) -> None:
-        self.write_graphs()
-        texts = probe_texts(self.manifest, self.recipe.card.examples, self.material.texts, self.recipe.seed)
-        probes = make_probes(ServedGraph(self.bundle, "fp32"), self.model, texts)
-        self.manifest = self.manifest.model_copy(update={"probes": probes})
-        graphs = {p: self.prove(p) for p in self.precisions}
-        self.manifest = self.manifest.model_copy(update={"graphs": graphs})
-        examples = self.answer_examples()
-        for precision in set(self.precisions) - set(self.recipe.export.precisions):
-            (self.folder / graphs[precision].file).unlink()
-        kept = {p: graphs[p] for p in self.recipe.export.precisions}
-        provenance = self.provenance()
-        self.manifest = self.manifest.model_copy(update={"graphs": kept, "provenance": provenance})
-        self.write_card(examples, graphs["fp32"].metrics)
-        write_manifest(self.folder, self.manifest)
-
-    @property
-    def bundle(self) -> Bundle:
-        return Bundle(self.folder, self.manifest, read_json(self.folder / "config.json"))
-
-    def write_graphs(self) -> None:
-        log.info("exporting fp32")
-        fp32 = export_fp32(self.model)
-        self.save(fp32, "fp32")
-        if "int8" in self.precisions:
-            log.info("calibrating int8 on %d texts", len(self.calibration_texts))
-            self.save(self.gated_int8(fp32), "int8")
-        if "fp16" in self.precisions:
-            log.info("exporting fp16")
-            self.save(export_fp16(self.model), "fp16")
-
-    def gated_int8(self, fp32: ModelProto) -> ModelProto:
-        """Quantize as many operators as the recipe's bound on the validation metric allows; keep what was decided."""
-        feeds, allowed = self.calibration_feeds(fp32), self.recipe.export.max_metric_drop
-        if not self.material.validation:
-            return quantize_int8(fp32, feeds)
-        best = self.validation_score("fp32")
-
-        def drop_of(int8: ModelProto) -> float:
-            self.save(int8, "int8")
-            return 100 * (best - self.validation_score("int8"))
-
-        model, decision = gate_int8(fp32, feeds, drop_of, allowed)
-        log.info("int8 loses %.2f points of validation %s", decision.drop_after, self.metric)
-        self.quantisation = {"metric": self.metric, "split": "validation", **decision.as_json()}
-        return model
-
-    @property
-    def metric(self) -> str:
-        return main_metric(self.manifest.task, self.manifest.problem_type)
-
-    def validation_score(self, precision: Precision) -> float:
-        """Return the main metric of one graph on the validation split, calibrated on it as it will be served."""
-        served, labels = ServedGraph(self.bundle, precision), self.manifest.labels
-        calibration = calibrate(served.classify, self.material.validation, labels, self.manifest.problem_type)
-        return score(served, self.material.validation, labels, self.tokenizer, calibration)[self.metric]
-
-    def save(self, graph: ModelProto, precision: Precision) -> None:
-        onnx.save(graph, self.folder / self.manifest.graphs[precision].file)
-
-    @property
-    def calibration_texts(self) -> Sequence[str]:
-        return self.material.texts[: self.recipe.export.calibration_texts]
-
-    def calibration_feeds(self, graph: ModelProto) -> list[dict[str, Any]]:
-        mask_id = mask_token_of(self.encoder)[1] if self.manifest.task == "fill-mask" else None
-        windows = calibration_windows(self.calibration_texts, self.encoder, mask_id, self.recipe.seed)
-        layout = PackedLayout([i.name for i in graph.graph.input], self.manifest.position_offset)
-        lengths = [len(window) for window in windows]
-        order = sorted(range(len(windows)), key=lengths.__getitem__)
-        return [layout.feed([windows[i] for i in batch]) for batch in batches(order, lengths)]
-
-    def prove(self, precision: Precision) -> Graph:
-        """Verify one graph against the checkpoint, fit its temperature, and score it on the test split."""
-        if precision == "fp16":
-            log.warning("fp16 needs CUDA to be verified: the service will hold it to its probes at load")
-            return Graph(
-                file=self.manifest.graphs[precision].file,
-                tolerance=LEAST_TOLERANCE[precision],
-                temperature=self.calibration.temperature,
-                thresholds=self.calibration.thresholds,
-            )
-        served = ServedGraph(self.bundle, precision)
-        tokens = [token for text in self.encoder.encode(list(self.material.texts[:200])) for token in text.ids]
-        mixes = length_mixes(tokens, self.encoder, self.manifest.task)
-        drift = measure_drift(served.session, self.model, self.manifest.task, mixes)
-        check_drift(drift, precision)
-        log.info("%s: logits off by %.2g at most, %.2g on average", precision, drift.greatest, drift.mean)
-        labels, problem_type = self.manifest.labels, self.manifest.problem_type
-        calibration = calibrate(served.classify, self.material.validation, labels, problem_type)
-        if precision == "fp32":
-            self.calibration = calibration
-        metrics = score(served, self.material.test or self.material.validation, labels, self.tokenizer, calibration)
-        log.info("%s: %s", precision, {name: round(value, 4) for name, value in metrics.items()})
-        return Graph(
-            file=self.manifest.graphs[precision].file,
-            tolerance=self.tolerance(precision, served),
-            temperature=calibration.temperature,
-            thresholds=calibration.thresholds,
-            metrics=metrics,
-            quantisation=self.quantisation if precision == "int8" else None,
-        )
-
-    def tolerance(self, precision: Precision, served: ServedGraph) -> float:
-        """Return the drift of the probes that the service shall accept: what it is here, with a margin."""
-        drift = max(p.drift(served.session.run([served.task.probe(p.text)])[0]) for p in self.manifest.probes)
-        return max(LEAST_TOLERANCE[precision], PROBE_MARGIN * drift)
-
-    def provenance(self) -> dict[str, Any]:
-        """Say where the bundle comes from."""
-        material = self.material
-        weights = Path(material.checkpoint) / "model.safetensors"
-        return {
-            "base": without_folders(self.recipe.base),
-            "data": list(self.recipe.card.data_attribution),
-            "licence": self.recipe.card.licence,
-            "scored_on": "test" if material.test else "validation" if material.validation else None,
-            "training": without_folders(material.training),
-            "training_seconds": material.training_seconds,
-            "export": self.recipe.export.model_dump(mode="json"),
-            "data_sha256": material.data_sha256,
-            "checkpoint_sha256": sha256(weights) if weights.is_file() else None,
-            "versions": versions(),
-            "commit": commit_of_this_code(),
+def fill(draft: Draft, publication: Publication, phases: Phases) -> tuple[Manifest, list[Evaluation]]:
+    """Make the graphs of a draft, prove each, and say what the bundle is."""
+    candidates, quantization = make_candidates(draft, publication, phases)
+    with phases("verify"):
+        probes = make_probes(draft, candidates["fp32"], publication)
+        tolerances = verify(draft, candidates.values(), probes)
+    with phases("score"):
+        scored = {p: score(draft, candidate, publication, tolerances[p]) for p, candidate in candidates.items()}
+    if "fp16" in draft.manifest.graphs:
+        log.warning("fp16 needs CUDA to be verified: the service will hold it to its probes at load")
+        scored["fp16"] = Scored(graph_of(draft, "fp16", candidates["fp32"].scoring))
+    if quantization is not None:
+        scored["int8"] = with_quantization(scored["int8"], quantization)
+    manifest = draft.manifest.model_copy(
+        update={
+            "graphs": {p: scored[p].graph for p in publication.export.precisions},
+            "probes": probes,
+            "provenance": provenance(draft.checkpoint, publication),
         }
-
-    def answer_examples(self) -> dict[str, Any]:
-        """Answer the card's examples with the first graph that is shipped and that a CPU can run, else with fp32."""
-        shown: Precision = next((p for p in self.recipe.export.precisions if p != "fp16"), "fp32")
-        served = ServedGraph(self.bundle, shown)
-        return {text: served.answer(text) for text in self.recipe.card.examples}
-
-    def write_card(self, examples: dict[str, Any], baseline: dict[str, float]) -> None:
-        card = model_card(self.recipe, self.manifest, examples, baseline)
-        (self.folder / "README.md").write_text(card, encoding="utf-8")
+    )
+    write_card(draft, candidates, publication, manifest, scored["fp32"].graph.metrics)
+    for precision in set(draft.manifest.graphs) - set(manifest.graphs):
+        (draft.folder / draft.manifest.graphs[precision].file).unlink()
+    shown = sorted(scored, key=lambda p: (p not in manifest.graphs, p == "fp32"))
+    return manifest, [evaluation for p in shown if (evaluation := scored[p].evaluation) is not None]
 
 
-def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write the fast tokenizer without truncation or padding, which are the service's to decide."""
-    fast: Tokenizer = tokenizer.backend_tokenizer
-    fast.no_truncation()
-    fast.no_padding()
-    fast.save(str(folder / "tokenizer.json"))
+# --- Graphs ---------------------------------------------------------------------------------------------
 
 
-def write_config(model: PreTrainedModel, folder: Path) -> None:
-    config = model.config.to_dict() | {"architectures": [type(model).__name__]}
-    config.pop("_name_or_path", None)
-    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def make_candidates(
+    draft: Draft, publication: Publication, phases: Phases
+) -> tuple[dict[Precision, Candidate], dict[str, Any] | None]:
+    """Export every precision, and open those that a CPU runs; also return what the gate of int8 decided."""
+    with phases("export"):
+        head = draft.task.head(draft.family, draft.model)
+        fp32 = export_fp32(draft.model, head)
+        draft.save(fp32, "fp32")
+        if "fp16" in draft.manifest.graphs:
+            draft.save(export_fp16(draft.model, head), "fp16")
+        candidates = {"fp32": draft.open("fp32")}
+    decision = None
+    if "int8" in draft.manifest.graphs:
+        with phases("calibrate"):
+            candidates["int8"], decision = make_int8(draft, fp32, candidates["fp32"], publication)
+    return candidates, decision
 
 
-def positions_of(config: dict[str, Any]) -> int:
-    """Return how many tokens a window can have."""
-    return int(config["max_position_embeddings"]) - position_offset_of(config)
+def make_int8(
+    draft: Draft, fp32: ModelProto, baseline: Candidate, publication: Publication
+) -> tuple[Candidate, dict[str, Any] | None]:
+    """Quantize as many operators as the bound on the validation metric allows; also return what was decided."""
+    feeds = calibration_feeds(draft, fp32, publication)
+    if baseline.validation is None:
+        draft.save(quantize_int8(fp32, feeds), "int8")
+        return draft.open("int8"), None
+    tried: list[Candidate] = []
+
+    def compare(graph: ModelProto) -> PairedDrop:
+        draft.save(graph, "int8")
+        tried[:] = [draft.open("int8")]
+        return drop_between(draft, baseline, tried[0])
+
+    _, decision = gate_int8(fp32, feeds, compare, publication.export.max_metric_drop)
+    metric = draft.task.main_metric(draft.labeling)
+    log.info("int8 loses %.2f points of validation %s", decision.drop_after, metric)
+    return tried[0], {"metric": metric, "split": "validation", **decision.as_json()}
+
+
+def drop_between(draft: Draft, before: Candidate, after: Candidate) -> PairedDrop:
+    """Return what the second graph loses of the validation metric against the first."""
+    task, examples, labeling = draft.task, draft.checkpoint.validation, draft.labeling
+    metric = task.main_metric(labeling)
+
+    def scorer(candidate: Candidate) -> Scorer:
+        return task.scorer(examples, candidate.validation, labeling, candidate.scoring)
+
+    count = task.count(examples, before.validation)
+    return paired_drop(scorer(before), scorer(after), metric, count, greater_is_better=greater_is_better(metric))
+
+
+def calibration_feeds(draft: Draft, graph: ModelProto, publication: Publication) -> list[dict[str, Any]]:
+    """Return the batches on which int8's activation ranges are measured: the first window of some training texts."""
+    encoder, generator = draft.encoder, np.random.default_rng(publication.seed)
+    texts = list(draft.checkpoint.texts[: publication.export.calibration_texts])
+    windows = [
+        draft.task.calibration_window(text, encoder, generator) for text in encoder.encode(texts, truncate=True)
+    ]
+    layout = PackedLayout([i.name for i in graph.graph.input], draft.manifest.position_offset)
+    lengths = [len(window) for window in windows]
+    order = sorted(range(len(windows)), key=lengths.__getitem__)
+    return [layout.feed([windows[i] for i in batch]) for batch in batches_of(order, lengths)]
+
+
+# --- Proof ----------------------------------------------------------------------------------------------
+
+
+def make_probes(draft: Draft, fp32: Candidate, publication: Publication) -> list[Probe]:
+    """Record what the checkpoint, not a graph, answers to the card's examples and to short texts of the data."""
+    task, generator = draft.task, random.Random(publication.seed)
+    short = [text[:PROBE_CHARACTERS].strip() for text in [*draft.checkpoint.texts, *GENERIC_TEXTS]]
+    made = (task.probe_text(text, generator) for text in short if text)
+    examples = itertools.chain(publication.card.examples, (text for text in made if text))
+    texts = list(itertools.islice(unique(examples), PROBES))
+    windows = [fp32.served.task.probe(text) for text in texts]
+    probes = []
+    for text, outputs in zip(texts, answers_of(draft.model, windows, task.outputs_of), strict=True):
+        columns = task.probe_columns(outputs)
+        kept = outputs if columns is None else outputs[:, columns]  # (rows, columns)
+        probes.append(Probe(text=text, columns=columns, logits=np.round(kept, 5).tolist()))
+    return probes
+
+
+def unique(texts: Iterable[str]) -> Iterator[str]:
+    """Yield each text once."""
+    seen: set[str] = set()
+    for text in texts:
+        if text not in seen:
+            seen.add(text)
+            yield text
+
+
+def verify(draft: Draft, candidates: Iterable[Candidate], probes: Sequence[Probe]) -> dict[Precision, float]:
+    """Hold each graph against the checkpoint, and return how far the service may see its probes drift.
+
+    Raises `VerificationError` when a graph is not the checkpoint.
+    """
+    encoder, task = draft.encoder, draft.task
+    tokens = [token for text in encoder.encode(list(draft.checkpoint.texts[:VERIFIED_TEXTS])) for token in text.ids]
+    mixes = length_mixes(tokens, encoder, task.rows_to_verify)
+    reference = make_reference(draft.model, mixes, task.outputs_of)
+    tolerances = {}
+    for candidate in candidates:
+        precision, served = candidate.precision, candidate.served
+        drift = measure_drift(served.session, reference)
+        check_drift(drift, precision)
+        log.info("%s: outputs off by %.2g at most, %.2g on average", precision, drift.greatest, drift.mean)
+        probed = max(probe.drift(served.session.run([served.task.probe(probe.text)])[0]) for probe in probes)
+        tolerances[precision] = max(LEAST_TOLERANCE[precision], PROBE_MARGIN * probed)
+    return tolerances
+
+
+# --- Scores ---------------------------------------------------------------------------------------------
+
+
+def score(draft: Draft, candidate: Candidate, publication: Publication, tolerance: float) -> Scored:
+    """Score one graph on the test split, or on validation where there is no test."""
+    task, labeling, scoring = draft.task, draft.labeling, candidate.scoring
+    split = scored_split(draft.checkpoint)
+    if split is None:
+        return Scored(graph_of(draft, candidate.precision, scoring, tolerance))
+    examples: Sequence[Any] = getattr(draft.checkpoint, split)
+    predictions = candidate.validation if split == "validation" else task.predict_graph(candidate.served, examples)
+    metric = task.main_metric(labeling)
+    metrics = task.score(examples, predictions, labeling, scoring)
+    for suffix, rendered in task.renderings(examples).items():
+        again = task.predict_graph(candidate.served, rendered)
+        metrics[f"{metric}_{suffix}"] = task.score(rendered, again, labeling, scoring)[metric]
+    log.info("%s: %s", candidate.precision, {name: round(value, 4) for name, value in metrics.items()})
+    trial = Trial(task.name, metric, candidate.precision, split, publication.evaluation, publication.seed)
+    evaluation = task.evaluate(examples, predictions, labeling, scoring, trial)
+    return Scored(graph_of(draft, candidate.precision, scoring, tolerance, metrics), evaluation)
+
+
+def scored_split(checkpoint: TrainedCheckpoint) -> str | None:
+    return "test" if checkpoint.test else "validation" if checkpoint.validation else None
+
+
+def graph_of(
+    draft: Draft,
+    precision: Precision,
+    scoring: Scoring,
+    tolerance: float | None = None,
+    metrics: Mapping[str, float] | None = None,
+) -> Graph:
+    """Return a graph's entry in the manifest. fp16, which no CPU runs, takes over what was fitted for fp32."""
+    return Graph(
+        file=draft.manifest.graphs[precision].file,
+        tolerance=tolerance or LEAST_TOLERANCE[precision],
+        temperature=scoring.temperature,
+        thresholds=scoring.thresholds,
+        metrics=dict(metrics or {}),
+    )
+
+
+def with_quantization(scored: Scored, decision: Mapping[str, Any]) -> Scored:
+    return replace(scored, graph=scored.graph.model_copy(update={"quantisation": dict(decision)}))
+
+
+# --- What is written beside the graphs ------------------------------------------------------------------
+
+
+def provenance(checkpoint: TrainedCheckpoint, publication: Publication) -> dict[str, Any]:
+    """Say where the bundle comes from."""
+    weights = Path(checkpoint.source) / "model.safetensors"
+    return {
+        "base": without_folders(checkpoint.base),
+        "data": list(publication.card.data_attribution),
+        "licence": publication.card.licence,
+        "scored_on": scored_split(checkpoint),
+        "training": without_folders(checkpoint.training),
+        "training_seconds": checkpoint.training_seconds,
+        "export": publication.export.model_dump(mode="json"),
+        "data_sha256": checkpoint.data_sha256,
+        "checkpoint_sha256": sha256(weights) if weights.is_file() else None,
+        "versions": versions(),
+        "commit": commit_of_this_code(),
+    }
+
+
+def write_card(
+    draft: Draft,
+    candidates: Mapping[Precision, Candidate],
+    publication: Publication,
+    manifest: Manifest,
+    baseline: Mapping[str, float],
+) -> None:
+    """Answer the card's examples with the first graph that is shipped and that a CPU can run, and write README.md."""
+    served = candidates[next((p for p in publication.export.precisions if p in candidates), "fp32")].served
+    examples = {text: served.answer({"inputs": text}) for text in publication.card.examples}
+    card = model_card(publication.card, manifest, draft.task, examples, baseline)
+    (draft.folder / "README.md").write_text(card, encoding="utf-8")

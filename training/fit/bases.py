@@ -6,29 +6,29 @@ import logging
 from typing import Any
 
 import torch
-from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.bundle import position_offset_of
 from training.config import Recipe, RecipeError
-from training.data import Splits
+from training.data import Labeling
 from training.encoders import loading
 from training.encoders.loading import check_vocabulary, reason_of
 from training.export.packed import encoder_of
 from training.fit.hardware import attention_implementation
-from training.fit.problems import PROBLEMS
+from training.tasks import training_task
 
 log = logging.getLogger(__name__)
 
 
-def load_base(recipe: Recipe, splits: Splits) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_base(recipe: Recipe, labeling: Labeling) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load the recipe's base with a head for its labels; raises `RecipeError` when it cannot be.
 
     An architecture that could not be exported is refused before any time is spent on training it.
     """
-    auto_model: Any = AutoModelForMaskedLM if recipe.task == "fill-mask" else PROBLEMS[recipe.task].auto_model
+    auto_model: Any = training_task(recipe.task).auto_model
     settings = {"dtype": torch.float32, "attn_implementation": attention_implementation()}
     try:
-        model: PreTrainedModel = auto_model.from_pretrained(recipe.base, **settings, **config_settings(recipe, splits))
+        model: PreTrainedModel = auto_model.from_pretrained(recipe.base, **settings, **config_settings(recipe, labeling))
         encoder_of(model)
         tokenizer = load_tokenizer(recipe.base)
         check_vocabulary(tokenizer, model)
@@ -52,18 +52,12 @@ def longest_input(model: PreTrainedModel, wanted: int) -> int:
     return min(wanted, positions)
 
 
-def config_settings(recipe: Recipe, splits: Splits) -> dict[str, Any]:
-    """Return what the recipe sets in the model's config: dropout, and the labels where there are some."""
+def config_settings(recipe: Recipe, labeling: Labeling) -> dict[str, Any]:
+    """Return what the recipe sets in the model's config: dropout, and what the task says of its outputs."""
     dropouts = {
         "hidden_dropout_prob": recipe.training.dropout,
         "classifier_dropout": recipe.training.dropout,
         "attention_probs_dropout_prob": recipe.training.attention_dropout,
     }
     settings: dict[str, Any] = {name: value for name, value in dropouts.items() if value is not None}
-    if recipe.task == "fill-mask":
-        return settings
-    return settings | {
-        "id2label": dict(enumerate(splits.labels)),
-        "label2id": {label: index for index, label in enumerate(splits.labels)},
-        "problem_type": splits.problem_type,
-    }
+    return settings | training_task(recipe.task).base_settings(labeling)

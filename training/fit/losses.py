@@ -11,15 +11,17 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers.modeling_outputs import ModelOutput
 
-from training.config import ProblemType, RecipeError, TrainingConfig
-from training.fit.features import IGNORED
+from training.config import RecipeError, TrainingConfig
+from training.data import Labeling
+
+IGNORED = -100  # cross_entropy's and the Trainer's mark of a position without a label
 
 Weights = Literal["none", "balanced"] | Mapping[str, float]
 
 
 def exact_loss(
     outputs: ModelOutput,
-    labels: Tensor,
+    batch: Mapping[str, Tensor],
     num_items_in_batch: Tensor | int | None = None,
     *,
     label_smoothing: float = 0.0,
@@ -27,11 +29,12 @@ def exact_loss(
 ) -> Tensor:
     """Return the summed loss over `num_items_in_batch`, the labels of all accumulated batches and devices.
 
-    `labels`: class ids (B,) or (B, S) with `IGNORED` in them; floats (B, C) for multi-label data; floats
-    (B,) for regression. `weights` (C,) multiply the loss of each class, or of each label where it applies; the
+    `batch` has `labels`: class ids (B,) or (B, S) with `IGNORED` in them; floats (B, C) for multi-label data;
+    floats (B,) for regression. `weights` (C,) multiply the loss of each class, or of each label where it applies; the
     divisor does not change with them. RoBERTa's own heads return the mean of each small batch, which the Trainer
     of transformers 5 then sums instead of averaging.
     """
+    labels = batch["labels"]
     total = summed_loss(outputs.logits, labels, label_smoothing=label_smoothing, weights=weights)
     return total / (labels.ne(IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
 
@@ -56,16 +59,14 @@ def summed_loss(
     return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights, reduction="sum")
 
 
-def class_weights(
-    training: TrainingConfig, labels: Sequence[str], targets: Sequence[object], problem_type: ProblemType | None
-) -> Tensor | None:
+def class_weights(training: TrainingConfig, labeling: Labeling, targets: Sequence[object]) -> Tensor | None:
     """Return the weight of each label (C,) that a recipe asks for, or None.
 
     `targets`: the `labels` column of the training features. Raises `RecipeError` for weights or smoothing of
     a regression, and for a table with an unknown label or a weight below 0; a label it does not name weighs 1.
     """
-    setting = training.class_weights
-    if problem_type == "regression" and (setting != "none" or training.label_smoothing):
+    setting, labels = training.class_weights, labeling.labels
+    if labeling.problem_type == "regression" and (setting != "none" or training.label_smoothing):
         raise RecipeError("training.class_weights and training.label_smoothing need classes; a regression has none")
     if isinstance(setting, Mapping):
         return weights_table(setting, labels)

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.compression import SoftTargets, load_teacher, make_student
+from training.compression import TEACHER_LOGITS, SoftTargets, load_teacher, make_student
 from training.config import DistillationConfig, Recipe
 from training.data import Splits
 from training.fit.bases import config_settings, load_base, load_tokenizer, longest_input
 from training.fit.caching import cached, key_of
 from training.fit.hardware import attention_implementation
-from training.fit.losses import class_weights, exact_loss
-from training.fit.problems import PROBLEMS
-
-Loss = Callable[..., Tensor]  # (outputs, labels, num_items_in_batch)
+from training.tasks import training_task
+from training.tasks.base import Collator, Loss
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The parts of a training. `soft_targets`: what `rows` carry a teacher's logits for; None without a teacher."""
+    """The parts of a training. `targets`: the columns of `rows` that only the loss reads. `metric` chooses the epoch."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     max_length: int
     rows: Dataset
-    collator: Callable[[list[Any]], Any]
+    collator: Collator
     loss: Loss
-    soft_targets: SoftTargets | None = None
+    targets: tuple[str, ...]
+    metric: str
 
 
 def prepare(recipe: Recipe, splits: Splits, cache: Path) -> Plan:
@@ -44,38 +41,52 @@ def prepare(recipe: Recipe, splits: Splits, cache: Path) -> Plan:
     """
     if recipe.distillation is not None:
         return distil(recipe, recipe.distillation, splits, cache)
-    model, tokenizer = load_base(recipe, splits)
+    task = training_task(recipe.task)
+    model, tokenizer = load_base(recipe, splits.labeling)
     length = longest_input(model, recipe.training.max_length)
     rows = features_of(recipe, splits, splits.train, tokenizer, length, cache)
-    return Plan(
-        model, tokenizer, length, rows, PROBLEMS[recipe.task].collator(tokenizer), loss_of(recipe, splits, rows)
-    )
+    loss = task.loss(recipe, splits.labeling, rows)
+    return Plan(model, tokenizer, length, rows, task.collator(tokenizer), loss, task.targets, metric_of(recipe, splits))
 
 
 def distil(recipe: Recipe, distillation: DistillationConfig, splits: Splits, cache: Path) -> Plan:
-    teacher = load_teacher(distillation.teacher, recipe.task, splits.labels)
+    task, labeling = training_task(recipe.task), splits.labeling
+    teacher = load_teacher(distillation.teacher, recipe.task, labeling.labels)
     tokenizer = load_tokenizer(distillation.teacher)
     length = longest_input(teacher, recipe.training.max_length)
     train = features_of(recipe, splits, splits.train, tokenizer, length, cache)
     validation = features_of(recipe, splits, splits.validation, tokenizer, length, cache)
-    collator, loss = PROBLEMS[recipe.task].collator(tokenizer), loss_of(recipe, splits, train)
-    settings = config_settings(recipe, splits)
-    student = make_student(teacher, distillation, train, validation, collator, loss, settings)
+    collator, loss = task.collator(tokenizer), task.loss(recipe, labeling, train)
+    student = make_student(
+        teacher, distillation, train, validation, collator, loss, config_settings(recipe, labeling)
+    )
     student.set_attn_implementation(attention_implementation())
-    targets = SoftTargets(distillation.temperature, distillation.weight, splits.problem_type)
-    rows = targets.add(train, teacher, tokenizer)
-    return Plan(student, tokenizer, length, rows, targets.collator(collator), loss, targets)
+    soft = SoftTargets(distillation.temperature, distillation.weight, labeling.problem_type)
+    return Plan(
+        student,
+        tokenizer,
+        length,
+        soft.add(train, teacher, tokenizer),
+        soft.collator(collator),
+        soft.loss(loss),
+        (*task.targets, TEACHER_LOGITS),
+        metric_of(recipe, splits),
+    )
 
 
-def loss_of(recipe: Recipe, splits: Splits, rows: Dataset) -> Loss:
-    """Return the exact loss with the recipe's smoothing and class weights, by the labels of the training rows."""
-    weights = class_weights(recipe.training, splits.labels, rows["labels"], splits.problem_type)
-    return partial(exact_loss, label_smoothing=recipe.training.label_smoothing, weights=weights)
+def metric_of(recipe: Recipe, splits: Splits) -> str:
+    """Return the validation metric that chooses the best epoch."""
+    return recipe.training.metric or training_task(recipe.task).main_metric(splits.labeling)
 
 
 def features_of(
-    recipe: Recipe, splits: Splits, examples: Any, tokenizer: PreTrainedTokenizerBase, length: int, cache: Path
+    recipe: Recipe,
+    splits: Splits,
+    examples: Sequence[Any],
+    tokenizer: PreTrainedTokenizerBase,
+    length: int,
+    cache: Path,
 ) -> Dataset:
-    make, labels, kind = PROBLEMS[recipe.task].features, splits.labels, splits.problem_type
-    key = key_of(examples, tokenizer, recipe.task, kind, labels, length)
-    return cached(cache, key, lambda: make(examples, labels, tokenizer, length, kind))
+    task, labeling = training_task(recipe.task), splits.labeling
+    key = key_of(examples, tokenizer, recipe.task, labeling, length)
+    return cached(cache, key, lambda: task.features(examples, labeling, tokenizer, length))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from transformers import (
     TrainingArguments,
 )
 
-from training.compression.soft_targets import DistillingMixin, SoftTargets
 from training.config import RecipeError, TrainingConfig
 from training.evaluation import greater_is_better
 from training.fit.checkpoints import (
@@ -41,6 +40,7 @@ from training.fit.checkpoints import (
 from training.fit.distributed import from_main, is_main_process, wait_for_everyone
 from training.fit.hardware import precision_arguments
 from training.fit.optimizer import LEARNING_RATES, default_learning_rate, parameter_groups
+from training.fit.preparing import Plan
 from training.fit.progress import ProgressBar
 from training.fit.sampling import LengthGroupedSampler, NumberedRows, SeededCollator
 from training.fit.trackers import trackers
@@ -48,6 +48,7 @@ from training.fit.trackers import trackers
 log = logging.getLogger(__name__)
 
 Score = Callable[[], dict[str, float]]
+Loss = Callable[[Any, Mapping[str, torch.Tensor], "torch.Tensor | int | None"], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,28 @@ class TrainingLog:
     learning_rate: float
 
 
-class ScoredTrainer(DistillingMixin, Trainer):  # type: ignore[misc]  # transformers is not typed
-    """A Trainer whose evaluation is a function of this project: training and report share one metric.
+class ScoredTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
+    """A Trainer whose loss and evaluation are functions of this project: training and report share one metric.
+
+    `loss` takes (outputs, batch, items in the step); the columns in `targets` are for it, and not for the model.
 
     `train_dataset` may have a column `length`, by which its rows are grouped. Checkpoints count when they are
     whole; the last one is kept, and the best where the best is to be loaded at the end.
     """
 
-    def __init__(self, *, score: Score, train_dataset: Dataset, layer_decay: float = 1.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        loss: Loss,
+        score: Score,
+        train_dataset: Dataset,
+        targets: Sequence[str] = ("labels",),
+        layer_decay: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
         kwargs["args"].save_total_limit = None  # `finish_checkpoint` deletes, once the new one is whole
-        super().__init__(train_dataset=train_dataset, eval_dataset=[], **kwargs)
+        super().__init__(train_dataset=train_dataset, eval_dataset=[], compute_loss_func=loss, **kwargs)
+        self.loss, self.targets = loss, frozenset(targets)
         self.score, self.layer_decay = score, layer_decay
         self.scoring_seconds = 0.0
         lengths = train_dataset["length"] if "length" in train_dataset.column_names else [0] * len(train_dataset)
@@ -100,6 +113,20 @@ class ScoredTrainer(DistillingMixin, Trainer):  # type: ignore[misc]  # transfor
             pin_memory=torch.cuda.is_available(),
         )
         return self.accelerator.prepare(loader)
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Ask the model without the targets, and the loss with the whole batch.
+
+        `labels` is left to the Trainer, which takes it out of the inputs itself.
+        """
+        batch = dict(inputs)
+
+        def loss(outputs: Any, _: object, num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
+            return self.loss(outputs, batch, num_items_in_batch)
+
+        self.compute_loss_func = loss
+        asked = {name: value for name, value in inputs.items() if name == "labels" or name not in self.targets}
+        return super().compute_loss(model, asked, *args, **kwargs)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Make the optimizer with a learning rate for each layer."""
@@ -149,43 +176,30 @@ class FollowEpochs(TrainerCallback):  # type: ignore[misc]
         self.sampler.set_epoch(int(state.epoch))
 
 
-def train(
-    model: PreTrainedModel,
-    rows: Dataset,
-    collator: Callable[[list[Any]], Any],
-    loss: Callable[..., torch.Tensor],
-    score: Score,
-    metric: str,
-    training: TrainingConfig,
-    seed: int,
-    folder: Path,
-    soft_targets: SoftTargets | None = None,
-) -> TrainingLog:
-    """Train `model` in place and leave it with the weights of its best epoch by `metric`.
+def train(plan: Plan, score: Score, training: TrainingConfig, seed: int, folder: Path) -> TrainingLog:
+    """Train the plan's model in place and leave it with the weights of its best epoch by the plan's metric.
 
-    `folder` takes the checkpoints; when it already holds some, training goes on from the last whole one.
-    `loss` takes (outputs, labels, num_items_in_batch). With `soft_targets` the rows carry a teacher's logits, and
-    `collator` pads them. Raises `RecipeError` when `score` has no such metric
-    or a tracker is missing, and `TrainingError` when the disk is full.
+    `folder` takes the checkpoints; when it already holds some, training goes on from the last whole one. Raises
+    `RecipeError` when `score` has no such metric or a tracker is missing, and `TrainingError` when the disk is full.
     """
     if training.learning_rate is None:
-        training = training.model_copy(update={"learning_rate": default_learning_rate(model)})
+        training = training.model_copy(update={"learning_rate": default_learning_rate(plan.model)})
         log.info("learning rate %g, by the size of the model", training.learning_rate)
     patience = training.early_stopping_patience
     callbacks = [SaveByTheClock(training.checkpoint_minutes), *trackers(training.report_to, folder.parent)]
     trainer = ScoredTrainer(
-        model=model,
-        args=training_arguments(training, seed, metric, folder),
-        train_dataset=rows,
-        data_collator=collator,
-        compute_loss_func=loss,
+        model=plan.model,
+        args=training_arguments(training, seed, plan.metric, folder),
+        train_dataset=plan.rows,
+        data_collator=plan.collator,
+        loss=plan.loss,
+        targets=plan.targets,
         score=score,
         layer_decay=training.layer_decay,
         callbacks=[*callbacks, EarlyStoppingCallback(patience)] if patience else callbacks,
     )
-    trainer.soft_targets = soft_targets
     if training.metric is not None:
-        check_metric(metric, from_main(score() if is_main_process() else None))
+        check_metric(plan.metric, from_main(score() if is_main_process() else None))
     started = time.perf_counter()
     entries = fit(trainer, folder)
     seconds = time.perf_counter() - started - trainer.scoring_seconds

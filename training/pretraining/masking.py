@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from training.fit.features import IGNORED
+from training.fit.losses import IGNORED
 
 KEPT_SHARE, RANDOM_SHARE = 0.1, 0.1  # of the chosen tokens; the other 80 % become <mask>
 

@@ -6,8 +6,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -33,9 +32,8 @@ from training.evaluation import evaluate_fill_mask, torch_mask_filler
 from training.fit.bases import longest_input
 from training.fit.checkpoints import disk_space
 from training.fit.distributed import from_main, is_main_process, join_processes, wait_for_everyone
-from training.fit.features import IGNORED
 from training.fit.hardware import attention_implementation, precision_arguments, tune_allocator
-from training.fit.losses import exact_loss
+from training.fit.losses import IGNORED, exact_loss
 from training.fit.runs import claim, quiet_libraries, save_run
 from training.fit.trackers import trackers
 from training.fit.trainer import ScoredTrainer, fit
@@ -43,6 +41,7 @@ from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
 from training.pretraining.transplant import BODIES, transplant
 from training.pretraining.vocabulary import fresh_model, train_vocabulary
+from training.trained import TrainedCheckpoint
 
 log = logging.getLogger(__name__)
 
@@ -50,21 +49,7 @@ log = logging.getLogger(__name__)
 WHAT_TRAINS = frozenset({"base", "transplant", "architecture", "seed", "data", "pretraining"})
 
 
-@dataclass(frozen=True)
-class PretrainResult:
-    """A checkpoint folder, the documents of both files, and the wall time of the call that made it in seconds.
-
-    `data_sha256`: what is in each file.
-    """
-
-    checkpoint: Path
-    train_texts: list[str]
-    validation: list[str]
-    seconds: float
-    data_sha256: dict[str, str]
-
-
-def pretrain(recipe: PretrainRecipe, data_dir: Path, run_dir: Path) -> PretrainResult:
+def pretrain(recipe: PretrainRecipe, data_dir: Path, run_dir: Path) -> TrainedCheckpoint:
     """Train what `recipe` says on files under `data_dir` and write the model to `run_dir`/checkpoint.
 
     A run that was cut off goes on from its last checkpoint when called again with the same recipe and folder;
@@ -84,7 +69,22 @@ def pretrain(recipe: PretrainRecipe, data_dir: Path, run_dir: Path) -> PretrainR
                 make(recipe, documents, validation, run_dir)
         wait_for_everyone()
     seconds: float = json.loads((run_dir / "history.json").read_text(encoding="utf-8"))["seconds"]
-    return PretrainResult(checkpoint, documents, validation, seconds, data)
+    return TrainedCheckpoint(
+        source=str(checkpoint),
+        base=start_of(recipe),
+        texts=documents,
+        validation=validation,
+        training=recipe.model_dump(mode="json", exclude={"card", "export"}),
+        training_seconds=seconds,
+        data_sha256=data,
+    )
+
+
+def start_of(recipe: PretrainRecipe) -> str:
+    """Say what the training begins with."""
+    if recipe.transplant:
+        return f"{recipe.transplant.body} with the vocabulary of {recipe.transplant.tokenizer}"
+    return recipe.base or "nothing"
 
 
 def read_corpus(recipe: PretrainRecipe, data_dir: Path) -> tuple[list[str], list[str]]:
@@ -158,7 +158,7 @@ def train_model(
         args=training_arguments(config, recipe.seed, folder),
         train_dataset=rows,
         data_collator=MaskingCollator(tokenizer, config.masked_share, whole_words=config.whole_words),
-        compute_loss_func=masked_loss,
+        loss=masked_loss,
         callbacks=trackers(config.report_to, folder.parent),
         score=lambda: evaluate_fill_mask(validation, tokenizer, torch_mask_filler(model, tokenizer)),
     )
@@ -205,9 +205,12 @@ class MaskedLanguageTrainer(ScoredTrainer):
             hook.remove()
 
 
-def masked_loss(outputs: ModelOutput, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+def masked_loss(
+    outputs: ModelOutput, batch: Mapping[str, Tensor], num_items_in_batch: Tensor | int | None = None
+) -> Tensor:
     """Return the mean loss of the masked tokens of all accumulated batches; `outputs.logits`: (M, vocabulary)."""
-    return exact_loss(outputs, labels[labels != IGNORED], num_items_in_batch)
+    labels = batch["labels"]
+    return exact_loss(outputs, {"labels": labels[labels != IGNORED]}, num_items_in_batch)
 
 
 def head_of(model: Any) -> nn.Module:

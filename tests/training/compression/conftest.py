@@ -9,8 +9,8 @@ from transformers import DataCollatorWithPadding
 
 from tests.support.students import LABELS, TEXTS
 from tests.support.tiny import tiny_model
-from training.data import ClassificationExample
-from training.fit.features import classification_features
+from training.data import ClassificationExample, Labeling
+from training.tasks.classify import ClassifyTraining
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def teacher():
 @pytest.fixture(scope="module")
 def rows(tokenizer):
     examples = [ClassificationExample(t, (label,)) for t, label in zip(TEXTS, itertools.cycle(LABELS))]
-    return classification_features(examples, LABELS, tokenizer, 32)
+    return ClassifyTraining().features(examples, Labeling(LABELS), tokenizer, 32)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -11,16 +10,15 @@ from datasets import Dataset
 from torch.nn import functional as F
 from transformers import (
     DataCollatorForTokenClassification,
-    Trainer,
     TrainingArguments,
 )
 
 from tests.support.students import LABELS, logits
 from tests.support.tiny import TAGS, tiny_model
-from training.compression import TEACHER_LOGITS, DistillingMixin, SoftTargets, load_teacher, make_student
+from training.compression import TEACHER_LOGITS, SoftTargets, load_teacher, make_student
 from training.config import DistillationConfig, RecipeError
-from training.fit.features import IGNORED
-from training.fit.losses import exact_loss
+from training.fit.losses import IGNORED, exact_loss
+from training.fit.trainer import ScoredTrainer
 
 
 def test_the_teachers_logits_are_put_in_the_order_of_the_datas_labels(tiny_checkpoints):
@@ -68,8 +66,8 @@ def random_logits(*shape, seed):
 def test_the_loss_is_hintons():
     student, teacher, labels = random_logits(4, 3, seed=0), random_logits(4, 3, seed=1), torch.tensor([0, 2, 1, 1])
     outputs = SimpleNamespace(logits=student)
-    hard = exact_loss(outputs, labels)
-    mixed = SoftTargets(3.0, 0.25, "single_label_classification").loss(outputs, labels, teacher, 4, hard)
+    loss = SoftTargets(3.0, 0.25, "single_label_classification").loss(exact_loss)
+    mixed = loss(outputs, {"labels": labels, TEACHER_LOGITS: teacher}, 4)
     p, log_q = (teacher / 3).softmax(-1), (student / 3).log_softmax(-1)
     divergence = (p * (p.log() - log_q)).sum() / 4
     torch.testing.assert_close(mixed, 0.75 * F.cross_entropy(student, labels) + 0.25 * 9 * divergence)
@@ -87,24 +85,18 @@ def test_the_loss_is_hintons():
 def test_the_loss_is_exact_under_accumulation_and_nothing_where_the_student_is_the_teacher(problem_type, labels, width):
     shape = (6, width) if problem_type else (6, 2, width)
     student, teacher = random_logits(*shape, seed=0), random_logits(*shape, seed=1)
-    soft, items, zero = SoftTargets(2.0, 1.0, problem_type), int(labels.ne(IGNORED).sum()), torch.tensor(0.0)
+    loss, items = SoftTargets(2.0, 1.0, problem_type).loss(lambda *_: torch.tensor(0.0)), int(labels.ne(IGNORED).sum())
 
-    def loss_of(part):
-        return soft.loss(SimpleNamespace(logits=student[part]), labels[part], teacher[part], items, zero)
+    def loss_of(part, items=items):
+        return loss(SimpleNamespace(logits=student[part]), {"labels": labels[part], TEACHER_LOGITS: teacher[part]}, items)
 
     whole = loss_of(slice(None))
     assert whole > 0
     torch.testing.assert_close(loss_of(slice(0, 2)) + loss_of(slice(2, 6)), whole)
-    torch.testing.assert_close(soft.loss(SimpleNamespace(logits=student), labels, teacher, None, zero), whole)
+    torch.testing.assert_close(loss_of(slice(None), None), whole)
     student.copy_(teacher).requires_grad_()
     (gradient,) = torch.autograd.grad(loss_of(slice(None)), student)
     assert gradient.abs().max() < 1e-6
-
-
-class DistillingTrainer(DistillingMixin, Trainer):
-    def __init__(self, *, soft_targets, **kwargs):
-        super().__init__(**kwargs)
-        self.soft_targets = soft_targets
 
 
 def test_a_student_learns_its_teachers_answers_through_the_trainer(rows, collator, tokenizer, tmp_path):
@@ -122,19 +114,19 @@ def test_a_student_learns_its_teachers_answers_through_the_trainer(rows, collato
         per_device_train_batch_size=5,
         gradient_accumulation_steps=2,
         learning_rate=5e-3,
-        label_names=["labels", TEACHER_LOGITS],
         save_strategy="no",
         disable_tqdm=True,
         use_cpu=True,
         dataloader_pin_memory=False,
     )
-    trainer = DistillingTrainer(
+    trainer = ScoredTrainer(
         model=student,
         args=arguments,
         train_dataset=soft.add(rows, teacher, tokenizer),
         data_collator=soft.collator(collator),
-        compute_loss_func=partial(exact_loss, label_smoothing=0.0),
-        soft_targets=soft,
+        loss=soft.loss(exact_loss),
+        targets=("labels", TEACHER_LOGITS),
+        score=dict,
     )
     before = divergence(student.eval(), teacher, rows)
     trainer.train()

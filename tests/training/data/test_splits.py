@@ -7,8 +7,13 @@ from collections import Counter
 import pytest
 
 from training.config import Recipe, RecipeError
-from training.data import DataError, read_splits
+from training.data import DataError
+from training.tasks import training_task
 from training.data.set_aside import set_aside
+
+
+def read_splits(recipe, folder):
+    return training_task(recipe.task).read_splits(recipe, folder)
 
 
 def recipe_of(task="classification", problem_type=None, **data):
@@ -91,10 +96,10 @@ def test_the_problem_type_is_found_and_said(tmp_path, caplog, labels, options, p
     caplog.set_level(logging.INFO)
     name = write_rows(tmp_path / "a.jsonl", labels)
     splits = read_splits(_recipe_with(name, **options), tmp_path)
-    assert splits.problem_type == problem_type
-    assert splits.labels == names
-    assert f"Problem type: {splits.problem_type}" in caplog.text
-    if splits.problem_type == "regression":
+    assert splits.labeling.problem_type == problem_type
+    assert splits.labeling.labels == names
+    assert f"Problem type: {splits.labeling.problem_type}" in caplog.text
+    if splits.labeling.problem_type == "regression":
         assert [example.target for example in splits.train] == [float(label) for label in labels]
         assert all(example.labels == () for example in splits.train)
 
@@ -105,10 +110,10 @@ def _recipe_with(name, problem_type=None, **data):
 
 def test_the_column_labels_is_found_and_others_are_named(tmp_path):
     name = write_rows(tmp_path / "a.jsonl", [["a"], ["b"]], "labels")
-    assert read_splits(recipe_of(train=name, validation=name, test=name), tmp_path).labels == ("a", "b")
+    assert read_splits(recipe_of(train=name, validation=name, test=name), tmp_path).labeling.labels == ("a", "b")
     name = write_rows(tmp_path / "b.jsonl", [0.5, 1.5], "score")
     data = {"train": name, "validation": name, "test": name, "label_column": "score"}
-    assert read_splits(recipe_of(**data), tmp_path).labels == ("score",)
+    assert read_splits(recipe_of(**data), tmp_path).labeling.labels == ("score",)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +144,7 @@ def test_sentences_train_in_both_spacings_and_are_judged_in_one(tmp_path, caplog
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (80, 10, 10)
     assert {example.text.startswith("Hi ,") for example in splits.train} == {True, False}
     assert all(example.text.startswith("Hi,") for example in [*splits.validation, *splits.test])
-    assert (splits.labels, splits.problem_type) == (("O", "B-PER", "I-PER"), None)
+    assert (splits.labeling.labels, splits.labeling.problem_type) == (("O", "B-PER", "I-PER"), None)
 
 
 def test_entity_types_that_training_lacks_are_named(tmp_path):
@@ -155,7 +160,7 @@ def test_entity_types_that_training_lacks_are_named(tmp_path):
 def test_documents_are_lines_or_a_column(tmp_path):
     (tmp_path / "a.txt").write_text("".join(f"line {i}\n" for i in range(10)))
     splits = read_splits(recipe_of("fill-mask", train="a.txt", test_share=0), tmp_path)
-    assert (len(splits.train), len(splits.validation), splits.test, splits.labels) == (9, 1, [], ())
+    assert (len(splits.train), len(splits.validation), splits.test, splits.labeling.labels) == (9, 1, [], ())
     name = write_rows(tmp_path / "b.jsonl", "ab")
     splits = read_splits(recipe_of("fill-mask", train=name, validation=name, test=name), tmp_path)
     assert splits.test == ["text 0", "text 1"]

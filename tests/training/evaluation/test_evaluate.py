@@ -12,7 +12,6 @@ from training.evaluation import (
     evaluate_classification,
     evaluate_ner,
     greater_is_better,
-    main_metric,
     word_tags,
 )
 from training.evaluation.bootstrap import bootstrap_intervals, resamples, score_once

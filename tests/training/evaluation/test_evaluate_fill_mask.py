@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
-from training.evaluation import (
-    evaluate_fill_mask,
-)
-from training.evaluation.fill_mask import masked_windows, mix_masks
+from training.evaluation import evaluate_fill_mask
+from training.evaluation.bootstrap import score_once
+from training.evaluation.fill_mask import fill_masks, guess_tokens, mask_scorer, masked_windows, mix_masks
+
+
+def score(documents, tokenizer, predict, **settings):
+    guesses = guess_tokens(masked_windows(documents, tokenizer, **settings), predict)
+    return score_once(mask_scorer(guesses), len(guesses))
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def test_fill_mask_hides_the_stated_share(tokenizer, documents):
         seen.extend(windows)
         return [np.zeros((len(each), len(tokenizer)), dtype=np.float32) for each in positions]
 
-    scores = evaluate_fill_mask(documents, tokenizer, predict, window=22)
+    scores = score(documents, tokenizer, predict, window=22)
     whole = tokenizer(documents[0], add_special_tokens=False)["input_ids"]
     assert scores["masked_loss"] == pytest.approx(np.log(len(tokenizer)))
     bodies = [ids[1:-1] for ids in seen]
@@ -43,13 +47,13 @@ def test_fill_mask_knows_right_from_wrong_and_repeats(tokenizer, documents):
         return [np.eye(len(tokenizer))[hidden] * 50]
 
     arguments = (documents[:1], tokenizer, oracle)
-    assert evaluate_fill_mask(*arguments, window=512) == {
+    assert score(*arguments, window=512) == {
         "masked_accuracy": 1.0,
         "masked_loss": pytest.approx(0),
         "perplexity": pytest.approx(1),
     }
-    evaluate_fill_mask(*arguments, window=512)
-    evaluate_fill_mask(*arguments, window=512, seed=1)
+    score(*arguments, window=512)
+    score(*arguments, window=512, seed=1)
     assert asked[0] == asked[1]
     assert asked[0] != asked[2]
 
@@ -68,6 +72,6 @@ def test_fill_mask_as_in_training_keeps_and_replaces_some(tokenizer, documents):
         rows = ([ids[at] for at in where] for ids, where in zip(shown, positions, strict=True))
         return [np.eye(len(tokenizer))[row] * 50 for row in rows]
 
-    scores = evaluate_fill_mask(documents[:1] * 40, tokenizer, copies, as_in_training=True)
-    assert scores["masked_accuracy"] == 0
-    assert scores["masked_accuracy_80_10_10"] == pytest.approx(kept)
+    assert evaluate_fill_mask(documents[:1] * 40, tokenizer, copies)["masked_accuracy"] == 0
+    again = fill_masks(documents[:1] * 40, tokenizer, copies).mixed_guesses
+    assert score_once(mask_scorer(again), len(again))["masked_accuracy"] == pytest.approx(kept)

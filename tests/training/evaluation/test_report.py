@@ -11,27 +11,34 @@ import pytest
 from tests.support.tiny import publish_tiny, save_checkpoint, tiny_model
 from training.commands import evaluate as command
 from training.config import EvaluationConfig, RecipeError
-from training.data import ClassificationExample, DataError, Sentence, render
+from training.data import ClassificationExample, DataError, Labeling, Sentence, render
 from training.encoders.heads import UnsupportedModelError
-from training.evaluation import evaluate
+from training.evaluation import Scoring, Trial
+from training.evaluation.fill_mask import fill_masks
 from training.evaluation.page import without_paths
 from training.evaluation.report import write_report
+from training.tasks import TASKS
 
 RNG = np.random.default_rng(0)
 CONFIG = EvaluationConfig(bootstrap_samples=20, mistakes=3)
 HISTORY = {"seconds": 61.0, "log": [{"loss": 0.5, "step": 10, "epoch": 0.5}, {"eval_accuracy": 0.7, "epoch": 1.0}]}
 
 
+def evaluate(name, examples, predictions, labeling, scoring=Scoring(), variant="int8", split="test"):  # noqa: B008
+    task = TASKS[name]
+    trial = Trial(name, task.main_metric(labeling), variant, split, CONFIG)
+    return task.evaluate(examples, predictions, labeling, scoring, trial)
+
+
 def classified(labels, problem_type="single_label_classification", texts=40, **settings):
     """Evaluate random logits."""
-    logits = list(RNG.normal(size=(texts, len(labels))).astype(np.float32))
+    logits = RNG.normal(size=(texts, len(labels))).astype(np.float32)
     multi_label = problem_type == "multi_label_classification"
     examples = [
         ClassificationExample(f"text {index}", labels[: index % 3] if multi_label else (labels[index % len(labels)],))
         for index in range(texts)
     ]
-    settings = {"variant": "int8", "split": "test", "problem_type": problem_type, "config": CONFIG} | settings
-    return evaluate("text-classification", examples, labels, lambda inputs: logits, **settings)
+    return evaluate("text-classification", examples, logits, Labeling(tuple(labels), problem_type), **settings)
 
 
 def tagged(guess):
@@ -40,23 +47,21 @@ def tagged(guess):
     example = render(Sentence(("Ada", "met", "<Bob>", "in", "Rome"), ("B-PER", "O", "B-PER", "O", "B-LOC")), "spaced")
     logits = np.eye(5, dtype=np.float32)[[labels.index(tag) for tag in guess]] * 9
     answer = (np.array(example.word_offsets), logits)
-    settings = {"variant": "int8", "split": "test", "config": CONFIG}
-    return evaluate("token-classification", [example], labels, lambda texts: [answer], **settings)
+    return evaluate("token-classification", [example], [answer], Labeling(labels))
 
 
 def guessed(tokenizer):
     def predict(windows, positions):
         return [np.zeros((len(where), len(tokenizer)), np.float32) for where in positions]
 
-    settings = {"variant": "int8", "split": "validation", "tokenizer": tokenizer, "config": CONFIG}
-    return evaluate("fill-mask", ["a good and lovely film , warm and great ."] * 3, (), predict, **settings)
+    documents = ["a good and lovely film , warm and great ."] * 3
+    return evaluate("fill-mask", documents, fill_masks(documents, tokenizer, predict), Labeling(), split="validation")
 
 
 def regressed():
     examples = [ClassificationExample("x", (), "y", float(number)) for number in range(9)]
-    logits = [np.array([number + 0.5], np.float32) for number in range(9)]
-    settings = {"variant": "int8", "split": "test", "problem_type": "regression", "config": CONFIG}
-    return evaluate("text-classification", examples, ("score",), lambda inputs: logits, **settings)
+    logits = np.arange(9, dtype=np.float32)[:, None] + 0.5
+    return evaluate("text-classification", examples, logits, Labeling(("score",), "regression"))
 
 
 def page(folder, *evaluations, **parts):
@@ -64,7 +69,7 @@ def page(folder, *evaluations, **parts):
 
 
 def test_files_hold_every_number_and_every_prediction(tmp_path):
-    one, other = classified(("no", "yes"), temperature=2.0), classified(("no", "yes"), variant="fp32")
+    one, other = classified(("no", "yes"), scoring=Scoring(2.0)), classified(("no", "yes"), variant="fp32")
     page(tmp_path, one, other)
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["main_metric"] == "accuracy"
@@ -101,7 +106,7 @@ def test_roc_curve_runs_from_corner_to_corner():
 
 
 def test_thresholds_decide_and_are_shown(tmp_path):
-    evaluation = classified(tuple("abc"), "multi_label_classification", thresholds=(0.0, 1.1, 0.5))
+    evaluation = classified(tuple("abc"), "multi_label_classification", scoring=Scoring(thresholds={"a": 0.0, "b": 1.1, "c": 0.5}))
     assert all("a" in row["prediction"] and "b" not in row["prediction"] for row in evaluation.predictions)
     assert [row[-1] for row in evaluation.tables["per_label"].rows] == [0.0, 1.1, 0.5]
     assert "threshold" in page(tmp_path, evaluation)
@@ -117,7 +122,7 @@ def test_entities_have_offsets_and_errors():
 
 def evaluations(tokenizer):
     return {
-        "binary": classified(("no", "yes"), temperature=1.5),
+        "binary": classified(("no", "yes"), scoring=Scoring(1.5)),
         "many": classified(tuple(f"label {index:03}" for index in range(150)), texts=300),
         "multi": classified(tuple("abcd"), "multi_label_classification"),
         "regression": regressed(),
@@ -152,11 +157,9 @@ def test_confusion_of_many_labels_is_a_drawing_and_pairs(tmp_path, tokenizer):
 def test_texts_are_escaped(tmp_path):
     attack = "<script>alert(1)</script>"
     examples = [ClassificationExample(attack, (attack,)), ClassificationExample("b", ("b",))]
-    logits = list(np.eye(2, dtype=np.float32))  # both wrong, for the labels are sorted the other way
-    labels = ("b", attack)
-    evaluation = evaluate(
-        "text-classification", examples, labels, lambda inputs: logits, variant=attack, split=attack, config=CONFIG
-    )
+    logits = np.eye(2, dtype=np.float32)  # both wrong, for the labels are sorted the other way
+    labeling = Labeling(("b", attack), "single_label_classification")
+    evaluation = evaluate("text-classification", examples, logits, labeling, variant=attack, split=attack)
     parts = {"title": attack, "data": {attack: attack}, "recipe": {attack: attack}, "command": attack}
     html = page(tmp_path, evaluation, evaluation, **parts)
     assert "<script" not in html

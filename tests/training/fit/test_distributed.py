@@ -40,15 +40,16 @@ def test_two_processes_end_with_the_weights_of_one(kind, tiny_base, data_dir, tm
     status, said = on_two_processes(recipe, data_dir, tmp_path / "two" / "run")
     assert status == 0, said
     together = tmp_path / "two" / "run"
-    ours, theirs = (load_file(f / "model.safetensors") for f in (alone.checkpoint, together / "checkpoint"))
+    ours, theirs = (load_file(f / "model.safetensors") for f in (Path(alone.source), together / "checkpoint"))
     for name, tensor in ours.items():
         torch.testing.assert_close(theirs[name], tensor, atol=1e-5, rtol=1e-5)
     history = json.loads((together / "history.json").read_text())["log"]
-    losses = [[entry["loss"] for entry in log if "loss" in entry] for log in (alone.history, history)]
+    own = json.loads((tmp_path / "one" / "run" / "history.json").read_text())["log"]
+    losses = [[entry["loss"] for entry in log if "loss" in entry] for log in (own, history)]
     assert len(losses[0]) == 8
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
     scored = [
-        [each for each in log if any(key.startswith("eval_") for key in each)] for log in (alone.history, history)
+        [each for each in log if any(key.startswith("eval_") for key in each)] for log in (own, history)
     ]
     assert len(scored[1]) == len(scored[0]) == 2
 

@@ -9,8 +9,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 
 from training.config import RecipeError, TrainingConfig
-from training.fit.features import IGNORED
-from training.fit.losses import balanced_weights, class_weights, exact_loss
+from training.data import Labeling
+from training.fit.losses import IGNORED, balanced_weights, class_weights, exact_loss
 
 LOGITS = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
 TAGS = torch.tensor([[0, 1, IGNORED], [4, IGNORED, IGNORED]])
@@ -18,7 +18,7 @@ MANY = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
 
 
 def loss(logits, labels, items=None, **settings):
-    return exact_loss(SimpleNamespace(logits=logits), labels, items, **settings)
+    return exact_loss(SimpleNamespace(logits=logits), {"labels": labels}, items, **settings)
 
 
 def test_loss_is_the_mean_over_labels_that_count():
@@ -80,8 +80,8 @@ def test_balanced_presence_weighs_as_much_as_absence():
 
 
 def test_weights_come_from_a_table():
-    settings = TrainingConfig(class_weights={"p": 3.0})
-    assert class_weights(settings, ("n", "p"), [0, 1], "single_label_classification").tolist() == [1.0, 3.0]
-    assert class_weights(TrainingConfig(), ("n", "p"), [0, 1], "single_label_classification") is None
+    settings, labeling = TrainingConfig(class_weights={"p": 3.0}), Labeling(("n", "p"), "single_label_classification")
+    assert class_weights(settings, labeling, [0, 1]).tolist() == [1.0, 3.0]
+    assert class_weights(TrainingConfig(), labeling, [0, 1]) is None
     with pytest.raises(RecipeError, match=r"p weighs -1\.0"):
-        class_weights(TrainingConfig(class_weights={"p": -1.0}), ("n", "p"), [0, 1], None)
+        class_weights(TrainingConfig(class_weights={"p": -1.0}), Labeling(("n", "p")), [0, 1])

@@ -16,7 +16,7 @@ from transformers import (
     TrainerState,
 )
 
-import training.fit.problems
+import training.fit.finetune
 from tests.support.learnable import recipe_of
 from training.fit.checkpoints import (
     WHOLE,
@@ -103,14 +103,14 @@ def test_a_run_that_had_decided_to_stop_is_not_trained_further(tiny_base, data_d
     steps = count_steps(monkeypatch)
     resumed = finetune(recipe, data_dir, tmp_path / "cut")
     assert steps == []
-    assert same_weights(whole.checkpoint, resumed.checkpoint)
-    scored = [entry["eval_accuracy"] for entry in resumed.history if "eval_accuracy" in entry]
+    assert same_weights(Path(whole.source), Path(resumed.source))
+    scored = [entry["eval_accuracy"] for entry in json.loads((tmp_path / "cut/history.json").read_text())["log"] if "eval_accuracy" in entry]
     assert scored == list(values)
 
 
 def answers(monkeypatch, values):
     scores = iter([{"accuracy": value} for value in values])
-    monkeypatch.setattr(training.fit.problems, "evaluate_classification", lambda *args: next(scores))
+    monkeypatch.setattr(training.fit.finetune, "validate", lambda *args: next(scores))
 
 
 class Killed(Exception):  # noqa: N818  # not an error: what kill -9 is to this test

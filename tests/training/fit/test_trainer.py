@@ -13,14 +13,14 @@ from transformers import (
 
 from tests.support.learnable import recipe_of
 from training.config import TrainingConfig
-from training.data import ClassificationExample
-from training.fit.features import classification_features
+from training.data import ClassificationExample, Labeling
 from training.fit.finetune import finetune
 from training.fit.losses import exact_loss
 from training.fit.optimizer import default_learning_rate, parameter_groups
 from training.fit.progress import postfix, summary
 from training.fit.sampling import LengthGroupedSampler, SeededCollator, generator, group_by_length
 from training.fit.trainer import ScoredTrainer, training_arguments
+from training.tasks.classify import ClassifyTraining
 
 TEXTS = ["a good film", "a bad and awful film , cold and dull", "Ada", "the caf√©", "warm", "great", "dull", "cold"]
 
@@ -28,7 +28,7 @@ TEXTS = ["a good film", "a bad and awful film , cold and dull", "Ada", "the caf√
 @pytest.fixture
 def rows(tokenizer):
     examples = [ClassificationExample(text, (label,)) for text, label in zip(TEXTS, "npnpnnpn", strict=True)]
-    return classification_features(examples, ("n", "p"), tokenizer, 32)
+    return ClassifyTraining().features(examples, Labeling(("n", "p")), tokenizer, 32)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_accumulated_gradients_are_those_of_one_batch(accumulation, rows, model,
         args=training_arguments(settings, 0, "accuracy", tmp_path),
         train_dataset=rows,
         data_collator=collator,
-        compute_loss_func=exact_loss,
+        loss=exact_loss,
         score=lambda: {"accuracy": 0.0},
         callbacks=[Catch()],
     ).train()

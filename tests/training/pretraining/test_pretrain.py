@@ -13,7 +13,7 @@ from tests.support.tiny import CORPUS, tiny_config
 from training.__main__ import main
 from training.config import PretrainRecipe, RecipeError
 from training.data import DataError
-from training.fit.features import IGNORED
+from training.fit.losses import IGNORED
 from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
 from training.pretraining.run import MaskedLanguageTrainer, masked_loss, pretrain, training_arguments
@@ -54,7 +54,7 @@ def test_projecting_masked_positions_alone_changes_no_loss_and_no_gradient(token
     model.zero_grad()
     args = training_arguments(recipe_of("x").pretraining, 0, tmp_path)
     trainer = MaskedLanguageTrainer(
-        model=model, args=args, train_dataset=rows, score=dict, compute_loss_func=masked_loss
+        model=model, args=args, train_dataset=rows, score=dict, loss=masked_loss
     )
     loss = trainer.compute_loss(model, dict(batch))
     loss.backward()

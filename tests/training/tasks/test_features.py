@@ -2,10 +2,13 @@
 
 import pytest
 
-from training.data import ClassificationExample, Sentence, render
+from training.data import ClassificationExample, Labeling, Sentence, render
 from training.fit.caching import cached, key_of
-from training.fit.features import IGNORED, classification_features, ner_features, token_labels
+from training.fit.losses import IGNORED
+from training.tasks.classify import ClassifyTraining
+from training.tasks.ner import NerTraining, token_labels
 
+CLASSIFY = ClassifyTraining()
 IDS = {"O": 0, "B-LOC": 1, "I-LOC": 2, "B-PER": 3, "I-PER": 4}
 
 
@@ -42,7 +45,7 @@ def test_a_shared_token_does_not_rob_the_second_entity_of_its_beginning():
 def test_ner_rows_label_every_token_of_raw_text(style, tokenizer):
     sentence = Sentence(("(", "São", "Paulo", "isn", "'t", "open", ")"), ("O", "B-LOC", "I-LOC", "O", "O", "O", "O"))
     example = render(sentence, style)
-    row = ner_features([example], tuple(IDS), tokenizer, 64)[0]
+    row = NerTraining().features([example], Labeling(tuple(IDS)), tokenizer, 64)[0]
     assert row["input_ids"] == tokenizer(example.text)["input_ids"]
     assert row["length"] == len(row["labels"]) == len(row["input_ids"])
     tokens = tokenizer.convert_ids_to_tokens(row["input_ids"])
@@ -55,15 +58,15 @@ def test_ner_rows_label_every_token_of_raw_text(style, tokenizer):
 
 def test_classification_rows(tokenizer):
     single = [ClassificationExample("a good film", ("n",)), ClassificationExample("Ada " * 50, ("p",))]
-    rows = classification_features(single, ("n", "p"), tokenizer, 16)
+    rows = CLASSIFY.features(single, Labeling(("n", "p")), tokenizer, 16)
     assert list(rows["labels"]) == [0, 1]
     assert rows["length"][1] == 16
     multi = [ClassificationExample("x", ("b", "a")), ClassificationExample("y", ())]
-    rows = classification_features(multi, ("a", "b"), tokenizer, 16, "multi_label_classification")
+    rows = CLASSIFY.features(multi, Labeling(("a", "b"), "multi_label_classification"), tokenizer, 16)
     assert list(rows["labels"]) == [[1.0, 1.0], [0.0, 0.0]]
     numbers = [ClassificationExample("x", (), target=0.5), ClassificationExample("y", (), target=-3.0)]
-    assert list(classification_features(numbers, ("score",), tokenizer, 16, "regression")["labels"]) == [0.5, -3.0]
-    pair = classification_features([ClassificationExample("Ada", ("n",), "film")], ("n",), tokenizer, 16)
+    assert list(CLASSIFY.features(numbers, Labeling(("score",), "regression"), tokenizer, 16)["labels"]) == [0.5, -3.0]
+    pair = CLASSIFY.features([ClassificationExample("Ada", ("n",), "film")], Labeling(("n",)), tokenizer, 16)
     assert pair[0]["input_ids"] == tokenizer("Ada", "film")["input_ids"]
 
 
@@ -73,7 +76,7 @@ def test_stored_features_are_made_once_and_read_back(tokenizer, tmp_path):
 
     def make():
         made.append(1)
-        return classification_features(examples, ("n", "p"), tokenizer, 16)
+        return CLASSIFY.features(examples, Labeling(("n", "p")), tokenizer, 16)
 
     key = key_of(examples, tokenizer, 16)
     first, second = (cached(tmp_path / "cache", key, make) for _ in range(2))
@@ -94,5 +97,5 @@ def test_a_folder_that_cannot_be_written_to_costs_only_the_cache(tokenizer, tmp_
         raise PermissionError("Permission denied")
 
     monkeypatch.setattr("training.fit.caching.store", refuse)
-    rows = classification_features([ClassificationExample("Ada", ("n",))], ("n",), tokenizer, 16)
+    rows = CLASSIFY.features([ClassificationExample("Ada", ("n",))], Labeling(("n",)), tokenizer, 16)
     assert cached(tmp_path, "key", lambda: rows).to_list() == rows.to_list()

@@ -1,0 +1,50 @@
+"""Texts as `check` looks at them: whatever is wrong with single rows, all of them are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from app.bundle import ProblemType
+from training.config import Recipe, TagScheme
+from training.data.errors import DataError
+
+
+@dataclass(frozen=True)
+class Item:
+    """One text and where it is.
+
+    `text_pair`: the second text of a pair. `labels`: its labels, or the entity types in it. `answer`: what
+    must be equal for the same text everywhere: the labels, the number, or the entities. `target`: the number of a
+    regression example. `bare`: an entity begins with I- although the scheme is IOB2.
+    """
+
+    where: str
+    text: str
+    labels: tuple[str, ...]
+    answer: tuple[str, ...] = ()
+    text_pair: str | None = None
+    target: float | None = None
+    bare: bool = False
+
+    @property
+    def words(self) -> str:
+        """Return all the text that there is."""
+        return self.text if self.text_pair is None else f"{self.text}\n{self.text_pair}"
+
+
+@dataclass
+class Part:
+    """One split as far as it can be read: its texts, what was refused, and how many labels training needs of it."""
+
+    split: str
+    items: list[Item] = field(default_factory=list)
+    refused: list[DataError] = field(default_factory=list)
+    least_labels: int = 0
+
+
+class Convention:
+    """What validation and test take over from the training split: the problem type, or the scheme of the tags."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.problem_type = recipe.problem_type
+        self.scheme: TagScheme | None = recipe.data.tag_scheme

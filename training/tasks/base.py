@@ -1,0 +1,214 @@
+"""What a task is in training: its data, its head, its loss, its predictions, its scores, and what proves its graph.
+
+A task here is the other half of the class of the same name in `app.tasks`, which serves it. Every other module of
+training is handed a task and asks it; none asks which one it is.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from datasets import Dataset
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import ModelOutput
+
+from app.tasks.base import Task
+from app.tasks.text import EncodedText, TextEncoder
+from app.window import Floats, Ints, Window
+from training.config import DataConfig, Recipe
+from training.data import Convention, Item, Labeling, Part, Source, Splits
+from training.encoders import Encoder, Head
+from training.evaluation.bootstrap import Scorer, score_once
+from training.evaluation.record import Evaluation, Trial
+from training.evaluation.scoring import Scoring
+from training.evaluation.served import ServedGraph
+
+ExampleT = TypeVar("ExampleT")
+PredictionsT = TypeVar("PredictionsT")
+
+Batch = Mapping[str, Tensor]  # what a collator makes: the model's inputs and the targets
+Loss = Callable[[Any, Batch, "Tensor | int | None"], Tensor]  # (outputs of the model, batch, items in the whole step)
+Collator = Callable[[list[dict[str, Any]]], Any]
+FIRST_TOKEN = np.zeros(1, np.int64)
+
+
+class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
+    """One task. `ExampleT` is what a row of its data becomes; `PredictionsT` is what a model says of many of them.
+
+    Whoever predicts, a checkpoint or a graph, says it in the same form, so that both are scored by the same code.
+    """
+
+    serving: ClassVar[type[Task[Any, Any]]]
+    auto_model: ClassVar[Any]  # the class of transformers that loads a base with this task's head
+    targets: ClassVar[tuple[str, ...]] = ("labels",)  # columns that the loss reads, and the model does not
+    has_examples: ClassVar[bool] = True  # whether labeled examples train it; else it is pretrained on documents
+
+    @property
+    def name(self) -> str:
+        """The name of the pipeline, as Hugging Face has it."""
+        return self.serving.name
+
+    # --- Data -------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def read_splits(self, recipe: Recipe, data_dir: Path) -> Splits:
+        """Read the recipe's splits, and set aside a share of train for those that it does not name.
+
+        Raises `DataError` when data cannot be used or has a label that train lacks, `RecipeError` when train is not
+        named.
+        """
+
+    @abstractmethod
+    def read_examples(self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None) -> list[ExampleT]:
+        """Read at most `limit` examples for a model that is there already.
+
+        Raises `DataError` when the source cannot be used, is empty, or has a label that the model does not know.
+        """
+
+    @abstractmethod
+    def check_items(self, source: Source, recipe: Recipe, convention: Convention, part: Part) -> Iterator[Item]:
+        """Yield every text that can be read, for `check`; what cannot is appended to `part.refused`."""
+
+    @abstractmethod
+    def text_of(self, example: ExampleT) -> str:
+        """Return the raw text of an example, for calibration and probes."""
+
+    # --- Model ------------------------------------------------------------------------------------------
+
+    def base_settings(self, labeling: Labeling) -> dict[str, Any]:
+        """Return what a base's config is told: the names of the outputs, and the kind of classification."""
+        return {
+            "id2label": dict(enumerate(labeling.labels)),
+            "label2id": {label: index for index, label in enumerate(labeling.labels)},
+            "problem_type": labeling.problem_type,
+        }
+
+    def labeling_of(self, config: Mapping[str, Any]) -> Labeling:
+        """Return what a checkpoint's config says that its outputs stand for."""
+        fields = self.serving.manifest_fields(dict(config))
+        return Labeling(tuple(fields.get("labels", ())), fields.get("problem_type"))
+
+    @abstractmethod
+    def head(self, encoder: Encoder, model: PreTrainedModel) -> Head:
+        """Return the checkpoint's head, and whether it reads rows of tokens or whole windows of the encoder."""
+
+    # --- Training ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def features(
+        self, examples: Sequence[ExampleT], labeling: Labeling, tokenizer: PreTrainedTokenizerBase, max_length: int
+    ) -> Dataset:
+        """Return a row for each example: the model's inputs, the targets, and `length` in tokens."""
+
+    @abstractmethod
+    def collator(self, tokenizer: PreTrainedTokenizerBase) -> Collator:
+        """Return the function that makes a batch of rows."""
+
+    @abstractmethod
+    def loss(self, recipe: Recipe, labeling: Labeling, rows: Dataset) -> Loss:
+        """Return the loss: summed over the batch, divided by the items of all accumulated batches and devices."""
+
+    @abstractmethod
+    def main_metric(self, labeling: Labeling) -> str:
+        """Return the metric that chooses the best epoch, gates int8 and heads the report."""
+
+    # --- Predictions ------------------------------------------------------------------------------------
+
+    def request_body(self, examples: Sequence[ExampleT]) -> dict[str, Any]:
+        """Return the body of the request by which the service would be asked about examples."""
+        return {"inputs": [self.text_of(example) for example in examples]}
+
+    @abstractmethod
+    def predict_checkpoint(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        examples: Sequence[ExampleT],
+        max_length: int,
+    ) -> PredictionsT:
+        """Predict with PyTorch; a text is cut at `max_length` tokens."""
+
+    @abstractmethod
+    def predict_graph(self, graph: ServedGraph, examples: Sequence[ExampleT]) -> PredictionsT:
+        """Predict as the service does: long texts whole, by windows."""
+
+    # --- Scores -----------------------------------------------------------------------------------------
+
+    def fit_scoring(
+        self, examples: Sequence[ExampleT], predictions: PredictionsT, labeling: Labeling
+    ) -> Scoring:
+        """Fit on validation what turns logits into scores and decisions. By default nothing is fitted."""
+        return Scoring()
+
+    @abstractmethod
+    def scorer(
+        self, examples: Sequence[ExampleT], predictions: PredictionsT, labeling: Labeling, scoring: Scoring
+    ) -> Scorer:
+        """Return the scorer of the task's metrics, the main one among them; see `training.evaluation.bootstrap`."""
+
+    def count(self, examples: Sequence[ExampleT], predictions: PredictionsT) -> int:
+        """Return how many units the scorer weighs: the examples, unless a task says otherwise."""
+        return len(examples)
+
+    def score(
+        self, examples: Sequence[ExampleT], predictions: PredictionsT, labeling: Labeling, scoring: Scoring
+    ) -> dict[str, float]:
+        """Return the metrics of predictions; nothing for no examples."""
+        if not examples:
+            return {}
+        return score_once(
+            self.scorer(examples, predictions, labeling, scoring), self.count(examples, predictions)
+        )
+
+    def renderings(self, examples: Sequence[ExampleT]) -> Mapping[str, Sequence[ExampleT]]:
+        """Return the same examples written otherwise, by a suffix, that the main metric is reported of as well."""
+        return {}
+
+    @abstractmethod
+    def evaluate(
+        self,
+        examples: Sequence[ExampleT],
+        predictions: PredictionsT,
+        labeling: Labeling,
+        scoring: Scoring,
+        trial: Trial,
+    ) -> Evaluation:
+        """Return all that the report shows of predictions: scores, intervals, tables, curves, mistakes."""
+
+    # --- Proof of a graph -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def outputs_of(self, outputs: ModelOutput, windows: Sequence[Window]) -> list[Floats]:
+        """Return what a checkpoint answers to each of some windows of one length: (rows, width) float32."""
+
+    def rows_to_verify(self, length: int) -> Ints:
+        """Return the head rows by which a window of `length` tokens is verified."""
+        return FIRST_TOKEN
+
+    def calibration_window(self, text: EncodedText, encoder: TextEncoder, generator: np.random.Generator) -> Window:
+        """Return the first window of a text as the service would run it, for int8's activation ranges."""
+        return encoder.window(text.ids, text.pieces[0], FIRST_TOKEN)
+
+    def probe_text(self, text: str, generator: random.Random) -> str | None:
+        """Return a text to probe with, made of one of the data; None where that one does not do."""
+        return text
+
+    def probe_columns(self, outputs: Floats) -> list[int] | None:
+        """Return the columns of (rows, width) that a probe stores; None for all of them."""
+        return None
+
+    @abstractmethod
+    def summary(self, answer: Any) -> str:
+        """Return one line of the model card for the service's answer to an example."""
+
+
+def rows_of(columns: Mapping[str, object]) -> Dataset:
+    """Make rows of columns, and add the column `length` by which batches are grouped."""
+    rows = Dataset.from_dict(dict(columns))
+    return rows.add_column("length", [len(ids) for ids in rows["input_ids"]])

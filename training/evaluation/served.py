@@ -10,11 +10,10 @@ import numpy as np
 from app.bundle import Bundle, Precision
 from app.runtime.session import Session
 from app.settings import available_cores
-from app.tasks import TASKS
+from app.tasks import open_task
 from app.tasks.base import TaskRequest
 from app.tasks.classify import Classify
 from app.tasks.ner import Ner
-from app.tasks.text import TextEncoder
 from app.window import Floats, Window
 from training.data import ModelInput
 from training.evaluation import FloatArray, Offsets
@@ -27,9 +26,7 @@ class ServedGraph:
 
     def __init__(self, bundle: Bundle, precision: Precision) -> None:
         self.session = Session(bundle, precision, available_cores())
-        self.encoder = TextEncoder(bundle.tokenizer_file, bundle.manifest.max_length)
-        graph = bundle.manifest.graphs[precision]
-        self.task: Any = TASKS[bundle.manifest.task](bundle.manifest, self.encoder, graph)
+        self.task: Any = open_task(bundle, precision)
 
     def run(self, windows: Sequence[Window]) -> list[Floats]:
         """Run any number of windows, similar lengths together; return (rows, width) each, in order."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -19,11 +19,11 @@ from app.bundle import (
     labels_of,
     position_offset_of,
     problem_type_of,
-    read_bundle,
     read_json,
-    task_of,
 )
 from app.runtime.session import SessionError
+from app.serving.sources import read_folder
+from app.tasks import task_of
 from app.tasks.fill_mask import mask_token_of
 from app.tasks.text import TextEncoder
 from training.config import EvaluationConfig, ProblemType, RecipeError, Task
@@ -89,7 +89,7 @@ def bundle_subject(folder: Path, precisions: Sequence[Precision] | None = None) 
     sources = manifest.provenance.get("data") or ()
     return Subject(
         f"{manifest.name}:{manifest.version}",
-        manifest.task,
+        cast(Task, manifest.task),
         tuple(manifest.labels),
         manifest.problem_type,
         score,
@@ -109,7 +109,7 @@ def checkpoint_subject(source: str) -> Subject:
     try:
         tokenizer = load_tokenizer(source)
         check_vocabulary(tokenizer, model)
-        task = task_of(config)
+        task = cast(Task, task_of(config).name)
     except (UnsupportedModelError, BundleError) as error:
         raise RecipeError(f"{source}: cannot be evaluated: {reason_of(error)}") from error
     labels = () if task == "fill-mask" else tuple(labels_of(config))
@@ -197,8 +197,8 @@ def read(folder: Path) -> Bundle:
     try:
         if (folder / MANIFEST).is_file():
             manifest = read_json(folder / MANIFEST)
-            return read_bundle(folder, name=str(manifest.get("name")), version=int(manifest.get("version", 1)))
-        return read_bundle(folder, name="model", version=1)
+            return read_folder(folder, name=str(manifest.get("name")), version=int(manifest.get("version", 1)))
+        return read_folder(folder, name="model", version=1)
     except (BundleError, ValueError) as error:
         raise RecipeError(f"{folder}: {str(error).rstrip('.')}") from error
 

@@ -25,10 +25,10 @@ from app.bundle import (
     problem_type_of,
     read_json,
     sha256,
-    task_of,
     write_manifest,
 )
 from app.runtime.packing import PackedLayout
+from app.tasks import task_of
 from app.tasks.fill_mask import mask_token_of
 from app.tasks.text import TextEncoder
 from training.config import Recipe
@@ -106,14 +106,14 @@ class Publication:
         write_tokenizer(tokenizer, folder)
         write_config(model, folder)
         config = read_json(folder / "config.json")
-        self.recipe = recipe.model_copy(update={"task": task_of(config)})  # an export takes what the checkpoint is
+        self.recipe = recipe.model_copy(update={"task": task_of(config).name})  # an export takes what the checkpoint is
         self.manifest = Manifest(
             name=recipe.name,
             version=version,
-            task=task_of(config),
-            problem_type=problem_type_of(config) if task_of(config) == "text-classification" else None,
+            task=task_of(config).name,
+            problem_type=problem_type_of(config) if task_of(config).name == "text-classification" else None,
             layout="packed",
-            labels=[] if task_of(config) == "fill-mask" else labels_of(config),
+            labels=[] if task_of(config).name == "fill-mask" else labels_of(config),
             max_length=min(recipe.export.max_length, positions_of(config)),
             position_offset=position_offset_of(config),
             graphs={p: Graph(file=f"model.{p}.onnx", tolerance=1.0) for p in self.precisions},
@@ -174,7 +174,7 @@ class Publication:
 
     @property
     def metric(self) -> str:
-        return main_metric(self.manifest.task, self.manifest.problem_type)
+        return main_metric(self.recipe.task, self.manifest.problem_type)
 
     def validation_score(self, precision: Precision) -> float:
         """Return the main metric of one graph on the validation split, calibrated on it as it will be served."""

@@ -9,8 +9,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-MOST_IDLE_THREADS = 8  # beyond, a sentence's matrices are too small to be shared out
-ENV_FILE = "roberta-serve.env"  # in the folder that the service starts in; `roberta-serve tune` writes it
+from app.tasks import DEFAULT_ROUTE, TASKS
+
+MOST_IDLE_THREADS = 8  # a sentence's matrices are too small for more threads to gain anything
+ENV_FILE = "roberta-serve.env"  # in the folder where the service starts; `roberta-serve tune` writes it
 
 CLI = SettingsConfigDict(  # how both commands read their flags
     cli_kebab_case=True,
@@ -26,6 +28,13 @@ def reject_blank_key(key: SecretStr) -> SecretStr:
     if not value or value != value.strip():
         raise ValueError("a key must not be empty, nor begin or end with white space")
     return key
+
+
+def reject_unknown_route(route: str) -> str:
+    routes = sorted(task.route for task in TASKS.values())
+    if route not in routes:
+        raise ValueError(f"there is no route {route!r}; choose one of {', '.join(routes)}")
+    return route
 
 
 ApiKey = Annotated[SecretStr, AfterValidator(reject_blank_key)]
@@ -64,7 +73,9 @@ class Settings(BaseSettings):
         description='Model that answers each route, e.g. {"classify": "sentiment"}. Else what defaults.json in '
         "models says, or the first by name.",
     )
-    default_route: Literal["classify", "ner", "fill-mask"] = Field("classify", description="Route that answers POST /.")
+    default_route: Annotated[str, AfterValidator(reject_unknown_route)] = Field(
+        DEFAULT_ROUTE, description="Route that answers POST /."
+    )
     api_keys: list[ApiKey] = Field(
         default_factory=list,
         description="Keys accepted as `Authorization: Bearer`. Empty: no key is asked for.",
@@ -94,7 +105,9 @@ class Settings(BaseSettings):
         None, ge=16, description="Tokens in one batch. Default: found by timing the model at warm-up."
     )
     max_queue_delay_ms: float = Field(
-        0.0, ge=0, description="How long a lone request may wait for company, in ms. 0: never."
+        0.0,
+        ge=0,
+        description="How long a batch with room left waits for more requests, in ms. 0: not at all.",
     )
     max_queue_tokens: int = Field(
         131_072, ge=512, description="Tokens that may wait in one engine; beyond it requests get 429."
@@ -119,7 +132,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def check_gpus(self) -> Self:
-        """Engine processes are started before anybody knows which device there is."""
+        """Refuse what cannot be started; engine processes start before it is known which device there is."""
         if len(set(self.gpus)) < len(self.gpus):
             raise ValueError("gpus must be different numbers")
         if self.runners is not None and self.runners < len(self.gpus) and not self.http_workers:
@@ -134,7 +147,7 @@ class Settings(BaseSettings):
         return len(self.gpus)
 
     def runners_on(self, device: Literal["cpu", "cuda"]) -> int:
-        """Return how many batches run at once on `device`: on a GPU one is packed and copied beside one computed."""
+        """Return how many batches run at once on `device`. On a GPU one is packed and copied while one is computed."""
         return self.runners or (available_cores() if device == "cpu" else 2 * len(self.gpus))
 
 

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
-from app.bundle import Bundle, BundleError, read_bundle, version_folders
+from app.bundle import Bundle, BundleError, version_folders
 from app.engine.cost import CostModel
 from app.engine.engine import Engine
 from app.engine.scheduler import Limits
@@ -25,6 +25,7 @@ from app.engine.work import Lane
 from app.metrics import Metrics
 from app.runtime.opening import AnySession, open_session
 from app.runtime.session import Device, SessionError
+from app.serving.sources import read_folder
 from app.serving.warmup import choose_budget, measure_cost, synthetic_windows
 from app.settings import CLI, ENV_FILE, Settings, available_cores
 from app.window import Window
@@ -86,7 +87,7 @@ class Tune(Settings):
         version = wanted or str(next(iter(folders)))
         for number, folder in folders.items():
             if str(number) == version and folder.is_dir():
-                return read_bundle(folder, name=name, version=number)
+                return read_folder(folder, name=name, version=number)
         raise BundleError(f"there is no bundle {self.model!r} under {self.models}/")
 
 

@@ -26,7 +26,7 @@ from app.serving.core import Core
 from app.settings import Settings
 
 STEPS = {  # by the names that loading calls them by
-    "hashing": (app.serving.loading, "read_bundle"),
+    "hashing": (app.serving.loading, "read_folder"),
     "graph": (app.serving.loading, "open_session"),
     "tokenizer": (app.serving.loading, "TextEncoder"),
     "first run": (app.serving.loading, "check_width"),

@@ -13,7 +13,7 @@ NEVER_ON_CPU = NEVER_IN_APP | {"onnx"}  # which only rewrites int8 graphs for a 
 
 # What each part of `app` may import of `app`: nothing that stands above it.
 LAYERS = {
-    "settings": set(),
+    "settings": {"tasks"},
     "errors": set(),
     "window": set(),
     "logs": {"settings"},
@@ -37,7 +37,9 @@ LAYERS = {
     },
     "": set(),
 }
-TRAINING_MAY_USE = ("app.bundle", "app.graphs", "app.settings", "app.runtime", "app.tasks", "app.window")
+TRAINING_MAY_USE = (
+    *("app.bundle", "app.graphs", "app.settings", "app.runtime", "app.serving.sources", "app.tasks", "app.window"),
+)
 
 # Of other packages, what only some may touch.
 ONLY = {

@@ -1,12 +1,13 @@
-"""The bundle: the folder that `training` writes and the service reads. The only thing the two sides share.
+"""The bundle: the folder that `training` writes and the service reads.
 
     models/<name>/<version>/
       manifest.json   config.json   tokenizer.json   model.<precision>.onnx   README.md
 
-A bundle is written to a temporary folder and renamed last, so one that exists is whole; every file is hashed.
+A bundle is written to a temporary folder that is renamed last, so one that exists is whole; every file is hashed.
+Which tasks there are is not known here: a manifest names its own, and `app.serving.sources` checks that it is served.
 """
 
-from app.bundle.config import labels_of, position_offset_of, problem_type_of, task_of
+from app.bundle.config import labels_of, position_offset_of, problem_type_of
 from app.bundle.files import read_json, sha256
 from app.bundle.manifest import (
     MANIFEST,
@@ -18,10 +19,9 @@ from app.bundle.manifest import (
     Precision,
     Probe,
     ProblemType,
-    TaskName,
 )
 from app.bundle.reading import read_bundle, version_folders, versions
-from app.bundle.writing import new_version, write_manifest
+from app.bundle.writing import new_version, replace_file, replace_folder, write_manifest
 
 __all__ = [
     "MANIFEST",
@@ -33,15 +33,15 @@ __all__ = [
     "Precision",
     "Probe",
     "ProblemType",
-    "TaskName",
     "labels_of",
     "new_version",
     "position_offset_of",
     "problem_type_of",
     "read_bundle",
     "read_json",
+    "replace_file",
+    "replace_folder",
     "sha256",
-    "task_of",
     "version_folders",
     "versions",
     "write_manifest",

@@ -8,23 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from app.bundle.files import read_json
-from app.bundle.manifest import BundleError, ProblemType, TaskName
-
-ARCHITECTURES: dict[str, TaskName] = {
-    "ForSequenceClassification": "text-classification",
-    "ForTokenClassification": "token-classification",
-    "ForMaskedLM": "fill-mask",
-}
-
-
-def task_of(config: dict[str, Any]) -> TaskName:
-    """Return the task that `architectures` names. Raises `BundleError` when it is not one of ours."""
-    architectures = config.get("architectures") or []
-    for architecture in architectures:
-        for suffix, task in ARCHITECTURES.items():
-            if str(architecture).endswith(suffix):
-                return task
-    raise BundleError(f"config.json's architectures {architectures} name no task served here")
+from app.bundle.manifest import BundleError, ProblemType
 
 
 def labels_of(config: dict[str, Any]) -> list[str]:
@@ -60,9 +44,21 @@ def position_offset_of(config: dict[str, Any]) -> int:
     return 0 if config.get("model_type") == "bert" else whole_number(config, "pad_token_id", 1) + 1
 
 
+def usable_positions(config: dict[str, Any]) -> int:
+    """Return how many tokens the position embeddings are for.
+
+    RoBERTa and its kin never use the first pad_token_id + 1 of theirs (fairseq's make_positions), and have as many
+    more than the length that they were made for, a multiple of 8: 514 = 512 + 2, 4098 = 4096 + 2. A model that uses
+    all of its positions has a multiple of 8 of them, less pad_token_id + 1 no longer one.
+    """
+    positions = whole_number(config, "max_position_embeddings")
+    beyond_padding = positions - whole_number(config, "pad_token_id", 1) - 1
+    return beyond_padding if beyond_padding > 0 and beyond_padding % 8 == 0 else positions
+
+
 def max_length_of(path: Path, config: dict[str, Any]) -> int:
-    """Return the longest window in tokens: the tokenizer's limit, bounded by the position embeddings."""
-    positions = whole_number(config, "max_position_embeddings") - position_offset_of(config)
+    """Return the longest window of a Hub folder in tokens: the tokenizer's limit, bounded by the positions."""
+    positions = usable_positions(config)
     tokenizer_config = path / "tokenizer_config.json"
     limit = read_json(tokenizer_config).get("model_max_length") if tokenizer_config.is_file() else None
     return min(positions, int(limit)) if isinstance(limit, int | float) else positions

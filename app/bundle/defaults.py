@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+
+from app.bundle.writing import replace_file
 
 FILE = "defaults.json"
 
@@ -29,9 +30,4 @@ def read_defaults(models: Path) -> dict[str, str]:
 def set_default(models: Path, route: str, name: str) -> None:
     """Make a model the answer to a route; the file is replaced in one step."""
     defaults = read_defaults(models) | {route: name}
-    unfinished = models / f".{FILE}.unfinished"
-    with unfinished.open("w", encoding="utf-8") as stream:
-        stream.write(json.dumps(defaults, indent=2, sort_keys=True) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    unfinished.replace(models / FILE)
+    replace_file(models / FILE, json.dumps(defaults, indent=2, sort_keys=True) + "\n")

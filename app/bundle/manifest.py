@@ -1,4 +1,4 @@
-"""What a bundle says of itself, and proves itself by."""
+"""The manifest: what a bundle says of itself, and the probes that prove it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MANIFEST = "manifest.json"
 TEMPORARY_PREFIX = ".partial-"
 
-TaskName = Literal["text-classification", "token-classification", "fill-mask"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Precision = Literal["fp32", "fp16", "int8"]
 Layout = Literal["packed", "padded"]
@@ -38,7 +37,7 @@ class Graph(Frozen):
     tolerance: float = Field(gt=0, description="Largest drift of a probe's logits from the checkpoint's.")
     temperature: float = Field(1.0, gt=0, description="Logits are divided by this before the softmax.")
     thresholds: dict[str, float] | None = Field(
-        None, description="Multi-label: the score from which on each label applies, fitted on validation."
+        None, description="Multi-label: the least score of each label that applies, fitted on validation."
     )
     metrics: dict[str, float] = Field(default_factory=dict, description="Measured on the test split.")
     quantisation: dict[str, Any] | None = Field(
@@ -75,12 +74,18 @@ class Manifest(Frozen):
     schema_version: Literal[1] = 1
     name: BundleName
     version: int = Field(ge=1)
-    task: TaskName
+    task: str = Field(description="Hugging Face's pipeline name, e.g. text-classification; the service checks it.")
     problem_type: ProblemType | None = None
     layout: Layout
     labels: list[str] = Field(default_factory=list, description="Label of each output column, in order.")
     max_length: int = Field(ge=8, description="Tokens in a window, special tokens included.")
     position_offset: int = Field(0, ge=0, description="First position id; RoBERTa counts from pad_token_id + 1.")
+    local_attention: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens on either side that a layer of local attention sees; None: every layer sees the whole "
+        "window.",
+    )
     pooling: Pooling = Field("mean", description="How the windows of a long text become one classification.")
     graphs: dict[Precision, Graph] = Field(min_length=1)
     probes: list[Probe] = Field(default_factory=list)
@@ -88,9 +93,7 @@ class Manifest(Frozen):
     provenance: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def check_labels(self) -> Self:
-        if self.task != "fill-mask" and not self.labels:
-            raise ValueError(f"{self.task} needs labels")
+    def check_thresholds(self) -> Self:
         for precision, graph in self.graphs.items():
             if graph.thresholds is not None and graph.thresholds.keys() != set(self.labels):
                 raise ValueError(f"the thresholds of {precision} are not those of the labels")

@@ -7,7 +7,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from app.bundle.files import check_files, first_problem, read_json
-from app.bundle.hub import read_hub_folder
 from app.bundle.manifest import MANIFEST, Bundle, BundleError, Manifest
 
 
@@ -29,14 +28,14 @@ def version_folders(models: Path, name: str) -> dict[int, Path]:
 
 
 def read_bundle(path: Path, *, name: str, version: int) -> Bundle:
-    """Read and check a bundle folder, hashes included, or a Hub folder that has no manifest.
+    """Read and check a bundle folder, hashes included. Whether its task is served is not for this to know.
 
     Raises `BundleError` with the reason when anything is missing, altered or not understood.
     """
-    if not (path / MANIFEST).is_file():
-        return read_hub_folder(path, name=name, version=version)
     try:
         manifest = Manifest.model_validate_json((path / MANIFEST).read_bytes())
+    except FileNotFoundError as error:
+        raise BundleError(f"{MANIFEST} is missing") from error
     except ValidationError as error:
         raise BundleError(f"{MANIFEST} is not valid at {first_problem(error)}") from error
     if (manifest.name, manifest.version) != (name, version):

@@ -1,4 +1,4 @@
-"""A bundle becomes visible whole, under a number of its own."""
+"""Writing: a file, a folder or a bundle appears under its name when it is whole."""
 
 from __future__ import annotations
 
@@ -14,6 +14,62 @@ from app.bundle.manifest import MANIFEST, TEMPORARY_PREFIX, Manifest
 from app.bundle.reading import versions
 
 
+def replace_file(path: Path, text: str) -> None:
+    """Write a file in one step: whoever reads it meanwhile or after a crash finds the old one or the new one, whole."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write_durably(unfinished, text)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder to write to, beside `path`; it takes the place of `path` when everything is written.
+
+    On any exception it is removed, and what stood at `path` still does. What a killed writer left behind, the next
+    one removes.
+    """
+    pattern = f".{path.name}.*.unfinished"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(path.parent, pattern)
+    unfinished = path.with_name(pattern.replace("*", str(os.getpid())))
+    unfinished.mkdir()
+    lock = hold(unfinished)
+    try:
+        yield unfinished
+        move_into_place(unfinished, path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def move_into_place(folder: Path, path: Path) -> None:
+    """Rename a folder to `path`; a folder that is there is removed once that has succeeded."""
+    replaced = folder.with_name(f"{folder.name}.replaced")
+    had_one = path.exists()
+    if had_one:
+        path.rename(replaced)
+    try:
+        folder.rename(path)
+    except OSError:
+        if had_one:
+            replaced.rename(path)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a text file and flush it to disk."""
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 @contextmanager
 def new_version(models: Path, name: str) -> Iterator[tuple[Path, int]]:
     """Yield a temporary folder and the version number it will have; rename it into place on success.
@@ -23,7 +79,7 @@ def new_version(models: Path, name: str) -> Iterator[tuple[Path, int]]:
     """
     parent = models / name
     parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(parent)
+    remove_abandoned(parent, f"{TEMPORARY_PREFIX}*")
     version = max(versions(models, name), default=0) + 1
     while (reserved := reserve(parent, version)) is None:
         version += 1
@@ -67,9 +123,9 @@ def hold(folder: Path) -> int | None:
     return None
 
 
-def remove_abandoned(parent: Path) -> None:
-    """Delete the temporary folders whose writers are dead."""
-    for partial in parent.glob(f"{TEMPORARY_PREFIX}*"):
+def remove_abandoned(parent: Path, pattern: str) -> None:
+    """Delete the temporary folders, by the pattern of their names, whose writers are dead."""
+    for partial in parent.glob(pattern):
         if (lock := hold(partial)) is not None:
             shutil.rmtree(partial, ignore_errors=True)
             os.close(lock)
@@ -81,7 +137,4 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         str(p.relative_to(folder)): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.name != MANIFEST
     }
     text = manifest.model_copy(update={"files": files}).model_dump_json(indent=2)
-    with (folder / MANIFEST).open("w", encoding="utf-8") as stream:
-        stream.write(text + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    write_durably(folder / MANIFEST, text + "\n")

@@ -21,8 +21,7 @@ from app.processes.messages import Row, ServedModel, Table
 from app.serving.model import Model
 from app.serving.registry import LOADING, Entry, Registry
 from app.settings import Settings
-from app.tasks import TASKS
-from app.tasks.text import TextEncoder
+from app.tasks import open_task
 from app.window import Window
 
 RESTARTING = "the process that runs the models is being started; try again in a moment"
@@ -148,8 +147,7 @@ class Fleet:
         manifest = Manifest.model_validate_json(served.manifest)
         bundle = Bundle(Path(served.path), manifest, msgspec.json.decode(served.config), served.verified)
         precision = cast(Precision, served.precision)
-        encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length)
-        task = TASKS[manifest.task](manifest, encoder, manifest.graphs[precision])
+        task = open_task(bundle, precision)
         series = self._metrics.of_model(task.route, manifest.name)
         lane = RemoteLane(served.id, served.max_batch_tokens, series)
         return Model(bundle, precision, served.provider, task, lane, self, self._settings.max_inputs)

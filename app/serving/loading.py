@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from app.bundle import TEMPORARY_PREFIX, Bundle, BundleError, read_bundle, version_folders
+from app.bundle import TEMPORARY_PREFIX, Bundle, BundleError, version_folders
 from app.bundle.defaults import DefaultsError, read_defaults
 from app.engine.engine import Engine
 from app.engine.work import Lane
@@ -21,11 +21,11 @@ from app.runtime.opening import AnySession, open_session
 from app.runtime.session import PROVIDERS, Device, Session, SessionError
 from app.serving.model import Model
 from app.serving.registry import Entry, Registry
+from app.serving.sources import read_folder
 from app.serving.warmup import capture_small_batches, choose_budget, measure_cost, synthetic_windows
 from app.settings import Settings, available_cores
-from app.tasks import TASKS
+from app.tasks import open_task
 from app.tasks.base import Task
-from app.tasks.text import TextEncoder
 
 LOST_AND_FOUND = "lost+found"  # at the root of a mounted file system, readable for nobody but root
 
@@ -127,7 +127,7 @@ class Loader:
                 entry.model = served.model
                 break
             try:
-                bundle = read_bundle(folder, name=name, version=version)
+                bundle = read_folder(folder, name=name, version=version)
                 with capturing.together():
                     model, lane, session = load_model(bundle, self._device, self._settings, self._engine, self._metrics)
                 self._use_idle_cores(session)
@@ -175,8 +175,7 @@ def load_model(
     manifest = bundle.manifest
     try:
         session = open_session(bundle, device, settings)
-        encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length)
-        task = TASKS[manifest.task](manifest, encoder, manifest.graphs[session.precision])
+        task = open_task(bundle, session.precision)
     except SessionError as error:
         raise BundleError(str(error)) from error
     except Exception as error:  # tokenizers raises bare Exception

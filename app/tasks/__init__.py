@@ -1,13 +1,46 @@
-"""One module per task: request to windows, outputs to answer."""
+"""Tasks, one module each: from a request to windows, and from outputs to an answer.
+
+A module in this folder that defines a concrete `Task` is found when the package is imported: a new file is a new
+task, and `TASKS` is the only list of them.
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from app.bundle import TaskName
+from app.bundle import Bundle, BundleError, Precision
 from app.tasks.base import Task
-from app.tasks.classify import Classify
-from app.tasks.fill_mask import FillMask
-from app.tasks.ner import Ner
+from app.tasks.discovery import AnyTask, default_route_of, find_tasks
+from app.tasks.text import TextEncoder
 
-TASKS: dict[TaskName, type[Task[Any, Any]]] = {task.name: task for task in (Classify, Ner, FillMask)}
+TASKS: dict[str, AnyTask] = find_tasks(sys.modules[__name__])
+DEFAULT_ROUTE = default_route_of(TASKS)
+
+
+def task_named(name: str) -> AnyTask:
+    """Return the task of a pipeline name. Raises `BundleError` when there is none."""
+    if name not in TASKS:
+        raise BundleError(f"task {name!r} is not served here; there are {', '.join(sorted(TASKS))}")
+    return TASKS[name]
+
+
+def task_of(config: dict[str, Any]) -> AnyTask:
+    """Return the task that a config's `architectures` name. Raises `BundleError` when none of ours is among them."""
+    architectures = config.get("architectures") or []
+    for architecture in architectures:
+        for task in TASKS.values():
+            if task.architecture is not None and str(architecture).endswith(task.architecture):
+                return task
+    raise BundleError(f"config.json's architectures {architectures} name no task served here")
+
+
+def open_task(bundle: Bundle, precision: Precision) -> Task[Any, Any]:
+    """Return a bundle's task, bound to its tokenizer and to what was fitted for one of its graphs.
+
+    Raises `BundleError` for a task that is not served here, and whatever a tokenizer that cannot be used raises,
+    the bare `Exception` of tokenizers among it.
+    """
+    manifest = bundle.manifest
+    encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length)
+    return task_named(manifest.task)(manifest, encoder, manifest.graphs[precision])

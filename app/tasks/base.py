@@ -1,21 +1,21 @@
-"""What a task is: a request type, windows out of a request, an answer out of the model's outputs.
+"""What a task is: it makes windows of a request, and an answer of the model's outputs for them.
 
-A task is pure: no I/O, no asyncio, no session. To add one, write a module like its neighbors, name it in
-`app.tasks.TASKS`, and give `training.encoders.heads` its head; the engine and the runtime stay as they are.
+A task is pure: it does no I/O and knows neither asyncio nor a session. To add one, write a module in this folder that
+defines a concrete `Task`; to train models for it, one in `training/tasks` as well.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from app.bundle import Graph, Manifest, TaskName
+from app.bundle import BundleError, Graph, Manifest, labels_of
 from app.tasks.text import TextEncoder
 from app.window import Floats, Window
 
@@ -39,7 +39,7 @@ def branch_of(value: object) -> str | None:
 ONE_OR_MORE = Discriminator(
     branch_of, custom_error_type="inputs_type", custom_error_message="must be a text or a list of texts"
 )
-# Of a list the first fault is named; to look for all of them in a long one would take seconds.
+# `fail_fast` reports the first bad element; validating all of a long list takes seconds.
 Texts = Annotated[
     Annotated[Text, Tag("<text>")] | Annotated[list[Text], Field(min_length=1, fail_fast=True), Tag("<list>")],
     ONE_OR_MORE,
@@ -95,16 +95,44 @@ class Encoded(Generic[StateT]):
 
 
 class Task(ABC, Generic[RequestT, StateT]):
-    """One kind of question, bound to a bundle's labels and tokenizer, and to what was fitted for one of its graphs."""
+    """One kind of question, bound to a bundle's labels and tokenizer, and to what was fitted for one of its graphs.
 
-    name: ClassVar[TaskName]
-    route: ClassVar[str]
+    What a task says of itself stands in its class attributes; nothing outside `app/tasks` knows any of it by heart.
+    """
+
+    name: ClassVar[str]  # of Hugging Face's pipeline; manifests name the task by it
+    route: ClassVar[str]  # POST /{route}
+    aliases: ClassVar[tuple[str, ...]] = ()  # shorter names that a person may use in a recipe or a command
+    architecture: ClassVar[str | None]  # end of the class names of its checkpoints; None: no class is made for it
+    is_default: ClassVar[bool] = False  # of one task: its route answers POST / too
+    reads: ClassVar[Literal["rows", "window"]] = "rows"  # output rows of chosen tokens, or one vector per window
+    has_labels: ClassVar[bool] = True  # whether output columns stand for the labels of the bundle
     request_type: ClassVar[type[TaskRequest]]
     answer_type: ClassVar[Any]
+    example: ClassVar[dict[str, Any]]  # the body of a request, for the page and the documentation
 
     def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
         self.manifest, self.encoder = manifest, encoder
         self.temperature, self.thresholds = graph.temperature, graph.thresholds
+
+    @classmethod
+    def width(cls, manifest: Manifest, config: dict[str, Any]) -> int | None:
+        """Return the number of columns that an output must have; None where nothing says it."""
+        return len(manifest.labels) if cls.has_labels else None
+
+    @classmethod
+    def manifest_fields(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields of a manifest that depend on the task, as a Hugging Face config has them.
+
+        Raises `BundleError` where the config does not say them.
+        """
+        return {"labels": labels_of(config)} if cls.has_labels else {}
+
+    @classmethod
+    def check(cls, manifest: Manifest) -> None:
+        """Raise `BundleError` where a manifest lacks what the task needs."""
+        if cls.has_labels and not manifest.labels:
+            raise BundleError(f"{cls.name} needs labels")
 
     @abstractmethod
     def encode(self, request: RequestT) -> Encoded[StateT]:
@@ -120,6 +148,14 @@ class Task(ABC, Generic[RequestT, StateT]):
     @abstractmethod
     def probe(self, text: str) -> Window:
         """Return the first window of `text`, with every row that the task would ask for."""
+
+
+def by_input(outputs: Sequence[Floats], windows: Iterable[int]) -> Iterator[Sequence[Floats]]:
+    """Yield the outputs of each input: those of its first `windows[0]` windows, of the next `windows[1]`, ..."""
+    start = 0
+    for count in windows:
+        yield outputs[start : start + count]
+        start += count
 
 
 def softmax(logits: NDArray[np.floating]) -> Floats:

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
-from app.tasks.base import (
-    ONE_OR_MORE,
-    Encoded,
-    Strict,
-    Task,
-    TaskRequest,
-    Text,
-    branch_of,
-)
+from app.bundle import problem_type_of
+from app.tasks.base import ONE_OR_MORE, Encoded, Strict, Task, TaskRequest, Text, branch_of, by_input
 from app.window import Floats, Window
 
+EXAMPLE: dict[str, Any] = {"inputs": "A warm, funny and beautifully acted film."}
 FIRST_TOKEN = np.zeros(1, np.int64)
 
 FunctionToApply = Literal["softmax", "sigmoid", "none"]
@@ -57,6 +51,8 @@ class ClassifyParameters(Strict):
 
 
 class ClassifyRequest(TaskRequest):
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
     inputs: Annotated[
         Annotated[Text, Tag("<text>")]
         | Annotated[TextPair, Tag("<pair>")]
@@ -87,32 +83,39 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
 
     name = "text-classification"
     route = "classify"
+    aliases = ("classification",)
+    architecture = "ForSequenceClassification"
+    is_default = True
     request_type = ClassifyRequest
     answer_type = list[list[LabelScore]]
+    example = EXAMPLE
+
+    @classmethod
+    def manifest_fields(cls, config: dict[str, Any]) -> dict[str, Any]:
+        return super().manifest_fields(config) | {"problem_type": problem_type_of(config)}
 
     def encode(self, request: ClassifyRequest) -> Encoded[list[list[int]]]:
-        items = request.items()
-        texts = [item for item in items if isinstance(item, str)]
-        encoded = iter(self.encoder.encode(texts, truncate=request.truncate, with_offsets=False))
+        items, encoder, truncate = request.items(), self.encoder, request.truncate
+        alone = [item for item in items if isinstance(item, str)]
+        paired = [(item.text, item.text_pair) for item in items if not isinstance(item, str)]
+        texts = iter(encoder.encode(alone, truncate=truncate, with_offsets=False))
+        pairs = iter(encoder.encode_pairs(paired, truncate=truncate, with_offsets=False))
         groups: list[list[Window]] = []
         for item in items:
             if isinstance(item, str):
-                text = next(encoded)
-                groups.append([self.encoder.window(text.ids, piece, FIRST_TOKEN) for piece in text.pieces])
+                text = next(texts)
+                groups.append([encoder.window(text.ids, piece, FIRST_TOKEN) for piece in text.pieces])
             else:
-                groups.append(
-                    self.encoder.pair_windows(item.text, item.text_pair, FIRST_TOKEN, truncate=request.truncate)
-                )
+                pair = next(pairs)
+                groups.append([encoder.pair_window(pair, piece, FIRST_TOKEN) for piece in pair.pieces])
         windows = [window for group in groups for window in group]
         return Encoded(windows, [[len(window) for window in group] for group in groups])
 
     def decode(
         self, request: ClassifyRequest, state: list[list[int]], outputs: Sequence[Floats]
     ) -> list[list[LabelScore]]:
-        rows = iter(outputs)
         answers = []
-        for lengths in state:
-            parts = [next(rows) for _ in lengths]
+        for lengths, parts in zip(state, by_input(outputs, map(len, state)), strict=True):
             logits = parts[0] if len(parts) == 1 else np.concatenate(parts)  # (windows, labels)
             answers.append(self.rank(self.pool(logits, lengths).tolist(), request.parameters))
         return answers
@@ -120,7 +123,7 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
     def pool(self, logits: Floats, lengths: list[int]) -> Floats:
         """Combine the windows of one text, (windows, labels) -> (labels,), as the manifest says.
 
-        A mean is weighted by tokens, so that a short last window counts for what it is.
+        A mean is weighted by tokens, so that a short window counts for less.
         """
         if self.manifest.pooling == "first" or len(lengths) == 1:
             first: Floats = logits[0]

@@ -8,21 +8,22 @@ from functools import cache
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.bundle import Graph, Manifest
 from app.errors import InvalidRequestError, RequestTooLargeError
-from app.tasks.base import Encoded, Strict, Task, Text, TextsRequest
+from app.tasks.base import Encoded, Strict, Task, Text, TextsRequest, by_input
 from app.tasks.text import EncodedText, TextEncoder
 from app.window import Floats, Window
 
-GENERIC_MASK = "[MASK]"
-WORD_START = "▁"  # begins SentencePiece's words; its decoder leaves out the space of a lone token
+GENERIC_MASK = "[MASK]"  # understood in every request, whatever the model's own mask token
+EXAMPLE: dict[str, Any] = {"inputs": f"Paris is the {GENERIC_MASK} of France."}
+WORD_START = "▁"  # SentencePiece begins a word with it; its decoder drops the space of a single token
 MOST_LOGITS = 2**25  # of one request: 128 MiB, 667 masks of RoBERTa's vocabulary
 MOST_CHARACTERS = 2**24  # in one answer's sequences
 
-Targets = Callable[[bool], list[int] | None]  # the tokens that a mask may become, by whether a space goes before it
+Targets = Callable[[bool], list[int] | None]  # from "a space precedes the mask" to the tokens that may fill it
 
 
 class FillMaskParameters(Strict):
@@ -33,6 +34,8 @@ class FillMaskParameters(Strict):
 
 
 class FillMaskRequest(TextsRequest):
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
     parameters: FillMaskParameters = FillMaskParameters()
 
     def count_characters(self) -> int:
@@ -58,10 +61,10 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class MaskedText:
-    """The masks of one text, in the order in which its windows answer them, and their number per window."""
+    """The masks of one text, in the order in which its windows answer them, and the number of those windows."""
 
     masks: list[Mask]
-    per_window: list[int]
+    windows: int
 
 
 class FillMask(Task[FillMaskRequest, list[MaskedText]]):
@@ -69,8 +72,11 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
 
     name = "fill-mask"
     route = "fill-mask"
+    architecture = "ForMaskedLM"
+    has_labels = False
     request_type = FillMaskRequest
     answer_type = list[Candidate] | list[list[Candidate]] | list[list[list[Candidate]]]
+    example = EXAMPLE
 
     def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
         super().__init__(manifest, encoder, graph)
@@ -80,6 +86,11 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         self.special_ids = {i for i, token in encoder.tokenizer.get_added_tokens_decoder().items() if token.special}
         self.continuation: str | None = getattr(encoder.tokenizer.model, "continuing_subword_prefix", None)
         self.vocabulary = encoder.tokenizer.get_vocab_size()
+
+    @classmethod
+    def width(cls, manifest: Manifest, config: dict[str, Any]) -> int | None:
+        words = config.get("vocab_size")
+        return words if isinstance(words, int) else None
 
     def encode(self, request: FillMaskRequest) -> Encoded[list[MaskedText]]:
         texts = [text.replace(GENERIC_MASK, self.mask_token) for text in request.texts()]
@@ -122,15 +133,14 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
     def mask_windows(self, text: EncodedText, at: list[int], targets: Targets) -> tuple[MaskedText, list[Window]]:
         """Make a window for each piece that is home to a mask, with the masks as its head rows."""
         offsets = text.encoding.offsets
-        masks, per_window, windows = [], [], []
+        masks, windows = [], []
         for piece in text.pieces:
             home = [i for i in at if piece.home_start <= i < piece.home_end]
             if home:
                 rows = np.array(home, np.int64) - piece.start + len(self.encoder.special.prefix)
                 windows.append(self.encoder.window(text.ids, piece, rows))
-                per_window.append(len(home))
                 masks += [self.mask_at(text.text, *offsets[i], targets) for i in home]
-        return MaskedText(masks, per_window), windows
+        return MaskedText(masks, len(windows)), windows
 
     def mask_at(self, text: str, start: int, end: int, targets: Targets) -> Mask:
         """Describe one mask; its range takes in the space that the mask token stands for."""
@@ -147,12 +157,11 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         raise InvalidRequestError(f"parameters.targets: {target!r} is not one token of this model's vocabulary")
 
     def decode(self, request: FillMaskRequest, state: list[MaskedText], outputs: Sequence[Floats]) -> Any:
-        rows = iter(outputs)
         answers: list[Any] = []
-        for text in state:
-            logits = [row for _ in text.per_window for row in next(rows)]
+        for text, parts in zip(state, by_input(outputs, (text.windows for text in state)), strict=True):
+            rows = [row for part in parts for row in part]  # (vocabulary,) for each mask
             filled = [
-                self.fill(mask, row, request.parameters.top_k) for mask, row in zip(text.masks, logits, strict=True)
+                self.fill(mask, row, request.parameters.top_k) for mask, row in zip(text.masks, rows, strict=True)
             ]
             answers.append(filled[0] if len(filled) == 1 else filled)
         return answers if isinstance(request.inputs, list) else answers[0]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Literal, NamedTuple, NotRequired
+from typing import Any, Literal, NamedTuple, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
-from app.tasks.base import Encoded, Strict, Task, TextsRequest, softmax
+from app.tasks.base import Encoded, Strict, Task, TextsRequest, by_input, softmax
 from app.tasks.text import EncodedText
 from app.window import Floats, Window
+
+EXAMPLE: dict[str, Any] = {"inputs": "Angela Merkel met Tim Cook at Apple's office in Berlin."}
 
 AggregationStrategy = Literal["none", "simple", "first", "average", "max"]
 
@@ -31,6 +33,8 @@ class NerParameters(Strict):
 
 
 class NerRequest(TextsRequest):
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
     parameters: NerParameters = NerParameters()
 
 
@@ -58,8 +62,11 @@ class Ner(Task[NerRequest, list[EncodedText]]):
 
     name = "token-classification"
     route = "ner"
+    aliases = ("ner",)
+    architecture = "ForTokenClassification"
     request_type = NerRequest
     answer_type = list[Entity] | list[list[Entity]]
+    example = EXAMPLE
 
     def encode(self, request: NerRequest) -> Encoded[list[EncodedText]]:
         encoder = self.encoder
@@ -70,10 +77,9 @@ class Ner(Task[NerRequest, list[EncodedText]]):
     def decode(
         self, request: NerRequest, state: list[EncodedText], outputs: Sequence[Floats]
     ) -> list[Entity] | list[list[Entity]]:
-        rows = iter(outputs)
         answers = []
-        for text in state:
-            logits: Floats = np.concatenate([next(rows) for _ in text.pieces])  # (tokens, labels): the homes tile it
+        for text, rows in zip(state, by_input(outputs, (len(text.pieces) for text in state)), strict=True):
+            logits: Floats = np.concatenate(rows)  # (tokens, labels): every token is at home in one piece
             answers.append(self.entities(text, softmax(logits / self.temperature), request.parameters))
         return answers if isinstance(request.inputs, list) else answers[0]
 

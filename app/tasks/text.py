@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from app.errors import InvalidRequestError
-from app.tasks.tokenizer import open_tokenizer
+from app.tasks.tokenizer import open_tokenizer, probe_special_tokens
 from app.window import Ints, Window
 
 OVERLAP_SHARE = 4  # consecutive windows share a quarter of their tokens, unless the request says otherwise
 
+CutSide = Literal["longer", "second"]  # which text of a pair is cut where both do not fit into one window
+
 
 class Piece(NamedTuple):
-    """One window of a text, as ranges of its content tokens.
+    """The part of a text that one window holds, as ranges of its content tokens.
 
-    `start:end` is what the window shows the model; `home_start:home_end` are the tokens that are answered from
-    it, being the window where they have most context. The homes of a text's pieces tile it.
+    The window holds the tokens `start:end`, and answers for those of `home_start:home_end`, which have more context
+    in it than in any other. Every token is at home in exactly one piece.
     """
 
     start: int
@@ -32,20 +34,9 @@ class Piece(NamedTuple):
     home_end: int
 
 
-class SpecialTokens(NamedTuple):
-    """What the tokenizer puts around a text, and around and between the two texts of a pair."""
-
-    prefix: list[int]
-    suffix: list[int]
-    pair_prefix: list[int]
-    pair_middle: list[int]
-    pair_suffix: list[int]
-    pair_type: int  # token type of the second text: 1 for BERT, 0 for RoBERTa
-
-
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """The content tokens of one text, without special tokens, and the pieces that will be run."""
+    """The content tokens of one text, without special tokens, and the pieces that windows are made of."""
 
     text: str
     encoding: Encoding
@@ -61,6 +52,25 @@ class EncodedText:
             while row[0] < row[1] and self.text[row[1] - 1].isspace():
                 row[1] -= 1
         return offsets
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPair:
+    """Two encoded texts that share windows: each window holds the whole of one and a piece of the other."""
+
+    first: EncodedText
+    second: EncodedText
+    is_second_cut: bool  # whether the pieces are those of the second text; the first is whole then
+
+    @property
+    def pieces(self) -> list[Piece]:
+        return self.second.pieces if self.is_second_cut else self.first.pieces
+
+    def ids_in(self, piece: Piece) -> tuple[list[int], list[int]]:
+        """Return the content tokens of both texts that the window of a piece holds."""
+        if self.is_second_cut:
+            return self.first.ids, self.second.ids[piece.start : piece.end]
+        return self.first.ids[piece.start : piece.end], self.second.ids
 
 
 class TextEncoder:
@@ -93,7 +103,7 @@ class TextEncoder:
         return result
 
     def tokenize(self, texts: Sequence[str], with_offsets: bool) -> list[Encoding]:
-        """Encode without special tokens; where offsets are wanted, one text alone is cheaper than a batch of one."""
+        """Encode without special tokens. For one text with offsets, `encode` is cheaper than a batch of one."""
         if not with_offsets:
             return self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         if len(texts) == 1:
@@ -110,35 +120,68 @@ class TextEncoder:
         shift = len(self.special.prefix) - piece.start
         return np.arange(piece.home_start + shift, piece.home_end + shift)
 
-    def pair_windows(self, first: str, second: str, head_rows: Ints, *, truncate: bool) -> list[Window]:
-        """Encode a text pair; the longer of the two is cut into pieces where they do not fit together.
+    def encode_pairs(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        cut_side: CutSide = "longer",
+        fields: tuple[str, str] = ("text", "text_pair"),
+        overlap: int | None = None,
+        truncate: bool = False,
+        with_offsets: bool = True,
+    ) -> list[EncodedPair]:
+        """Tokenize pairs of texts; of two that do not fit into one window, one is cut into overlapping pieces.
 
-        Raises `InvalidRequestError` when even the shorter one leaves no room.
+        `fields` are the names by which an error calls the two. Raises `InvalidRequestError` when the text that stays
+        whole leaves less than a quarter of a window to the other, which does not fit into that.
         """
-        a, b = (encoding.ids for encoding in self.tokenize([first, second], with_offsets=False))
-        special = self.special
-        specials = len(special.pair_prefix) + len(special.pair_middle) + len(special.pair_suffix)
-        room = self.max_length - specials - min(len(a), len(b))
-        if room < self.capacity // OVERLAP_SHARE:
-            raise InvalidRequestError(
-                f"text and text_pair are both too long for one window of {self.max_length} tokens; shorten one"
-            )
-        pieces = cut(max(len(a), len(b)), room, room // OVERLAP_SHARE)
-        windows = []
-        for piece in pieces[:1] if truncate else pieces:
-            cut_a = a[piece.start : piece.end] if len(a) >= len(b) else a
-            cut_b = b if len(a) >= len(b) else b[piece.start : piece.end]
-            left = [*special.pair_prefix, *cut_a, *special.pair_middle]
-            right = [*cut_b, *special.pair_suffix]
-            types = np.repeat(np.array([0, special.pair_type], np.int64), [len(left), len(right)])
-            windows.append(Window(np.array(left + right, np.int64), head_rows, types))
-        return windows
+        encodings = self.tokenize([text for pair in pairs for text in pair], with_offsets)
+        texts = [encoded_whole(*each) for each in zip(itertools.chain.from_iterable(pairs), encodings, strict=True)]
+        result = []
+        for first, second in zip(texts[::2], texts[1::2], strict=True):
+            is_second_cut = cut_side == "second" or len(second.ids) > len(first.ids)
+            whole, other = (first, second) if is_second_cut else (second, first)
+            capacity = self.max_length - self.special.of_pair - len(whole.ids)
+            if capacity < min(len(other.ids), max(1, self.capacity // OVERLAP_SHARE)):
+                raise InvalidRequestError(self.too_long(cut_side, *fields))
+            tokens = min(len(other.ids), capacity) if truncate else len(other.ids)
+            shared = capacity // OVERLAP_SHARE if overlap is None else min(overlap, capacity // 2)
+            other = replace(other, pieces=cut(tokens, capacity, shared))
+            result.append(EncodedPair(*((whole, other) if is_second_cut else (other, whole)), is_second_cut))
+        return result
+
+    def too_long(self, cut_side: CutSide, first: str, second: str) -> str:
+        """Return what is wrong with a pair whose uncut text leaves too little of a window to the other."""
+        if cut_side == "second":
+            return f"{first} leaves {second} too little of a window of {self.max_length} tokens; shorten {first}"
+        return f"{first} and {second} are both too long for one window of {self.max_length} tokens; shorten one"
+
+    def pair_window(self, pair: EncodedPair, piece: Piece, head_rows: Ints) -> Window:
+        """Put special tokens around a pair, of one text only `piece`; `head_rows` count from the window's start."""
+        special, (first, second) = self.special, pair.ids_in(piece)
+        left = [*special.pair_prefix, *first, *special.pair_middle]
+        right = [*second, *special.pair_suffix]
+        types = np.repeat(np.array([0, special.pair_type], np.int64), [len(left), len(right)])
+        return Window(np.array(left + right, np.int64), head_rows, types)
+
+    def pair_home_rows(self, pair: EncodedPair, piece: Piece) -> Ints:
+        """Return the rows of a pair's window that hold the tokens answered from this piece of the text that is cut."""
+        shift = len(self.special.pair_prefix) - piece.start
+        if pair.is_second_cut:
+            shift += len(pair.first.ids) + len(self.special.pair_middle)
+        return np.arange(piece.home_start + shift, piece.home_end + shift)
+
+
+def encoded_whole(text: str, encoding: Encoding) -> EncodedText:
+    """Return a text of one piece, however long."""
+    ids = encoding.ids
+    return EncodedText(text, encoding, ids, [Piece(0, len(ids), 0, len(ids))])
 
 
 def cut(tokens: int, capacity: int, overlap: int) -> list[Piece]:
     """Cut `tokens` into pieces of at most `capacity` that share `overlap`; the last one ends at the end.
 
-    A token that two pieces show is at home in the one where it is farther from an edge.
+    A token that is in two pieces is at home in the one where it is farther from an edge.
     """
     if tokens <= capacity:
         return [Piece(0, tokens, 0, tokens)]
@@ -149,19 +192,3 @@ def cut(tokens: int, capacity: int, overlap: int) -> list[Piece]:
         tokens,
     ]
     return [Piece(start, start + capacity, borders[i], borders[i + 1]) for i, start in enumerate(starts)]
-
-
-def probe_special_tokens(tokenizer: Tokenizer) -> SpecialTokens:
-    """Learn the special tokens by encoding a letter, which works for every post-processor."""
-    single, pair = tokenizer.encode("a"), tokenizer.encode("a", "a")
-    content = [i for i, special in enumerate(single.special_tokens_mask) if not special]
-    first = [i for i, sequence in enumerate(pair.sequence_ids) if sequence == 0]
-    second = [i for i, sequence in enumerate(pair.sequence_ids) if sequence == 1]
-    return SpecialTokens(
-        prefix=single.ids[: content[0]],
-        suffix=single.ids[content[-1] + 1 :],
-        pair_prefix=pair.ids[: first[0]],
-        pair_middle=pair.ids[first[-1] + 1 : second[0]],
-        pair_suffix=pair.ids[second[-1] + 1 :],
-        pair_type=pair.type_ids[second[0]],
-    )

@@ -12,11 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 from prometheus_client import CollectorRegistry
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from app.bundle import Graph, Manifest, Probe, labels_of, new_version, task_of, write_manifest
+from app.bundle import Graph, Manifest, Probe, new_version, write_manifest
 from app.engine.cost import CostModel
 from app.engine.work import Lane, Ticket
 from app.metrics import Metrics
-from app.tasks import TASKS
+from app.tasks import task_of
 from app.tasks.text import TextEncoder
 from app.window import Window
 
@@ -107,17 +107,15 @@ def serve_checkpoint(folder):
     from training.export.verify import reference_logits
 
     config = json.loads((folder / "config.json").read_text())
-    name = task_of(config)
-    labels = [] if name == "fill-mask" else labels_of(config)
-    task = TASKS[name](
-        make_manifest(task=name, labels=labels), TextEncoder(folder / "tokenizer.json", 64), make_graph()
-    )
+    kind = task_of(config)
+    manifest = make_manifest(task=kind.name, labels=kind.manifest_fields(config).get("labels", ()))
+    task = kind(manifest, TextEncoder(folder / "tokenizer.json", 64), make_graph())
     model = load_checkpoint(str(folder))
 
     def answer(body):
         request = task.request_type.model_validate(body)
         encoded = task.encode(request)
-        return task.decode(request, encoded.state, [reference_logits(model, name, w) for w in encoded.windows])
+        return task.decode(request, encoded.state, [reference_logits(model, kind.name, w) for w in encoded.windows])
 
     return answer
 

@@ -70,6 +70,12 @@ def test_what_is_out_of_bounds_is_refused_by_name(name, value):
         Settings(**{name: value})
 
 
+def test_a_route_that_there_is_not_is_refused_with_those_that_there_are():
+    with pytest.raises(ValidationError, match="there is no route 'translate'; choose one of classify, fill-mask, ner"):
+        Settings(default_route="translate")
+    assert Settings(default_route="ner").default_route == "ner"
+
+
 @pytest.mark.parametrize("key", ["", " ", " a-secret", "a-secret\n"])
 def test_a_key_that_lets_everybody_in_or_nobody_is_refused(key):
     with pytest.raises(ValidationError, match="api_keys"):

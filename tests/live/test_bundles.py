@@ -76,7 +76,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no-config": (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
     "no-manifest": (lambda folder: (folder / "manifest.json").unlink(), "no manifest.json, model.onnx"),
     "of-another-name": (lambda folder: edit(folder, name="somebody-else"), "says somebody-else:1 but"),
-    "of-another-task": (lambda folder: edit(folder, task="translation"), "manifest.json is not valid at task"),
+    "of-another-task": (lambda folder: edit(folder, task="translation"), "task 'translation' is not served here"),
     "of-the-future": (lambda folder: edit(folder, schema_version=2), "manifest.json is not valid at schema_version"),
     "outside": (point_outside, "which is outside the bundle"),
     "unlisted": (lambda folder: edit(folder, files={}), "manifest.json has no sha256 for"),

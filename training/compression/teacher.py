@@ -9,14 +9,15 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from app.bundle import BundleError, task_of
-from training.config import RecipeError, Task
+from app.bundle import BundleError
+from app.tasks import task_of
+from training.config import RecipeError
 from training.encoders.heads import UnsupportedModelError
 from training.encoders.loading import load_checkpoint
 from training.export.packed import encoder_of
 
 
-def load_teacher(source: str, task: Task, labels: Sequence[str]) -> PreTrainedModel:
+def load_teacher(source: str, task: str, labels: Sequence[str]) -> PreTrainedModel:
     """Load a trained checkpoint in float32, its logits in the order of `labels`.
 
     Raises `RecipeError` when it cannot be loaded, is no encoder of ours, or was trained for another task or labels.
@@ -24,7 +25,7 @@ def load_teacher(source: str, task: Task, labels: Sequence[str]) -> PreTrainedMo
     try:
         model = load_checkpoint(source)
         encoder_of(model)
-        trained_for = task_of({"architectures": [type(model).__name__]})
+        trained_for = task_of({"architectures": [type(model).__name__]}).name
     except (UnsupportedModelError, BundleError) as error:
         raise RecipeError(f"the teacher {source} cannot be used: {error}") from error
     if trained_for != task:

@@ -7,7 +7,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from app.bundle import TaskName, task_of
+from app.tasks import task_of
 
 
 class UnsupportedModelError(ValueError):
@@ -27,9 +27,9 @@ class PooledHead(nn.Module):
         return cast(Tensor, self.classifier(first if self.pooler is None else self.pooler(first)))
 
 
-def head_of(model: PreTrainedModel) -> tuple[TaskName, nn.Module]:
+def head_of(model: PreTrainedModel) -> tuple[str, nn.Module]:
     """Return the task of a checkpoint, and its head as a module over rows (N, hidden)."""
-    task = task_of({"architectures": [type(model).__name__]})
+    task = task_of({"architectures": [type(model).__name__]}).name
     source = cast(Any, model)
     if task == "text-classification":
         return task, PooledHead(source)

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from app.bundle import TaskName
 from app.runtime.session import Session
 from app.tasks.text import TextEncoder
 from app.window import Floats, Window
@@ -34,7 +33,7 @@ class Drift:
     company: float
 
 
-def reference_logits(model: PreTrainedModel, task: TaskName, window: Window) -> Floats:
+def reference_logits(model: PreTrainedModel, task: str, window: Window) -> Floats:
     """Return the checkpoint's own answer for one window: (rows, width), float32, computed without padding."""
     inputs = {"input_ids": torch.from_numpy(window.input_ids)[None]}
     if window.token_type_ids is not None and model.config.type_vocab_size > 1:
@@ -44,7 +43,7 @@ def reference_logits(model: PreTrainedModel, task: TaskName, window: Window) -> 
     return logits[None] if task == "text-classification" else logits[window.head_rows]
 
 
-def length_mixes(tokens: Sequence[int], encoder: TextEncoder, task: TaskName) -> Iterator[list[Window]]:
+def length_mixes(tokens: Sequence[int], encoder: TextEncoder, task: str) -> Iterator[list[Window]]:
     """Cut a stream of real tokens into batches of windows of many lengths, heavy skew and batch one included."""
     position = 0
     for mix in LENGTH_MIXES:
@@ -59,7 +58,7 @@ def length_mixes(tokens: Sequence[int], encoder: TextEncoder, task: TaskName) ->
         yield windows
 
 
-def measure_drift(session: Session, model: PreTrainedModel, task: TaskName, mixes: Iterator[list[Window]]) -> Drift:
+def measure_drift(session: Session, model: PreTrainedModel, task: str, mixes: Iterator[list[Window]]) -> Drift:
     """Compare every window of every mix with the checkpoint, and with itself alone."""
     errors, company = [], 0.0
     for windows in mixes:

@@ -12,8 +12,7 @@ from app.bundle import read_bundle
 from app.graphs.dequantize import dequantize
 from app.runtime.packing import PackedLayout
 from app.runtime.session import Session, SessionError, session_options
-from app.tasks import TASKS
-from app.tasks.text import TextEncoder
+from app.tasks import open_task
 from tests.app.builders import toy_graph
 
 SHIPPED = ("sentiment", "ner", "fill-mask")
@@ -28,10 +27,8 @@ def bundle(request, shipped_models):
 
 def drifts(session, bundle):
     """How far each probe's logits are from the checkpoint's."""
-    manifest = bundle.manifest
-    encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length)
-    task = TASKS[manifest.task](manifest, encoder, manifest.graphs["int8"])
-    return [probe.drift(session.run([task.probe(probe.text)])[0]) for probe in manifest.probes]
+    task = open_task(bundle, "int8")
+    return [probe.drift(session.run([task.probe(probe.text)])[0]) for probe in bundle.manifest.probes]
 
 
 def test_a_shipped_bundle_dequantized_is_the_checkpoint_and_nearer_to_it_than_int8(bundle):

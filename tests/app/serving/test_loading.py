@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from app.bundle import read_bundle
 from app.errors import ModelNotFoundError, NotReadyError
+from app.serving.sources import read_folder
 from tests.app.builders import TABLE, toy_graph, toy_probe, write_bundle, write_hub_folder
 from tests.app.registries import load, make_registry, reason, states
 
@@ -127,9 +127,9 @@ def test_a_defect_in_loading_one_bundle_does_not_stop_the_others(tmp_path, byte_
     def read(path, *, name, version):
         if name == "bad":
             raise RuntimeError("nobody thought of this")
-        return read_bundle(path, name=name, version=version)
+        return read_folder(path, name=name, version=version)
 
-    monkeypatch.setattr("app.serving.loading.read_bundle", read)
+    monkeypatch.setattr("app.serving.loading.read_folder", read)
     write_bundle(tmp_path, byte_level, name="bad")
     write_bundle(tmp_path, byte_level, name="good")
     registry = load(tmp_path)
@@ -159,9 +159,9 @@ def test_a_stop_ends_a_load_with_the_bundles_in_hand_and_publishes_nothing(tmp_p
     def stop_while_reading(path, *, name, version):
         read.append(name)
         registry.loader.stop()
-        return read_bundle(path, name=name, version=version)
+        return read_folder(path, name=name, version=version)
 
-    monkeypatch.setattr("app.serving.loading.read_bundle", stop_while_reading)
+    monkeypatch.setattr("app.serving.loading.read_folder", stop_while_reading)
     for name in ("a", "b", "c"):
         write_bundle(tmp_path, byte_level, name=name)
     registry.load()

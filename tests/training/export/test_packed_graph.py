@@ -21,9 +21,10 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from app.bundle import Bundle, Graph, Manifest, position_offset_of, read_bundle, task_of
+from app.bundle import Bundle, Graph, Manifest, position_offset_of, read_bundle
 from app.runtime.packing import PackedLayout
 from app.runtime.session import Session
+from app.tasks import task_of
 from app.window import Window
 from tests.support.tiny import tiny_model
 from training.encoders.heads import UnsupportedModelError
@@ -76,7 +77,7 @@ def test_packed_graph_matches_torch(route, lengths, graphs, tiny_checkpoints):
     model = load_checkpoint(str(tiny_checkpoints[route]))
     windows = make_windows(lengths, all_rows=route != "classify")
     for window, answer in zip(windows, graphs[route, "fp32"].run(windows), strict=True):
-        expected = reference_logits(model, task_of(model.config.to_dict()), window)
+        expected = reference_logits(model, task_of(model.config.to_dict()).name, window)
         np.testing.assert_allclose(answer, expected, atol=1e-4)
 
 
@@ -121,7 +122,7 @@ def test_every_supported_encoder_matches_torch(model_class, config, tmp_path):
     torch.manual_seed(1)
     config.architectures = [model_class.__name__]
     model = model_class(config).eval()
-    session, task = open_graph(export_fp32(model), config, tmp_path), task_of(config.to_dict())
+    session, task = open_graph(export_fp32(model), config, tmp_path), task_of(config.to_dict()).name
     for lengths in ((1,), (3, 60, 7), (5,) * 8):
         windows = make_windows(lengths, task != "text-classification", types=config.type_vocab_size > 1)
         for window, answer in zip(windows, session.run(windows), strict=True):
@@ -133,7 +134,7 @@ def open_graph(graph, config, folder):
     manifest = Manifest(
         name="x",
         version=1,
-        task=task_of(config.to_dict()),
+        task=task_of(config.to_dict()).name,
         labels=list(config.id2label.values()),
         layout="packed",
         max_length=64,

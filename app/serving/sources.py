@@ -1,4 +1,4 @@
-"""Folders as Optimum and the Hub make them, which prove nothing of themselves."""
+"""Where models come from: a bundle, which proves itself, or a folder as Optimum and the Hub make it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app.bundle.config import labels_of, max_length_of, problem_type_of, task_of
-from app.bundle.files import first_problem, read_json
-from app.bundle.manifest import Bundle, BundleError, Graph, Manifest, Precision
+from app.bundle import MANIFEST, Bundle, BundleError, Graph, Manifest, Precision, read_bundle, read_json
+from app.bundle.config import max_length_of
+from app.bundle.files import first_problem
+from app.tasks import task_named, task_of
 
 HUB_GRAPHS: dict[Precision, tuple[str, ...]] = {
     "fp32": ("model.onnx", "onnx/model.onnx"),
@@ -17,10 +18,22 @@ HUB_GRAPHS: dict[Precision, tuple[str, ...]] = {
 }
 
 
+def read_folder(path: Path, *, name: str, version: int) -> Bundle:
+    """Read a bundle, or a folder of the Hub where there is no manifest, of a task that is served here.
+
+    Raises `BundleError` with the reason when anything is missing, altered or not understood.
+    """
+    has_manifest = (path / MANIFEST).is_file()
+    bundle = (read_bundle if has_manifest else read_hub_folder)(path, name=name, version=version)
+    task_named(bundle.manifest.task).check(bundle.manifest)
+    return bundle
+
+
 def read_hub_folder(path: Path, *, name: str, version: int) -> Bundle:
     """Read a folder with `config.json`, `tokenizer.json` and `model.onnx` or `onnx/model*.onnx`.
 
-    Such a folder proves nothing of itself: no hashes, no probes, and its graph computes padding.
+    Nothing in such a folder proves that it is whole or answers as it should: it has no hashes and no probes. Its graph
+    takes padded batches.
     """
     config = read_json(path / "config.json")
     if not (path / "tokenizer.json").is_file():
@@ -38,12 +51,11 @@ def read_hub_folder(path: Path, *, name: str, version: int) -> Bundle:
         manifest = Manifest(
             name=name,
             version=version,
-            task=task,
-            problem_type=problem_type_of(config) if task == "text-classification" else None,
+            task=task.name,
             layout="padded",
-            labels=[] if task == "fill-mask" else labels_of(config),
             max_length=max_length_of(path, config),
             graphs=graphs,
+            **task.manifest_fields(config),
         )
     except ValidationError as error:
         raise BundleError(f"the folder cannot be served: {first_problem(error)}") from error

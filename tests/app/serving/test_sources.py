@@ -1,4 +1,4 @@
-"""Folders as Optimum and the Hub make them: what they say of themselves is read, or refused with its reason."""
+"""Bundles of a task that is served, and folders as Optimum and the Hub make them: read, or refused with the reason."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,46 @@ from pathlib import Path
 import pytest
 
 from app.bundle import BundleError
-from tests.app.builders import write_hub_folder
-from tests.app.bundle.test_bundle import read
+from app.serving.sources import read_folder
+from tests.app.builders import write_bundle, write_hub_folder
+
+
+def read(folder, name="toy"):
+    return read_folder(folder, name=name, version=1)
+
+
+# --- Bundles --------------------------------------------------------------------------------------------
+
+
+def test_a_folder_with_a_manifest_is_read_as_a_bundle(tmp_path, byte_level):
+    bundle = read(write_bundle(tmp_path, byte_level))
+    assert bundle.verified
+    assert bundle.manifest.layout == "packed"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (
+            {"task": "translation"},
+            "task 'translation' is not served here; there are fill-mask, text-classification, token-classification",
+        ),
+        ({"labels": []}, "text-classification needs labels"),
+        ({"task": "token-classification", "labels": []}, "token-classification needs labels"),
+    ],
+    ids=str,
+)
+def test_a_bundle_that_no_task_can_serve_is_refused_with_its_reason(fields, reason, tmp_path, byte_level):
+    folder = write_bundle(tmp_path, byte_level, **fields)
+    with pytest.raises(BundleError, match=f"^{reason}$"):
+        read(folder)
+
+
+def test_a_bundle_of_fill_mask_needs_no_labels(tmp_path, byte_level):
+    assert read(write_bundle(tmp_path, byte_level, task="fill-mask", labels=[])).manifest.labels == []
+
+
+# --- Folders of the Hub ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from onnx import ModelProto
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     PreTrainedModel,
@@ -16,6 +17,8 @@ from transformers import (
 )
 
 from training.config import Recipe
+from training.encoders.heads import head_of
+from training.export.graph import export_fp16, export_fp32
 from training.export.publish import Material, publish
 from training.pretraining.vocabulary import FIRST_SPECIALS, MASK, as_roberta
 
@@ -90,3 +93,13 @@ def publish_tiny(checkpoint: Path, models: Path, name: str, precisions: tuple[st
         {"name": name, "task": "text-classification", "base": "tiny-random", "export": export}
     )
     return publish(recipe, Material(str(checkpoint), CORPUS * 4), models)
+
+
+def fp32_graph(model: PreTrainedModel) -> ModelProto:
+    """Export a model with its own head in float32."""
+    return export_fp32(model, *head_of(model)[1])
+
+
+def fp16_graph(model: PreTrainedModel) -> ModelProto:
+    """Export a model with its own head in float16, for CUDA."""
+    return export_fp16(model, *head_of(model)[1])

@@ -11,9 +11,7 @@ from transformers import PreTrainedModel
 
 from app.bundle import BundleError, task_of
 from training.config import RecipeError, Task
-from training.encoders.heads import UnsupportedModelError
-from training.encoders.loading import load_checkpoint
-from training.export.packed import encoder_of
+from training.encoders import UnsupportedModelError, family_of, load_checkpoint
 
 
 def load_teacher(source: str, task: Task, labels: Sequence[str]) -> PreTrainedModel:
@@ -23,7 +21,7 @@ def load_teacher(source: str, task: Task, labels: Sequence[str]) -> PreTrainedMo
     """
     try:
         model = load_checkpoint(source)
-        encoder_of(model)
+        family_of(model)
         trained_for = task_of({"architectures": [type(model).__name__]})
     except (UnsupportedModelError, BundleError) as error:
         raise RecipeError(f"the teacher {source} cannot be used: {error}") from error

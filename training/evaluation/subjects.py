@@ -27,7 +27,7 @@ from app.runtime.session import SessionError
 from app.tasks.fill_mask import mask_token_of
 from app.tasks.text import TextEncoder
 from training.config import EvaluationConfig, ProblemType, RecipeError, Task
-from training.encoders.heads import UnsupportedModelError
+from training.encoders import UnsupportedModelError
 from training.encoders.loading import check_vocabulary, load_checkpoint, load_tokenizer, reason_of
 from training.evaluation import Evaluation, evaluate, torch_predictor
 from training.evaluation.score import Examples, evaluate_graph

@@ -21,7 +21,6 @@ from app.bundle import (
     Precision,
     labels_of,
     new_version,
-    position_offset_of,
     problem_type_of,
     read_json,
     sha256,
@@ -32,7 +31,8 @@ from app.runtime.packing import PackedLayout
 from app.tasks.fill_mask import mask_token_of
 from app.tasks.text import TextEncoder
 from training.config import Recipe
-from training.encoders.loading import check_vocabulary, load_checkpoint, load_tokenizer
+from training.encoders import check_vocabulary, family_of, load_checkpoint, load_tokenizer
+from training.encoders.heads import head_of
 from training.evaluation import main_metric
 from training.evaluation.score import Calibration, Examples, calibrate, score
 from training.evaluation.served import ServedGraph, batches
@@ -40,7 +40,6 @@ from training.export.card import model_card
 from training.export.gate import gate_int8
 from training.export.graph import export_fp16, export_fp32
 from training.export.material import GENERIC_TEXTS, calibration_windows, make_probes, probe_texts
-from training.export.packed import encoder_of
 from training.export.quantize import quantize_int8
 from training.export.verify import PROBE_MARGIN, check_drift, length_mixes, measure_drift
 from training.provenance import commit_of_this_code, versions, without_folders
@@ -77,7 +76,7 @@ def publish(recipe: Recipe, material: Material, models: Path) -> Path:
     Nothing is published then.
     """
     model = load_checkpoint(material.checkpoint)
-    encoder_of(model)
+    family_of(model)
     tokenizer = load_tokenizer(material.checkpoint)
     check_vocabulary(tokenizer, model)
     with new_version(models, recipe.name) as (folder, version):
@@ -105,6 +104,7 @@ class Publication:
         self.folder = folder
         write_tokenizer(tokenizer, folder)
         write_config(model, folder)
+        family = family_of(model)
         config = read_json(folder / "config.json")
         self.recipe = recipe.model_copy(update={"task": task_of(config)})  # an export takes what the checkpoint is
         self.manifest = Manifest(
@@ -114,8 +114,8 @@ class Publication:
             problem_type=problem_type_of(config) if task_of(config) == "text-classification" else None,
             layout="packed",
             labels=[] if task_of(config) == "fill-mask" else labels_of(config),
-            max_length=min(recipe.export.max_length, positions_of(config)),
-            position_offset=position_offset_of(config),
+            max_length=min(recipe.export.max_length, family.positions(model.config)),
+            position_offset=family.position_offset(model.config),
             graphs={p: Graph(file=f"model.{p}.onnx", tolerance=1.0) for p in self.precisions},
         )
         self.encoder = TextEncoder(folder / "tokenizer.json", self.manifest.max_length)
@@ -147,14 +147,14 @@ class Publication:
 
     def write_graphs(self) -> None:
         log.info("exporting fp32")
-        fp32 = export_fp32(self.model)
+        fp32 = export_fp32(self.model, *head_of(self.model)[1])
         self.save(fp32, "fp32")
         if "int8" in self.precisions:
             log.info("calibrating int8 on %d texts", len(self.calibration_texts))
             self.save(self.gated_int8(fp32), "int8")
         if "fp16" in self.precisions:
             log.info("exporting fp16")
-            self.save(export_fp16(self.model), "fp16")
+            self.save(export_fp16(self.model, *head_of(self.model)[1]), "fp16")
 
     def gated_int8(self, fp32: ModelProto) -> ModelProto:
         """Quantize as many operators as the recipe's bound on the validation metric allows; keep what was decided."""
@@ -274,8 +274,3 @@ def write_config(model: PreTrainedModel, folder: Path) -> None:
     config = model.config.to_dict() | {"architectures": [type(model).__name__]}
     config.pop("_name_or_path", None)
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def positions_of(config: dict[str, Any]) -> int:
-    """Return how many tokens a window can have."""
-    return int(config["max_position_embeddings"]) - position_offset_of(config)

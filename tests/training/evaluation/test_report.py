@@ -12,7 +12,7 @@ from tests.support.tiny import publish_tiny, save_checkpoint, tiny_model
 from training.commands import evaluate as command
 from training.config import EvaluationConfig, RecipeError
 from training.data import ClassificationExample, DataError, Sentence, render
-from training.encoders.heads import UnsupportedModelError
+from training.encoders import UnsupportedModelError
 from training.evaluation import evaluate
 from training.evaluation.page import without_paths
 from training.evaluation.report import write_report

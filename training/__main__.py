@@ -14,7 +14,7 @@ from app.bundle.defaults import DefaultsError
 from training.commands import check, distil, evaluate, export, finetune, pretrain, prune, transplant
 from training.config import RecipeError
 from training.data import DataError
-from training.encoders.heads import UnsupportedModelError
+from training.encoders import UnsupportedModelError
 from training.export.verify import VerificationError
 from training.fit.checkpoints import TrainingError, refusal
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from onnx import ModelProto
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     PreTrainedModel,
@@ -16,8 +17,11 @@ from transformers import (
 )
 
 from training.config import ExportConfig
+from training.encoders import Head, family_of
+from training.export.graph import export_fp16, export_fp32
 from training.export.publish import Publication, publish
 from training.pretraining.vocabulary import FIRST_SPECIALS, MASK, as_roberta
+from training.tasks import task_of_config
 from training.trained import TrainedCheckpoint
 
 SPECIALS = [*FIRST_SPECIALS, MASK]
@@ -88,3 +92,17 @@ def publish_tiny(checkpoint: Path, models: Path, name: str, precisions: tuple[st
     """Publish a checkpoint through the real export."""
     publication = Publication(name, ExportConfig(precisions=precisions, max_length=64))
     return publish(publication, TrainedCheckpoint(str(checkpoint), "tiny-random", CORPUS * 4), models).folder
+
+
+def head_of(model: PreTrainedModel) -> Head:
+    return task_of_config({"architectures": [type(model).__name__]}).head(family_of(model), model)
+
+
+def fp32_graph(model: PreTrainedModel) -> ModelProto:
+    """Export a model with its own head in float32."""
+    return export_fp32(model, *head_of(model))
+
+
+def fp16_graph(model: PreTrainedModel) -> ModelProto:
+    """Export a model with its own head in float16, for CUDA."""
+    return export_fp16(model, *head_of(model))

@@ -7,8 +7,7 @@ from itertools import chain, combinations, combinations_with_replacement
 
 from training.checking.findings import Finding, first, shortened
 from training.checking.near import near_pairs
-from training.data import Item, Part
-from training.data import normal
+from training.data import Item, Part, normal
 
 Copies = list[tuple[str, Item]]  # split and item of each copy of one text
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.checking.findings import Finding, first
-from training.data import Part
 from training.config import Recipe
+from training.data import Part
 
 CUT = 0.05  # share of cut texts from which it is a warning
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from training.checking.findings import Finding, first, shortened
-from training.data import Part
 from training.data import (
     DataError,
     EmptyTextError,
@@ -13,6 +12,7 @@ from training.data import (
     IllegalTagError,
     MissingColumnError,
     MissingLabelError,
+    Part,
 )
 
 # Of these the first that fits: the name of the check, and the remedy.

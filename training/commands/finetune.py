@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
 
 from training.commands.arguments import Verbs, add_recipe_arguments, add_run_arguments, recipe_of, run_folder
 from training.commands.publishing import check_models, publish_bundle

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from training.export.packed import encoder_of
+from training.encoders import family_of
 
 ROWS = 512  # on which layers and neurons are judged
 BATCH_ROWS = 16
@@ -51,13 +51,13 @@ def important_layers(model: PreTrainedModel, wanted: int, batches: Sequence[Batc
 @torch.inference_mode()
 def loss_with(model: PreTrainedModel, layers: Sequence[int], batches: Sequence[Batch], loss: Loss) -> float:
     """Return the summed loss of the model when only `layers` are run; the model is left as it was."""
-    encoder = encoder_of(model).encoder
-    every = encoder.layer
-    encoder.layer = nn.ModuleList(every[layer] for layer in layers)
+    family = family_of(model)
+    every = family.layers(model)
+    family.replace_layers(model, nn.ModuleList(every[layer] for layer in layers))
     try:
         return sum(float(loss_of(model.eval(), batch, loss)) for batch in batches)
     finally:
-        encoder.layer = every
+        family.replace_layers(model, every)
 
 
 def neuron_importance(model: PreTrainedModel, batches: Sequence[Batch], loss: Loss) -> list[Tensor]:
@@ -67,12 +67,12 @@ def neuron_importance(model: PreTrainedModel, batches: Sequence[Batch], loss: Lo
     by when the neuron's activation becomes zero; summed over rows. Source: Molchanov et al. 2017,
     arXiv:1611.06440, equation 7.
     """
-    layers = encoder_of(model.eval()).encoder.layer
-    totals = [torch.zeros(model.config.intermediate_size, device=model.device) for _ in layers]
+    family = family_of(model.eval())
+    readers = [layer.get_submodule(family.feed_forward_out) for layer in family.layers(model)]
+    totals = [torch.zeros(family.width(model.config), device=model.device) for _ in readers]
     activations: list[Tensor] = []
     hooks = [
-        layer.intermediate.register_forward_hook(lambda module, inputs, output: activations.append(output))
-        for layer in layers
+        reader.register_forward_pre_hook(lambda module, inputs: activations.append(inputs[0])) for reader in readers
     ]
     try:
         for batch in tqdm(batches, desc="importance of neurons", unit="batch", leave=False, disable=None):

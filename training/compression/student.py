@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,13 +13,9 @@ from transformers import PreTrainedModel
 
 from training.compression.importance import Batch, Collator, Loss, batches_of, important_layers, neuron_importance
 from training.config import DistillationConfig, RecipeError
-from training.export.packed import encoder_of
+from training.encoders import family_of
 
 log = logging.getLogger(__name__)
-
-LAYER_OF = re.compile(r"(?P<before>.*encoder\.layer\.)(?P<index>\d+)(?P<part>\..*)")
-ROWS_OF_WIDTH = (".intermediate.dense.weight", ".intermediate.dense.bias")  # (width, hidden) and (width,)
-COLUMNS_OF_WIDTH = (".output.dense.weight",)  # (hidden, width); attention has its own, .attention.output
 
 
 def make_student(
@@ -41,7 +36,7 @@ def make_student(
     check_size(teacher, distillation)
     layers = layers_to_keep(teacher, distillation, validation, collator, loss)
     student = shrink(teacher, layers, None, settings)
-    if distillation.feed_forward not in (None, teacher.config.intermediate_size):
+    if distillation.feed_forward not in (None, width_of(teacher)):
         importance = neuron_importance(student, batches_of(train, collator), loss)
         neurons = [most_important(each, distillation.feed_forward) for each in importance]
         student = shrink(student, range(len(layers)), neurons)
@@ -49,24 +44,28 @@ def make_student(
         "a student with layers %s of %d and feed-forward blocks of width %d",
         ", ".join(str(layer + 1) for layer in layers),
         teacher.config.num_hidden_layers,
-        student.config.intermediate_size,
+        width_of(student),
     )
     return student
 
 
 def check_size(teacher: PreTrainedModel, distillation: DistillationConfig) -> None:
     """Raise `RecipeError` when the student is to have more layers or width than the teacher."""
-    config, source = teacher.config, distillation.teacher
+    config, width, source = teacher.config, width_of(teacher), distillation.teacher
     if (distillation.layers or 0) > config.num_hidden_layers:
         raise RecipeError(
             f"distillation.layers is {distillation.layers}, but the teacher {source} has {config.num_hidden_layers}; "
             "a student cannot have more"
         )
-    if (distillation.feed_forward or 0) > config.intermediate_size:
+    if (distillation.feed_forward or 0) > width:
         raise RecipeError(
             f"distillation.feed_forward is {distillation.feed_forward}, but the teacher {source} has feed-forward "
-            f"blocks of width {config.intermediate_size}; a student cannot have wider ones"
+            f"blocks of width {width}; a student cannot have wider ones"
         )
+
+
+def width_of(model: PreTrainedModel) -> int:
+    return family_of(model).width(model.config)
 
 
 def layers_to_keep(
@@ -101,35 +100,28 @@ def shrink(
     settings: Mapping[str, object] | None = None,
 ) -> PreTrainedModel:
     """Copy `model` with some of its layers and, of each of those, some feed-forward neurons (all where None)."""
-    encoder_of(model)  # raises UnsupportedModelError for what is no RoBERTa or BERT
+    family = family_of(model)
     config = copy.deepcopy(model.config)
-    config.update({"num_hidden_layers": len(layers), **(settings or {})})
+    config.update({**family.smaller_config(config, layers), **(settings or {})})
     if neurons is not None:
-        config.intermediate_size = len(neurons[0])
+        config.update({family.width_field: len(neurons[0])})
     model_class: Any = type(model)
     student: PreTrainedModel = model_class(config)
-    student.load_state_dict(smaller_state(model.state_dict(), layers, neurons))
+    student.load_state_dict(smaller_state(model, layers, neurons))
     return student.to(model.device).eval()
 
 
-def smaller_state(
-    state: Mapping[str, Tensor], layers: Sequence[int], neurons: Sequence[Tensor] | None
-) -> dict[str, Tensor]:
+def smaller_state(model: PreTrainedModel, layers: Sequence[int], neurons: Sequence[Tensor] | None) -> dict[str, Tensor]:
     """Return the weights of the kept layers under their new numbers, cut to the kept neurons, and all others."""
-    places = {layer: place for place, layer in enumerate(layers)}
+    family, places = family_of(model), {layer: place for place, layer in enumerate(layers)}
     smaller = {}
-    for name, weight in state.items():
-        found = LAYER_OF.fullmatch(name)
+    for name, weight in model.state_dict().items():
+        found = family.layer_of(model, name)
         if found is None:
             smaller[name] = weight
-        elif (place := places.get(int(found["index"]))) is not None:
-            kept = weight if neurons is None else cut(found["part"], weight, neurons[place])
-            smaller[f"{found['before']}{place}{found['part']}"] = kept
+            continue
+        number, part = found
+        if (place := places.get(number)) is not None:
+            before = name.removesuffix(f"{number}.{part}")
+            smaller[f"{before}{place}.{part}"] = weight if neurons is None else family.cut(part, weight, neurons[place])
     return smaller
-
-
-def cut(part: str, weight: Tensor, neurons: Tensor) -> Tensor:
-    """Take the rows or columns of `neurons` where a weight of a layer has a feed-forward width."""
-    if part in ROWS_OF_WIDTH:
-        return weight[neurons]
-    return weight[:, neurons] if part in COLUMNS_OF_WIDTH else weight

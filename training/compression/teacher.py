@@ -12,9 +12,7 @@ from transformers import PreTrainedModel
 from app.bundle import BundleError
 from app.tasks import task_of
 from training.config import RecipeError
-from training.encoders.heads import UnsupportedModelError
-from training.encoders.loading import load_checkpoint
-from training.export.packed import encoder_of
+from training.encoders import UnsupportedModelError, family_of, load_checkpoint
 
 
 def load_teacher(source: str, task: str, labels: Sequence[str]) -> PreTrainedModel:
@@ -24,7 +22,7 @@ def load_teacher(source: str, task: str, labels: Sequence[str]) -> PreTrainedMod
     """
     try:
         model = load_checkpoint(source)
-        encoder_of(model)
+        family_of(model)
         trained_for = task_of({"architectures": [type(model).__name__]}).name
     except (UnsupportedModelError, BundleError) as error:
         raise RecipeError(f"the teacher {source} cannot be used: {error}") from error

@@ -65,7 +65,10 @@ def compare(teacher: str, student: Path, bundle: Path, splits: Splits) -> list[C
     """
     served = read_bundle(bundle, name=bundle.parent.name, version=int(bundle.name))
     manifest, labeling = served.manifest, splits.labeling
-    models = {"teacher": load_teacher(teacher, manifest.task, labeling.labels), "student": load_checkpoint(str(student))}
+    models = {
+        "teacher": load_teacher(teacher, manifest.task, labeling.labels),
+        "student": load_checkpoint(str(student)),
+    }
     with TemporaryDirectory() as folder:
         variants = []
         for (name, model), source in zip(models.items(), (teacher, str(student)), strict=True):
@@ -88,7 +91,7 @@ def export_alone(
     folder.mkdir()
     export = ExportConfig(precisions=("fp32",), max_length=max_length)
     draft = describe(name, 1, checkpoint, (model, load_tokenizer(checkpoint.source)), export, folder)
-    draft.save(export_fp32(model, draft.task.head(draft.family, model)), "fp32")
+    draft.save(export_fp32(model, *draft.task.head(draft.family, model)), "fp32")
     candidate, file = draft.open("fp32"), draft.bundle.graph_file("fp32")
     return Variant(f"{name} fp32", candidate.served, candidate.scoring, file, model.num_parameters())
 
@@ -117,9 +120,7 @@ def measure(variants: Sequence[Variant], task: TrainingTask[Any, Any], splits: S
     return costs
 
 
-def seconds_of(
-    variants: Sequence[Variant], task: TrainingTask[Any, Any], examples: Sequence[Any]
-) -> dict[str, float]:
+def seconds_of(variants: Sequence[Variant], task: TrainingTask[Any, Any], examples: Sequence[Any]) -> dict[str, float]:
     """Return the median seconds that each variant takes for all examples, from raw text to logits."""
     taken: dict[str, list[float]] = {variant.name: [] for variant in variants}
     for _ in tqdm(range(ROUNDS + 1), desc="speed", unit="round", leave=False, disable=None):

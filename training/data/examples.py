@@ -48,4 +48,3 @@ class NerExample:
     spans: tuple[Span, ...]
     word_offsets: tuple[tuple[int, int], ...]
     tags: tuple[str, ...]
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from app.bundle import ProblemType
 from training.config import Recipe, TagScheme
 from training.data.errors import DataError
 

@@ -8,7 +8,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from training.encoders.heads import UnsupportedModelError
+from training.encoders.base import UnsupportedModelError
 
 
 def load_checkpoint(source: str) -> PreTrainedModel:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from transformers import PreTrainedTokenizerBase
 
 from training.evaluation.bootstrap import bootstrap_intervals, score_once

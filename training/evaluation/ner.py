@@ -31,9 +31,7 @@ def evaluate_ner(examples: Sequence[NerExample], labels: Sequence[str], predict:
     return score_once(entity_scorer(truth, tags_of(examples, labels, answers)), len(examples))
 
 
-def tags_of(
-    examples: Sequence[NerExample], labels: Sequence[str], answers: Sequence[TokenLogits]
-) -> list[list[str]]:
+def tags_of(examples: Sequence[NerExample], labels: Sequence[str], answers: Sequence[TokenLogits]) -> list[list[str]]:
     """Return the predicted tag of every word, as the model gives it: it need not be legal IOB2."""
     return [
         word_tags(example.word_offsets, offsets, [labels[index] for index in logits.argmax(axis=1)])

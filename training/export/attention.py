@@ -1,4 +1,4 @@
-"""Attention over packed tokens: the only place where the texts of a batch are told apart.
+"""Attention over packed tokens: the only place where the windows of a batch are told apart.
 
 Each form names the graph inputs it needs; `app.runtime.packing` builds them by name.
 """
@@ -11,40 +11,46 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from training.encoders import Attention, Inputs
 
-class Attention(Protocol):
-    """Attend within each text: qkv (T, 3 * hidden) -> context (T, hidden)."""
+GRID = ("pad_rows", "unpad_rows")  # (R, S) and (T,)
+MASK, LOCAL_MASK = "attention_mask", "local_attention_mask"  # (R, 1, S, S) bool
 
-    @property
-    def input_names(self) -> tuple[str, ...]: ...
+
+class GraphAttention(Attention, Protocol):
+    """A form of attention in a graph."""
 
     @property
     def opset(self) -> int:
         """The least ONNX opset that has its operators; 20 is the first with a Gelu of one node."""
         ...
 
-    def __call__(self, qkv: Tensor, where: tuple[Tensor, ...], heads: int) -> Tensor: ...
+    def inputs(self, *, is_local: bool) -> tuple[str, ...]:
+        """Name the graph inputs that it reads; `is_local` says that some layers attend locally."""
+        ...
 
 
 class GridAttention:
-    """Gather the packed rows into an (R, S) grid, attend among tokens of the same text, and gather back.
+    """Gather the packed rows into an (R, S) grid, attend among tokens of the same window, and gather back.
 
-    A row of the grid holds as many texts as fit without changing how each is summed up: see `app.runtime.grid`. A text
-    that is alone needs none: `training.export.single_window` adds a branch for it.
-    For the CPU, whose kernel for ONNX's own Attention takes half to three quarters of the time that onnxruntime's
-    MultiHeadAttention takes with such a mask, and answers the same bits.
+    A row of the grid holds as many windows as fit without changing how each is summed up: see `app.runtime.grid`. A
+    batch of one window needs no grid: `training.export.single_window` adds a branch for it.
+    For the CPU, whose kernel for ONNX's own Attention is faster with such a mask than onnxruntime's
+    MultiHeadAttention, and answers the same bits. Local attention differs by its mask alone.
     """
 
-    input_names = ("pad_rows", "unpad_rows", "attention_mask")
     opset = 23  # the first that has Attention
 
-    def __call__(self, qkv: Tensor, where: tuple[Tensor, ...], heads: int) -> Tensor:
-        pad_rows, unpad_rows, attention_mask = where  # (R, S), (T,), (R, 1, S, S) bool
+    def inputs(self, *, is_local: bool) -> tuple[str, ...]:
+        return (*GRID, MASK, LOCAL_MASK) if is_local else (*GRID, MASK)
+
+    def __call__(self, qkv: Tensor, inputs: Inputs, heads: int, *, is_local: bool = False) -> Tensor:
         hidden = qkv.shape[1] // 3
-        grid = functional.embedding(pad_rows, qkv)  # a plain Gather: (R, S, 3 * hidden)
+        grid = functional.embedding(inputs["pad_rows"], qkv)  # a plain Gather: (R, S, 3 * hidden)
         query, key, value = torch.split(grid, hidden, dim=-1)
-        context, *_ = torch.onnx.ops.attention(query, key, value, attention_mask, q_num_heads=heads, kv_num_heads=heads)
-        return context.reshape(-1, hidden).index_select(0, unpad_rows)
+        mask = inputs[LOCAL_MASK if is_local else MASK]
+        context, *_ = torch.onnx.ops.attention(query, key, value, mask, q_num_heads=heads, kv_num_heads=heads)
+        return context.reshape(-1, hidden).index_select(0, inputs["unpad_rows"])
 
 
 class FlashAttention:
@@ -52,21 +58,40 @@ class FlashAttention:
 
     The scale is 1 / sqrt(head width) where none is given. Source: onnxruntime's packed_multihead_attention.cc.
     `app.graphs.dequantize` makes the same nodes of an int8 graph; `app.graphs.fusing` then joins them with what goes
-    before.
+    before. That node cannot attend locally: layers that do are computed on the grid.
     """
 
-    input_names = ("token_offset", "cumulative_lengths")
     opset = 20
 
-    def __call__(self, qkv: Tensor, where: tuple[Tensor, ...], heads: int) -> Tensor:
-        token_offset, cumulative_lengths = where  # (B, S), (B + 1,), both int32
+    def inputs(self, *, is_local: bool) -> tuple[str, ...]:
+        packed = ("token_offset", "cumulative_lengths")
+        return (*packed, *GRID, LOCAL_MASK) if is_local else packed
+
+    def __call__(self, qkv: Tensor, inputs: Inputs, heads: int, *, is_local: bool = False) -> Tensor:
+        if is_local:
+            return masked_attention(qkv, inputs, heads)
         tokens, hidden = qkv.shape[0], qkv.shape[1] // 3
         query, key, value = torch.split(qkv, hidden, dim=-1)  # (T, hidden) each
         return torch.onnx.ops.symbolic(
             "com.microsoft::PackedMultiHeadAttention",
-            (query, key, value, None, token_offset, cumulative_lengths),
+            (query, key, value, None, inputs["token_offset"], inputs["cumulative_lengths"]),
             {"num_heads": heads},
             dtype=qkv.dtype,
             shape=(tokens, hidden),
             version=1,
         )
+
+
+def masked_attention(qkv: Tensor, inputs: Inputs, heads: int) -> Tensor:
+    """Attend on the grid under the local mask, in operators that every device has."""
+    hidden = qkv.shape[1] // 3
+    grid = functional.embedding(inputs["pad_rows"], qkv)  # (R, S, 3 * hidden)
+    rows, columns = grid.shape[:2]
+    parts = [part.reshape(rows, columns, heads, -1).transpose(1, 2) for part in torch.split(grid, hidden, dim=-1)]
+    query, key, value = parts  # (R, heads, S, width)
+    width = hidden // heads
+    scores = (query * width**-0.5) @ key.transpose(2, 3)
+    # A padding slot sees itself alone, so that no row of the softmax is empty.
+    seen = torch.where(inputs[LOCAL_MASK], scores, torch.full((), torch.finfo(qkv.dtype).min, dtype=qkv.dtype))
+    context = torch.softmax(seen, dim=-1) @ value  # (R, heads, S, width)
+    return context.transpose(1, 2).reshape(-1, hidden).index_select(0, inputs["unpad_rows"])

@@ -10,63 +10,70 @@ from typing import Any
 import onnx
 import torch
 from onnx import ModelProto
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import Dim
 from transformers import PreTrainedModel
 
-from training.export.attention import Attention, FlashAttention, GridAttention
+from training.encoders import Reads, family_of
+from training.export.attention import FlashAttention, GridAttention
 from training.export.packed import PackedModel
 from training.export.single_window import branch_for_lone_windows
 
 Shape = dict[int, Any]
 
 
-def export_fp32(model: PreTrainedModel) -> ModelProto:
+def export_fp32(model: PreTrainedModel, head: nn.Module, reads: Reads = "rows") -> ModelProto:
     """Export the packed graph in float32, with a branch for a window that is alone."""
-    attention = GridAttention()
-    packed = export(PackedModel(model, attention), attention, model.config.type_vocab_size)
-    return branch_for_lone_windows(packed)
+    packed = PackedModel(family_of(model), model, GridAttention(), head, reads)
+    return branch_for_lone_windows(export(packed))
 
 
-def export_fp16(model: PreTrainedModel) -> ModelProto:
+def export_fp16(model: PreTrainedModel, head: nn.Module, reads: Reads = "rows") -> ModelProto:
     """Export the packed graph in float16 with CUDA's packed attention; logits stay float32."""
-    attention = FlashAttention()
-    packed = PackedModel(copy.deepcopy(model).half(), attention)
-    return export(packed, attention, model.config.type_vocab_size)
+    model, head = copy.deepcopy((model, head))  # together: a head may share its weights with the embeddings
+    return export(PackedModel(family_of(model), model.half(), FlashAttention(), head.half(), reads))
 
 
-def export(module: PackedModel, attention: Attention, token_types: int) -> ModelProto:
-    """Trace `module` with symbolic numbers of tokens, texts, grid columns and head rows."""
+def export(module: PackedModel) -> ModelProto:
+    """Trace `module` with symbolic numbers of tokens, windows, grid columns and head rows."""
+    examples = packed_examples()
+    names = module.input_names
+    return trace(
+        module,
+        {"inputs": {name: examples[name][0] for name in names}},
+        {"inputs": {name: examples[name][1] for name in names}},
+        names,
+        module.opset,
+    )
+
+
+def packed_examples() -> dict[str, tuple[Tensor, Shape]]:
+    """Return each input of a packed graph as it is for two windows of 3 and 2 tokens, and its variable axes."""
     tokens, texts, longest = Dim("tokens"), Dim("texts"), Dim("longest")
     grid_rows, head_rows = Dim("grid_rows"), Dim("head_rows")
     filled = torch.tensor([[True, True, True], [True, True, False]])
-    where: dict[str, tuple[Tensor, Shape]] = {
+    mask = filled[:, None, :, None] & filled[:, None, None, :]
+    mask_shape: Shape = {0: grid_rows, 2: longest, 3: longest}
+    return {
+        "input_ids": (torch.tensor([5, 6, 7, 5, 6]), {0: tokens}),
+        "position_ids": (torch.tensor([2, 3, 4, 2, 3]), {0: tokens}),
+        "token_type_ids": (torch.zeros(5, dtype=torch.int64), {0: tokens}),
+        "head_rows": (torch.tensor([0, 3]), {0: head_rows}),
+        "token_windows": (torch.tensor([0, 0, 0, 1, 1]), {0: tokens}),
+        "window_lengths": (torch.tensor([3, 2]), {0: texts}),
         "pad_rows": (torch.tensor([[0, 1, 2], [3, 4, 0]]), {0: grid_rows, 1: longest}),
         "unpad_rows": (torch.tensor([0, 1, 2, 3, 4]), {0: tokens}),
-        "attention_mask": (
-            filled[:, None, :, None] & filled[:, None, None, :],
-            {0: grid_rows, 2: longest, 3: longest},
-        ),
+        "attention_mask": (mask, mask_shape),
+        "local_attention_mask": (mask.clone(), mask_shape),
         "token_offset": (torch.tensor([[0, 1, 2], [3, 4, 5]], dtype=torch.int32), {0: texts, 1: longest}),
         "cumulative_lengths": (torch.tensor([0, 3, 5], dtype=torch.int32), {0: Dim("texts_plus_1")}),
     }
-    ids = torch.tensor([5, 6, 7, 5, 6])
-    inputs: dict[str, Any] = {
-        "input_ids": ids,
-        "position_ids": torch.tensor([2, 3, 4, 2, 3]),
-        "head_rows": torch.tensor([0, 3]),
-        "where": tuple(where[name][0] for name in attention.input_names),
-    }
-    shapes: dict[str, Any] = {
-        "input_ids": {0: tokens},
-        "position_ids": {0: tokens},
-        "head_rows": {0: head_rows},
-        "where": tuple(where[name][1] for name in attention.input_names),
-    }
-    names = ["input_ids", "position_ids", "head_rows", *attention.input_names]
-    if token_types > 1:
-        inputs["token_type_ids"], shapes["token_type_ids"] = torch.zeros_like(ids), {0: tokens}
-        names.append("token_type_ids")
+
+
+def trace(
+    module: nn.Module, inputs: dict[str, Any], shapes: dict[str, Any], names: list[str], opset: int
+) -> ModelProto:
+    """Export `module`, called with the keyword arguments `inputs`, to a graph with one output, `logits`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations and registration notes
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -76,7 +83,7 @@ def export(module: PackedModel, attention: Attention, token_types: int) -> Model
             dynamic_shapes=shapes,
             input_names=names,
             output_names=["logits"],
-            opset_version=attention.opset,
+            opset_version=opset,
             dynamo=True,
             verbose=False,
         )

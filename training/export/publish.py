@@ -125,10 +125,10 @@ def make_candidates(
     """Export every precision, and open those that a CPU runs; also return what the gate of int8 decided."""
     with phases("export"):
         head = draft.task.head(draft.family, draft.model)
-        fp32 = export_fp32(draft.model, head)
+        fp32 = export_fp32(draft.model, *head)
         draft.save(fp32, "fp32")
         if "fp16" in draft.manifest.graphs:
-            draft.save(export_fp16(draft.model, head), "fp16")
+            draft.save(export_fp16(draft.model, *head), "fp16")
         candidates = {"fp32": draft.open("fp32")}
     decision = None
     if "int8" in draft.manifest.graphs:
@@ -174,9 +174,7 @@ def calibration_feeds(draft: Draft, graph: ModelProto, publication: Publication)
     """Return the batches on which int8's activation ranges are measured: the first window of some training texts."""
     encoder, generator = draft.encoder, np.random.default_rng(publication.seed)
     texts = list(draft.checkpoint.texts[: publication.export.calibration_texts])
-    windows = [
-        draft.task.calibration_window(text, encoder, generator) for text in encoder.encode(texts, truncate=True)
-    ]
+    windows = [draft.task.calibration_window(text, encoder, generator) for text in encoder.encode(texts, truncate=True)]
     layout = PackedLayout([i.name for i in graph.graph.input], draft.manifest.position_offset)
     lengths = [len(window) for window in windows]
     order = sorted(range(len(windows)), key=lengths.__getitem__)

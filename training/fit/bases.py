@@ -6,14 +6,12 @@ import logging
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from app.bundle import position_offset_of
 from training.config import Recipe, RecipeError
 from training.data import Labeling
-from training.encoders import loading
+from training.encoders import Encoder, family_of_config, loading
 from training.encoders.loading import check_vocabulary, reason_of
-from training.export.packed import encoder_of
 from training.fit.hardware import attention_implementation
 from training.tasks import training_task
 
@@ -26,10 +24,12 @@ def load_base(recipe: Recipe, labeling: Labeling) -> tuple[PreTrainedModel, PreT
     An architecture that could not be exported is refused before any time is spent on training it.
     """
     auto_model: Any = training_task(recipe.task).auto_model
-    settings = {"dtype": torch.float32, "attn_implementation": attention_implementation()}
+    settings: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention_implementation()}
     try:
-        model: PreTrainedModel = auto_model.from_pretrained(recipe.base, **settings, **config_settings(recipe, labeling))
-        encoder_of(model)
+        family = family_of_config(AutoConfig.from_pretrained(recipe.base))
+        settings |= config_settings(recipe, labeling, family)
+        model: PreTrainedModel = auto_model.from_pretrained(recipe.base, **settings)
+        family.check(model.config)
         tokenizer = load_tokenizer(recipe.base)
         check_vocabulary(tokenizer, model)
     except Exception as error:  # the Hub's client, safetensors and every config have errors of their own
@@ -46,18 +46,15 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
 
 def longest_input(model: PreTrainedModel, wanted: int) -> int:
     """Return `wanted`, or the tokens that the model has positions for where those are fewer."""
-    positions: int = model.config.max_position_embeddings - position_offset_of(model.config.to_dict())
+    positions = family_of(model).positions(model.config)
     if positions < wanted:
         log.info("the base has %d positions: texts are cut there, not at training.max_length %d", positions, wanted)
     return min(wanted, positions)
 
 
-def config_settings(recipe: Recipe, labeling: Labeling) -> dict[str, Any]:
+def config_settings(recipe: Recipe, labeling: Labeling, family: Encoder) -> dict[str, Any]:
     """Return what the recipe sets in the model's config: dropout, and what the task says of its outputs."""
-    dropouts = {
-        "hidden_dropout_prob": recipe.training.dropout,
-        "classifier_dropout": recipe.training.dropout,
-        "attention_probs_dropout_prob": recipe.training.attention_dropout,
-    }
+    dropouts: dict[str, float | None] = dict.fromkeys(family.dropout_fields, recipe.training.dropout)
+    dropouts[family.attention_dropout_field] = recipe.training.attention_dropout
     settings: dict[str, Any] = {name: value for name, value in dropouts.items() if value is not None}
     return settings | training_task(recipe.task).base_settings(labeling)

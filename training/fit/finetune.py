@@ -28,9 +28,7 @@ from training.trained import TrainedCheckpoint
 WHAT_TRAINS = frozenset({"task", "problem_type", "base", "seed", "data", "training", "distillation"})
 
 
-def finetune(
-    recipe: Recipe, data_dir: Path, run_dir: Path, phases: Phases | None = None
-) -> TrainedCheckpoint:
+def finetune(recipe: Recipe, data_dir: Path, run_dir: Path, phases: Phases | None = None) -> TrainedCheckpoint:
     """Train what `recipe` says on files under `data_dir`; write the best epoch to `run_dir`/checkpoint.
 
     A run that was cut off goes on from its last checkpoint when called again with the same recipe and folder; one

@@ -6,8 +6,10 @@ import re
 from typing import TypedDict
 
 from torch import nn
+from transformers import PreTrainedModel
 
-LAYER = re.compile(r"(?:^|\.)(?:layer|layers|h|block)\.(\d+)\.")
+from training.encoders import family_of
+
 NOT_DECAYED = re.compile(r"(?:bias|norm[^.]*\.weight)$", re.IGNORECASE)
 
 
@@ -22,17 +24,19 @@ class Group(TypedDict):
     weight_decay: float
 
 
-def parameter_groups(model: nn.Module, learning_rate: float, weight_decay: float, layer_decay: float) -> list[Group]:
+def parameter_groups(
+    model: PreTrainedModel, learning_rate: float, weight_decay: float, layer_decay: float
+) -> list[Group]:
     """Group the trainable parameters by learning rate and weight decay, the head first.
 
     The head learns at `learning_rate`, the last layer at `layer_decay` times that, and so on down to the
     embeddings. Source: layer-wise decay, Clark et al. 2020, arXiv:2003.10555, appendix B.
     """
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    layers = 1 + max((number for name, _ in named if (number := layer_of(name)) is not None), default=-1)
+    below_head = depths_below_head(model) if layer_decay < 1 else {}
     groups: dict[tuple[int, float], Group] = {}
     for name, parameter in named:
-        below = depth_below_head(name, layers) if layer_decay < 1 else 0
+        below = below_head.get(name, 0)
         decay = 0.0 if NOT_DECAYED.search(name) else weight_decay
         group: Group = {"params": [], "lr": learning_rate * layer_decay**below, "weight_decay": decay}
         groups.setdefault((below, decay), group)["params"].append(parameter)
@@ -45,15 +49,17 @@ def default_learning_rate(model: nn.Module) -> float:
     return next(rate for least, rate in LEARNING_RATES if parameters >= least)
 
 
-def depth_below_head(name: str, layers: int) -> int:
-    """Return 0 for a parameter of the head, 1 for the last layer, `layers` + 1 for the embeddings."""
-    if "embeddings" in name:
-        return layers + 1
-    number = layer_of(name)
-    return 0 if number is None else layers - number
+def depths_below_head(model: PreTrainedModel) -> dict[str, int]:
+    """Return, by parameter, 1 for the last layer, 2 for the one before it, and so on down to the embeddings.
 
-
-def layer_of(name: str) -> int | None:
-    """Return the number of the transformer layer that a parameter belongs to, from 0 at the bottom."""
-    found = LAYER.search(name)
-    return int(found.group(1)) if found else None
+    The head's parameters, and a norm that follows the last layer, are not in it.
+    """
+    family = family_of(model)
+    layers = len(family.layers(model))
+    depths = {}
+    for name, _ in model.named_parameters():
+        if "embeddings" in name:
+            depths[name] = layers + 1
+        elif (found := family.layer_of(model, name)) is not None:
+            depths[name] = layers - found[0]
+    return depths

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.compression import TEACHER_LOGITS, SoftTargets, load_teacher, make_student
 from training.config import DistillationConfig, Recipe
 from training.data import Splits
+from training.encoders import family_of
 from training.fit.bases import config_settings, load_base, load_tokenizer, longest_input
 from training.fit.caching import cached, key_of
 from training.fit.hardware import attention_implementation
@@ -57,9 +58,8 @@ def distil(recipe: Recipe, distillation: DistillationConfig, splits: Splits, cac
     train = features_of(recipe, splits, splits.train, tokenizer, length, cache)
     validation = features_of(recipe, splits, splits.validation, tokenizer, length, cache)
     collator, loss = task.collator(tokenizer), task.loss(recipe, labeling, train)
-    student = make_student(
-        teacher, distillation, train, validation, collator, loss, config_settings(recipe, labeling)
-    )
+    settings = config_settings(recipe, labeling, family_of(teacher))
+    student = make_student(teacher, distillation, train, validation, collator, loss, settings)
     student.set_attn_implementation(attention_implementation())
     soft = SoftTargets(distillation.temperature, distillation.weight, labeling.problem_type)
     return Plan(

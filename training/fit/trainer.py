@@ -16,7 +16,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import (
     EarlyStoppingCallback,
-    PreTrainedModel,
     PrinterCallback,
     ProgressCallback,
     Trainer,

@@ -26,7 +26,7 @@ from transformers.modeling_outputs import ModelOutput
 from training.config import PretrainingConfig, PretrainRecipe, RecipeError
 from training.data import DataError, read_documents
 from training.data.fingerprint import fingerprint
-from training.encoders.heads import UnsupportedModelError
+from training.encoders import UnsupportedModelError
 from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
 from training.evaluation import evaluate_fill_mask, torch_mask_filler
 from training.fit.bases import longest_input

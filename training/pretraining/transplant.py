@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from training.config import RecipeError
-from training.encoders.heads import UnsupportedModelError
+from training.encoders import UnsupportedModelError
 from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
 
 log = logging.getLogger(__name__)

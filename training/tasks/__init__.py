@@ -10,7 +10,8 @@ from training.discovery import instances_in
 from training.tasks.base import TrainingTask
 
 TASKS: dict[str, TrainingTask[Any, Any]] = {
-    task.name: task for task in instances_in(__name__, TrainingTask)  # type: ignore[type-abstract]
+    task.name: task
+    for task in instances_in(__name__, TrainingTask)  # type: ignore[type-abstract]
 }
 
 

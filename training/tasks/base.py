@@ -140,9 +140,7 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
 
     # --- Scores -----------------------------------------------------------------------------------------
 
-    def fit_scoring(
-        self, examples: Sequence[ExampleT], predictions: PredictionsT, labeling: Labeling
-    ) -> Scoring:
+    def fit_scoring(self, examples: Sequence[ExampleT], predictions: PredictionsT, labeling: Labeling) -> Scoring:
         """Fit on validation what turns logits into scores and decisions. By default nothing is fitted."""
         return Scoring()
 
@@ -162,9 +160,7 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
         """Return the metrics of predictions; nothing for no examples."""
         if not examples:
             return {}
-        return score_once(
-            self.scorer(examples, predictions, labeling, scoring), self.count(examples, predictions)
-        )
+        return score_once(self.scorer(examples, predictions, labeling, scoring), self.count(examples, predictions))
 
     def renderings(self, examples: Sequence[ExampleT]) -> Mapping[str, Sequence[ExampleT]]:
         """Return the same examples written otherwise, by a suffix, that the main metric is reported of as well."""

@@ -92,9 +92,7 @@ class FillMaskTraining(TrainingTask[str, FilledMasks]):
     def predict_graph(self, graph: ServedGraph, examples: Sequence[str]) -> FilledMasks:
         return fill_masks(examples, graph.tokenizer, partial(logits_at, graph))
 
-    def scorer(
-        self, examples: Sequence[str], predictions: FilledMasks, labeling: Labeling, scoring: Scoring
-    ) -> Scorer:
+    def scorer(self, examples: Sequence[str], predictions: FilledMasks, labeling: Labeling, scoring: Scoring) -> Scorer:
         return mask_scorer(predictions.guesses)
 
     def count(self, examples: Sequence[str], predictions: FilledMasks) -> int:

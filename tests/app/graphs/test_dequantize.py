@@ -82,13 +82,12 @@ def test_packed_attention_has_the_inputs_and_attributes_that_the_operator_docume
 
 
 def test_operators_left_in_fp32_are_rewritten_too():
-    from tests.support.tiny import tiny_model
+    from tests.support.tiny import fp32_graph, tiny_model
     from tests.training.export.test_quantize import make_feeds
     from training.export.gate import logits_of
-    from training.export.graph import export_fp32
     from training.export.quantize import operators_of, quantize_int8
 
-    graph = export_fp32(tiny_model("fill-mask"))
+    graph = fp32_graph(tiny_model("fill-mask"))
     feeds = make_feeds(graph, all_rows=True)
     for_gpu = dequantize(graph, np.float32, packed_attention=True)  # fp32 that is chosen stays fp32
     assert {i.name for i in for_gpu.graph.input} == PACKED_INPUTS

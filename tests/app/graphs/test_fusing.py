@@ -15,7 +15,7 @@ from app.runtime.packing import PackedLayout
 from app.runtime.session import session_options
 from app.window import Window
 from tests.app.builders import toy_graph
-from tests.support.tiny import tiny_model
+from tests.support.tiny import fp32_graph, tiny_model
 
 TASKS = ("text-classification", "token-classification", "fill-mask")
 PACKED_INPUTS = ("input_ids", "position_ids", "head_rows", "token_offset", "cumulative_lengths")
@@ -41,14 +41,12 @@ def exported(request):
     """An fp32 graph whose biases are not zero, or the exporter would leave them out."""
     import torch
 
-    from training.export.graph import export_fp32
-
     model = tiny_model(request.param)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter += 0.1 * torch.randn_like(parameter)
-    return export_fp32(model)
+    return fp32_graph(model)
 
 
 def test_norms_and_gelus_take_over_biases_and_the_answer_is_the_same(exported):

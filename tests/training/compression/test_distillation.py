@@ -88,7 +88,9 @@ def test_the_loss_is_exact_under_accumulation_and_nothing_where_the_student_is_t
     loss, items = SoftTargets(2.0, 1.0, problem_type).loss(lambda *_: torch.tensor(0.0)), int(labels.ne(IGNORED).sum())
 
     def loss_of(part, items=items):
-        return loss(SimpleNamespace(logits=student[part]), {"labels": labels[part], TEACHER_LOGITS: teacher[part]}, items)
+        return loss(
+            SimpleNamespace(logits=student[part]), {"labels": labels[part], TEACHER_LOGITS: teacher[part]}, items
+        )
 
     whole = loss_of(slice(None))
     assert whole > 0

@@ -15,13 +15,12 @@ from transformers import (
 from app.runtime.packing import PackedLayout
 from app.window import Window
 from tests.support.students import LABELS, logits
-from tests.support.tiny import save_checkpoint
+from tests.support.tiny import fp32_graph, save_checkpoint
 from training.compression import load_teacher, make_student
 from training.compression.importance import batches_of, important_layers, loss_with, neuron_importance
 from training.compression.student import most_important, shrink, spaced_layers
 from training.config import DistillationConfig, RecipeError
 from training.export.gate import logits_of
-from training.export.graph import export_fp32
 from training.export.verify import reference_logits
 from training.fit.losses import exact_loss
 
@@ -130,7 +129,7 @@ def test_a_small_student_saves_exports_and_matches_torch(keep, make, tmp_path):
     again = load_teacher(str(folder), "text-classification", LABELS)
     assert (again.config.num_hidden_layers, again.config.intermediate_size) == (1, 24)
     torch.testing.assert_close(logits(again), logits(student))
-    graph = export_fp32(again)
+    graph = fp32_graph(again)
     layout = PackedLayout([i.name for i in graph.graph.input], 2)
     windows = [Window(np.arange(5, 5 + n), np.zeros(1, np.int64)) for n in (1, 40, 9)]
     expected = np.concatenate([reference_logits(again, "text-classification", window) for window in windows])

@@ -8,8 +8,8 @@ import pytest
 
 from training.config import Recipe, RecipeError
 from training.data import DataError
-from training.tasks import training_task
 from training.data.set_aside import set_aside
+from training.tasks import training_task
 
 
 def read_splits(recipe, folder):

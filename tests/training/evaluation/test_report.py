@@ -12,7 +12,7 @@ from tests.support.tiny import publish_tiny, save_checkpoint, tiny_model
 from training.commands import evaluate as command
 from training.config import EvaluationConfig, RecipeError
 from training.data import ClassificationExample, DataError, Labeling, Sentence, render
-from training.encoders.heads import UnsupportedModelError
+from training.encoders import UnsupportedModelError
 from training.evaluation import Scoring, Trial
 from training.evaluation.fill_mask import fill_masks
 from training.evaluation.page import without_paths
@@ -106,7 +106,9 @@ def test_roc_curve_runs_from_corner_to_corner():
 
 
 def test_thresholds_decide_and_are_shown(tmp_path):
-    evaluation = classified(tuple("abc"), "multi_label_classification", scoring=Scoring(thresholds={"a": 0.0, "b": 1.1, "c": 0.5}))
+    evaluation = classified(
+        tuple("abc"), "multi_label_classification", scoring=Scoring(thresholds={"a": 0.0, "b": 1.1, "c": 0.5})
+    )
     assert all("a" in row["prediction"] and "b" not in row["prediction"] for row in evaluation.predictions)
     assert [row[-1] for row in evaluation.tables["per_label"].rows] == [0.0, 1.1, 0.5]
     assert "threshold" in page(tmp_path, evaluation)

@@ -10,9 +10,8 @@ import torch
 
 from app.runtime.packing import PackedLayout
 from app.window import Window
-from tests.support.tiny import TAGS, tiny_model
+from tests.support.tiny import TAGS, fp32_graph, tiny_model
 from training.export.gate import doublings, gate_int8, logits_of, sensitivities
-from training.export.graph import export_fp32
 from training.export.quantize import calibrate, operators_of
 from training.export.verify import VerificationError
 
@@ -31,7 +30,7 @@ def poisoned():
         layer.intermediate.dense.weight[5] *= 1e-4
         layer.intermediate.dense.bias[5] *= 1e-4
         layer.output.dense.weight[:, 5] *= 1e3
-    return export_fp32(model)
+    return fp32_graph(model)
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from transformers import (
     BertForTokenClassification,
     CamembertConfig,
     CamembertForTokenClassification,
-    DistilBertConfig,
-    DistilBertForSequenceClassification,
+    GPT2Config,
+    GPT2ForSequenceClassification,
     RobertaConfig,
     RobertaForSequenceClassification,
     XLMRobertaConfig,
@@ -26,10 +26,8 @@ from app.runtime.packing import PackedLayout
 from app.runtime.session import Session
 from app.tasks import task_of
 from app.window import Window
-from tests.support.tiny import tiny_model
-from training.encoders.heads import UnsupportedModelError
-from training.encoders.loading import load_checkpoint
-from training.export.graph import export_fp16, export_fp32
+from tests.support.tiny import fp16_graph, fp32_graph, tiny_model
+from training.encoders import UnsupportedModelError, load_checkpoint
 from training.export.ranges import observe
 from training.export.verify import reference_logits
 
@@ -82,7 +80,7 @@ def test_packed_graph_matches_torch(route, lengths, graphs, tiny_checkpoints):
 
 
 def test_the_last_layer_ends_on_the_rows_that_the_head_reads(tiny_checkpoints):
-    graph = export_fp32(load_checkpoint(str(tiny_checkpoints["classify"])))
+    graph = fp32_graph(load_checkpoint(str(tiny_checkpoints["classify"])))
     linears = {node.input[1]: node for node in graph.graph.node if node.op_type == "Gemm"}
     read = [linears[f"layers.{layer}.{name}.weight"].input[0] for layer in (0, 1) for name in ("qkv", "intermediate")]
     feed = PackedLayout([value.name for value in graph.graph.input], 2).feed(make_windows([5, 4], all_rows=False))
@@ -122,7 +120,7 @@ def test_every_supported_encoder_matches_torch(model_class, config, tmp_path):
     torch.manual_seed(1)
     config.architectures = [model_class.__name__]
     model = model_class(config).eval()
-    session, task = open_graph(export_fp32(model), config, tmp_path), task_of(config.to_dict()).name
+    session, task = open_graph(fp32_graph(model), config, tmp_path), task_of(config.to_dict()).name
     for lengths in ((1,), (3, 60, 7), (5,) * 8):
         windows = make_windows(lengths, task != "text-classification", types=config.type_vocab_size > 1)
         for window, answer in zip(windows, session.run(windows), strict=True):
@@ -146,7 +144,7 @@ def open_graph(graph, config, folder):
 
 def test_fp16_graph_is_written_for_cuda():
     """No CPU can run it: its form is checked here, its answers by the service's probes on CUDA."""
-    graph = export_fp16(tiny_model("text-classification", ["a", "b"]))
+    graph = fp16_graph(tiny_model("text-classification", ["a", "b"]))
     kinds = [node.op_type for node in graph.graph.node]
     assert kinds.count("PackedMultiHeadAttention") == 2
     assert {i.name for i in graph.graph.input} == {
@@ -162,6 +160,6 @@ def test_fp16_graph_is_written_for_cuda():
 
 
 def test_other_architectures_are_refused_by_name():
-    config = DistilBertConfig(vocab_size=50, dim=16, n_layers=1, n_heads=2, hidden_dim=16)
-    with pytest.raises(UnsupportedModelError, match="DistilBertForSequenceClassification is not"):
-        export_fp32(DistilBertForSequenceClassification(config))
+    config = GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2)
+    with pytest.raises(UnsupportedModelError, match="GPT2ForSequenceClassification is not an encoder"):
+        fp32_graph(GPT2ForSequenceClassification(config))

@@ -9,9 +9,8 @@ from onnx import numpy_helper
 
 from app.runtime.packing import PackedLayout
 from app.window import Window
-from tests.support.tiny import tiny_model
+from tests.support.tiny import fp32_graph, tiny_model
 from training.export.gate import logits_of
-from training.export.graph import export_fp32
 from training.export.quantize import WEIGHT_MAX, operators_of, quantize_int8, quantize_rows
 from training.export.ranges import Range, choose_range, observe, round_trip
 
@@ -20,7 +19,7 @@ LINEARS = [f"layers.{i}.{part}" for i in (0, 1) for part in ("qkv", "attention_o
 
 @pytest.fixture(scope="module")
 def graph():
-    return export_fp32(tiny_model("text-classification", ["a", "b", "c"]))
+    return fp32_graph(tiny_model("text-classification", ["a", "b", "c"]))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +72,7 @@ def test_with_every_operator_in_fp32_the_graph_is_the_fp32_graph(graph, feeds):
 
 
 def test_a_tied_vocabulary_projection_is_stored_once_in_either_form():
-    graph = export_fp32(tiny_model("fill-mask"))
+    graph = fp32_graph(tiny_model("fill-mask"))
     feeds = make_feeds(graph, all_rows=True)
     for kept in ({"embeddings.word"}, frozenset()):
         quantized = quantize_int8(graph, feeds, kept)

@@ -48,9 +48,7 @@ def test_two_processes_end_with_the_weights_of_one(kind, tiny_base, data_dir, tm
     losses = [[entry["loss"] for entry in log if "loss" in entry] for log in (own, history)]
     assert len(losses[0]) == 8
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
-    scored = [
-        [each for each in log if any(key.startswith("eval_") for key in each)] for log in (own, history)
-    ]
+    scored = [[each for each in log if any(key.startswith("eval_") for key in each)] for log in (own, history)]
     assert len(scored[1]) == len(scored[0]) == 2
 
 

@@ -35,7 +35,9 @@ def scores_of(result, thresholds=None):
     """Return the test scores of the saved checkpoint and its config."""
     model, predict = loaded(result)
     labeling = labeling_of(result)
-    return evaluate_classification(result.test, labeling.labels, predict, labeling.problem_type, thresholds), model.config
+    return evaluate_classification(
+        result.test, labeling.labels, predict, labeling.problem_type, thresholds
+    ), model.config
 
 
 def labeling_of(result):

@@ -104,7 +104,11 @@ def test_a_run_that_had_decided_to_stop_is_not_trained_further(tiny_base, data_d
     resumed = finetune(recipe, data_dir, tmp_path / "cut")
     assert steps == []
     assert same_weights(Path(whole.source), Path(resumed.source))
-    scored = [entry["eval_accuracy"] for entry in json.loads((tmp_path / "cut/history.json").read_text())["log"] if "eval_accuracy" in entry]
+    scored = [
+        entry["eval_accuracy"]
+        for entry in json.loads((tmp_path / "cut/history.json").read_text())["log"]
+        if "eval_accuracy" in entry
+    ]
     assert scored == list(values)
 
 

@@ -53,9 +53,7 @@ def test_projecting_masked_positions_alone_changes_no_loss_and_no_gradient(token
     gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
     args = training_arguments(recipe_of("x").pretraining, 0, tmp_path)
-    trainer = MaskedLanguageTrainer(
-        model=model, args=args, train_dataset=rows, score=dict, loss=masked_loss
-    )
+    trainer = MaskedLanguageTrainer(model=model, args=args, train_dataset=rows, score=dict, loss=masked_loss)
     loss = trainer.compute_loss(model, dict(batch))
     loss.backward()
     torch.testing.assert_close(loss, expected)

@@ -1,0 +1,158 @@
+"""What a family of encoders declares: how its checkpoints are recognized, packed, pruned and read.
+
+A family is one module of this folder. Everything else asks it, so that a further family changes no other module.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast
+
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+Inputs = Mapping[str, Tensor]  # a packed graph's inputs by name, as `app.runtime.packing` builds them
+Layout = Literal["packed", "padded"]
+Reads = Literal["rows", "window"]
+
+
+class UnsupportedModelError(ValueError):
+    """The checkpoint cannot be used here. The message is one sentence for a person."""
+
+
+class Head(NamedTuple):
+    """What turns hidden states into a task's answer.
+
+    Where `reads` is "rows", `module` takes the hidden states of chosen tokens: (N, hidden) -> (N, width). Where it is
+    "window", it takes those of all tokens and which window each belongs to, a `training.encoders.pooling.Membership`:
+    (T, hidden) -> (B, width).
+    """
+
+    module: nn.Module
+    reads: Reads = "rows"
+
+
+class Attention(Protocol):
+    """Attention among the tokens of each window: qkv (T, 3 * hidden) -> context (T, hidden)."""
+
+    def __call__(self, qkv: Tensor, inputs: Inputs, heads: int, *, is_local: bool = False) -> Tensor:
+        """`is_local` is for a layer whose tokens see only their neighbors, as `Encoder.local_attention` says."""
+        ...
+
+
+class Encoder(ABC):
+    """A family of encoders. One instance of each subclass serves all its checkpoints; it holds no state."""
+
+    model_types: ClassVar[tuple[str, ...]] = ()  # as `config.json` names them
+    layout: ClassVar[Layout] = "packed"
+    can_be_transplanted: ClassVar[bool] = False  # whether pretraining can take its layers over into RoBERTa
+    layer_list: ClassVar[str]  # where the list of layers is, inside the base model
+    feed_forward_in: ClassVar[str]  # of a layer: its linear from hidden to the width of the feed-forward block
+    feed_forward_out: ClassVar[str]  # of a layer: its linear back
+    width_field: ClassVar[str] = "intermediate_size"  # the config's name for that width
+    dropout_fields: ClassVar[tuple[str, ...]] = ("hidden_dropout_prob", "classifier_dropout")
+    attention_dropout_field: ClassVar[str] = "attention_probs_dropout_prob"
+
+    # --- What its config says -------------------------------------------------------------------------
+
+    def check(self, config: PretrainedConfig) -> None:
+        """Raise `UnsupportedModelError` for a checkpoint of this family that is no plain encoder."""
+        if getattr(config, "is_decoder", False):
+            raise UnsupportedModelError("a decoder (is_decoder=true in config.json) cannot be served")
+        if getattr(config, "position_embedding_type", "absolute") != "absolute":
+            raise UnsupportedModelError("only absolute position embeddings can be packed")
+
+    def position_offset(self, config: PretrainedConfig) -> int:
+        """Return the position id of a window's first token."""
+        return 0
+
+    def positions(self, config: PretrainedConfig) -> int:
+        """Return how many tokens a window can have."""
+        return int(config.max_position_embeddings) - self.position_offset(config)
+
+    def local_attention(self, config: PretrainedConfig) -> int | None:
+        """Return how far a token sees to either side in layers with local attention; None where there are none."""
+        return None
+
+    def token_types(self, config: PretrainedConfig) -> int:
+        """Return how many kinds of token the embeddings tell apart; a graph has `token_type_ids` from two on."""
+        return int(getattr(config, "type_vocab_size", 0) or 1)
+
+    # --- Its packed modules ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def packed_embeddings(self, model: PreTrainedModel) -> nn.Module:
+        """Return a module that makes the first hidden states, (T, hidden), of `Inputs`."""
+
+    @abstractmethod
+    def packed_layers(self, model: PreTrainedModel, attention: Attention) -> Sequence[nn.Module]:
+        """Return the layers as modules `(hidden (T, hidden), inputs, rows=None) -> (T, hidden)`.
+
+        With `rows` (N,) a layer answers (N, hidden): all that follows attention is computed for those tokens alone.
+        Linear layers are called `qkv`, `attention_output`, `intermediate` and `output`, which is what int8 goes by.
+        """
+
+    def final_norm(self, model: PreTrainedModel) -> nn.Module | None:
+        """Return what follows the last layer, if anything does."""
+        return None
+
+    # --- Its heads --------------------------------------------------------------------------------------
+
+    def sequence_head(self, model: PreTrainedModel) -> Head:
+        """Return the head of a `ForSequenceClassification`: one row of logits per window."""
+        raise self.lacks(model, "classification head")
+
+    def token_head(self, model: PreTrainedModel) -> Head:
+        """Return the head of a `ForTokenClassification`: one row of logits per token that is read."""
+        classifier = getattr(model, "classifier", None)
+        if not isinstance(classifier, nn.Module):
+            raise self.lacks(model, "classifier")
+        return Head(classifier)
+
+    def language_head(self, model: PreTrainedModel) -> Head:
+        """Return the head of a `ForMaskedLM`: a logit per token of the vocabulary."""
+        raise self.lacks(model, "language-model head")
+
+    @staticmethod
+    def lacks(model: PreTrainedModel, part: str) -> UnsupportedModelError:
+        return UnsupportedModelError(f"{type(model).__name__} has no {part} that is known here")
+
+    # --- Its layers, for pruning, distillation and learning rates -----------------------------------------
+
+    def layers(self, model: PreTrainedModel) -> nn.ModuleList:
+        """Return the transformer layers, from the embeddings up."""
+        return cast(nn.ModuleList, self.base(model).get_submodule(self.layer_list))
+
+    def replace_layers(self, model: PreTrainedModel, layers: nn.ModuleList) -> None:
+        """Make `model` run these layers instead of its own; its config stays as it is."""
+        parent, _, name = self.layer_list.rpartition(".")
+        setattr(self.base(model).get_submodule(parent), name, layers)
+
+    def layer_of(self, model: PreTrainedModel, name: str) -> tuple[int, str] | None:
+        """Split a weight's name into the number of its layer, from 0, and the rest; None where it is in no layer."""
+        prefix = f"{self.layer_list}."
+        start = name.find(prefix)
+        if start < 0 or name[:start].strip(".") not in ("", model.base_model_prefix):
+            return None
+        number, _, part = name[start + len(prefix) :].partition(".")
+        return int(number), part
+
+    def smaller_config(self, config: PretrainedConfig, layers: Sequence[int]) -> dict[str, Any]:
+        """Return what changes in a config when only `layers` are kept; raises `UnsupportedModelError`."""
+        return {"num_hidden_layers": len(layers)}
+
+    def cut(self, part: str, weight: Tensor, neurons: Tensor) -> Tensor:
+        """Take of a layer's weight the rows or columns that belong to some neurons of its feed-forward block."""
+        if part in (f"{self.feed_forward_in}.weight", f"{self.feed_forward_in}.bias"):
+            return weight[neurons]  # of (width, hidden) and (width,)
+        return weight[:, neurons] if part == f"{self.feed_forward_out}.weight" else weight  # of (hidden, width)
+
+    def width(self, config: PretrainedConfig) -> int:
+        """Return how many neurons a feed-forward block has."""
+        return int(getattr(config, self.width_field))
+
+    @staticmethod
+    def base(model: PreTrainedModel) -> nn.Module:
+        """Return the encoder without its head."""
+        return cast(nn.Module, model.base_model)

@@ -1,0 +1,42 @@
+"""Which family a checkpoint is of. The families are the modules of this folder."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+
+from transformers import PretrainedConfig, PreTrainedModel
+
+from training.encoders.base import Encoder, UnsupportedModelError
+
+
+@cache
+def families() -> dict[str, Encoder]:
+    """Return each family by the model types that it names."""
+    found: dict[str, Encoder] = {}
+    package = importlib.import_module(__package__ or "training.encoders")
+    for module_info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{module_info.name}")
+        for member in vars(module).values():
+            if isinstance(member, type) and issubclass(member, Encoder) and member.__module__ == module.__name__:
+                found |= {model_type: member() for model_type in member.model_types}
+    return found
+
+
+def family_of(model: PreTrainedModel) -> Encoder:
+    """Return the family of a loaded checkpoint. Raises `UnsupportedModelError` where it is of none."""
+    family = family_of_config(model.config, type(model).__name__)
+    family.check(model.config)
+    return family
+
+
+def family_of_config(config: PretrainedConfig, name: str | None = None) -> Encoder:
+    """Return the family that a config belongs to; `name` is what the error calls the checkpoint."""
+    family = families().get(config.model_type)
+    if family is None:
+        known = ", ".join(sorted(families()))
+        raise UnsupportedModelError(
+            f"{name or config.model_type} is not an encoder that can be used here; supported: {known}"
+        )
+    return family

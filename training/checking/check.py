@@ -11,9 +11,10 @@ from training.checking.encoding import encoding_trouble
 from training.checking.findings import Finding, Severity
 from training.checking.labels import class_balance, rare_labels, too_few_labels, unknown_labels
 from training.checking.lengths import token_lengths
-from training.checking.reading import Part, read_parts
+from training.checking.reading import read_parts
 from training.checking.rows import refused_rows, texts_without_words, tolerated_tags
 from training.config import Recipe
+from training.data import Part
 
 ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 

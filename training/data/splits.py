@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from training.data.errors import DataError
@@ -18,7 +18,7 @@ class Splits:
     train: list[Any]
     validation: list[Any]
     test: list[Any]
-    labeling: Labeling = Labeling()
+    labeling: Labeling = field(default_factory=Labeling)
 
 
 def refuse_too_few(source: Source, labels: Sequence[str], least: int) -> None:

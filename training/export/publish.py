@@ -10,7 +10,7 @@ import itertools
 import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,9 @@ class Publication:
     """What is to be published, and how: the bundle's name, its graphs, its card, and what its scores are made of."""
 
     name: str
-    export: ExportConfig = ExportConfig()
-    card: CardConfig = CardConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    export: ExportConfig = field(default_factory=ExportConfig)
+    card: CardConfig = field(default_factory=CardConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     seed: int = 42
 
 
@@ -129,7 +129,7 @@ def make_candidates(
         draft.save(fp32, "fp32")
         if "fp16" in draft.manifest.graphs:
             draft.save(export_fp16(draft.model, *head), "fp16")
-        candidates = {"fp32": draft.open("fp32")}
+        candidates: dict[Precision, Candidate] = {"fp32": draft.open("fp32")}
     decision = None
     if "int8" in draft.manifest.graphs:
         with phases("calibrate"):

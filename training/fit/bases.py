@@ -10,7 +10,7 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from training.config import Recipe, RecipeError
 from training.data import Labeling
-from training.encoders import Encoder, family_of_config, loading
+from training.encoders import Encoder, family_of, family_of_config, loading
 from training.encoders.loading import check_vocabulary, reason_of
 from training.fit.hardware import attention_implementation
 from training.tasks import training_task

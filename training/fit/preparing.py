@@ -23,7 +23,10 @@ from training.tasks.base import Collator, Loss
 
 @dataclass(frozen=True)
 class Plan:
-    """The parts of a training. `targets`: the columns of `rows` that only the loss reads. `metric` chooses the epoch."""
+    """The parts of a training.
+
+    `targets`: the columns of `rows` that only the loss reads. `metric`: the one that chooses the epoch.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase

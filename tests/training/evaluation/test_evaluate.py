@@ -7,7 +7,7 @@ import seqeval.metrics
 import sklearn.metrics
 from seqeval.scheme import IOB2
 
-from training.data import ClassificationExample, Sentence, legal_iob2, render
+from training.data import ClassificationExample, Labeling, Sentence, legal_iob2, render
 from training.evaluation import (
     evaluate_classification,
     evaluate_ner,
@@ -18,6 +18,7 @@ from training.evaluation.bootstrap import bootstrap_intervals, resamples, score_
 from training.evaluation.classification import label_scorer, ranking_scorer
 from training.evaluation.ner import entity_errors, entity_scorer, lenient_entities
 from training.evaluation.regression import regression_scorer
+from training.tasks import TASKS
 
 RNG = np.random.default_rng(0)
 NER_LABELS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
@@ -178,7 +179,7 @@ def test_resamples_have_the_size_of_the_split(monkeypatch):
     ],
 )
 def test_main_metric(task, problem_type, metric):
-    assert main_metric(task, problem_type) == metric
+    assert TASKS[task].main_metric(Labeling((), problem_type)) == metric
     assert greater_is_better(metric)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -104,11 +105,8 @@ def test_a_run_that_had_decided_to_stop_is_not_trained_further(tiny_base, data_d
     resumed = finetune(recipe, data_dir, tmp_path / "cut")
     assert steps == []
     assert same_weights(Path(whole.source), Path(resumed.source))
-    scored = [
-        entry["eval_accuracy"]
-        for entry in json.loads((tmp_path / "cut/history.json").read_text())["log"]
-        if "eval_accuracy" in entry
-    ]
+    log = json.loads((tmp_path / "cut/history.json").read_text())["log"]
+    scored = [entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry]
     assert scored == list(values)
 
 

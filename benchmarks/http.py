@@ -20,17 +20,17 @@ from pathlib import Path
 
 from app.bundle import Bundle, Precision
 from app.settings import available_cores
-from benchmarks.bundles import make_bundles
-from benchmarks.contest import TRIAL_S, Contest
-from benchmarks.expected import Scores, compare_int8, int8_scores, torch_scores
-from benchmarks.load import find_wrk
 from benchmarks.machine import describe_machine
 from benchmarks.peers.candidates import peer_servers, prepare
-from benchmarks.report import agreements, render, trial_table
-from benchmarks.results import Results
-from benchmarks.servers import Server, our_servers, pipeline_servers
-from benchmarks.targets import targets
-from benchmarks.texts import TextSet, read_texts, short_and_mixed
+from benchmarks.serving.bundles import make_bundles
+from benchmarks.serving.contest import TRIAL_S, Contest
+from benchmarks.serving.expected import Scores, compare_int8, int8_scores, torch_scores
+from benchmarks.serving.load import find_wrk
+from benchmarks.serving.report import agreements, render, trial_table
+from benchmarks.serving.results import Results
+from benchmarks.serving.servers import Server, our_servers, pipeline_servers
+from benchmarks.serving.targets import targets
+from benchmarks.serving.texts import TextSet, read_texts, short_and_mixed
 
 CALIBRATION_TEXTS = 512
 RAW = "session.run"  # how --only names the ceiling

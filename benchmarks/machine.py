@@ -15,7 +15,7 @@ from app.settings import available_cores
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 IDLE_S = 0.3  # long enough for a busy process on a busy machine to get a turn
-IDLE_CPU = 0.2  # of a core in one process: a worker of LitServe that polls for company takes 0.1
+IDLE_CPU = 0.2  # of a core in one process: a worker of LitServe that polls for requests takes 0.1
 BUSY_S = 10.0  # longer than any server needs for 32 answers
 VERSIONS_OF = ("onnxruntime", "torch", "transformers", "tokenizers", "fastapi", "uvicorn", "numpy")
 

@@ -3,7 +3,8 @@
     python -m benchmarks.performance --checkpoint runs/sentiment/checkpoint --data DIR --base BASE \\
         --ner runs/ner/checkpoint
 
-About 20 minutes; --rounds, --seconds and --only shorten it. Prints figures and asserts none; a wrong answer ends it.
+About 20 minutes; --rounds, --seconds and --only shorten it. It asserts no speed; a wrong answer ends it. Of the page it
+writes only what stands between two marks; the rest is written by hand.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import client_batches, comparison, growth, latency, long_text, memory, startup, tasks
 from benchmarks.machine import describe_machine
-from benchmarks.material import Material, Plan, Section, log, observed, parser, prepared
-from benchmarks.plots import save
-from benchmarks.report import table
+from benchmarks.serving import client_batches, comparison, growth, latency, long_text, memory, startup, tasks
+from benchmarks.serving.material import Material, Plan, Section, log, observed, parser, prepared
+from benchmarks.serving.plots import save
+from benchmarks.tables import table
 
 PAGE = Path("docs/performance.md")
+BEGIN = "<!-- measured: written by benchmarks.performance -->"
+END = "<!-- end of measured -->"
 INTRODUCTION = (
-    "What the service does under load, and how it grows. Everything here was measured by the command below, which "
-    "writes this page. Medians of all rounds are given, with the least and the greatest. Client and server share the "
-    "machine. Every answer was checked while it was measured."
+    "Everything from here to the last table of start-up was measured by the command below, which writes it. Medians of "
+    "all rounds are given, with the least and the greatest in brackets. Client and server share the machine. Every "
+    "answer was checked while it was measured."
 )
 
 Measurement = Callable[[Material, Plan], Section]
@@ -68,20 +71,33 @@ def run(name: str, measurement: Measurement, material: Material, plan: Plan) -> 
 
 
 def write(page: Path, sections: Sequence[Section], introduction: str) -> None:
-    """Write the page, and its figures into a folder of the same name beside it."""
+    """Write the measured part of the page, and its figures into a folder of the same name beside it."""
     figures = page.with_suffix("")
     for section in sections:
         for name, figure in section.figures.items():
             save(figure, figures / f"{name}.svg")
-    targets = [target_table(sections)] if any(section.targets for section in sections) else []
-    parts = [introduction, *targets, *(section.render(figures.name) for section in sections)]
+    reached = [reached_table(sections)] if any(section.targets for section in sections) else []
+    parts = [introduction, *reached, *(section.render(figures.name) for section in sections)]
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    before = page.read_text(encoding="utf-8") if page.exists() else "# Performance\n\n"
+    page.write_text(with_measured(before, "\n\n".join(parts)), encoding="utf-8")
+
+
+def with_measured(page: str, measured: str) -> str:
+    """Return the page with `measured` between the two marks, at its end where it has none."""
+    before, _, rest = page.partition(BEGIN)
+    after = rest.partition(END)[2] or "\n"
+    return f"{before}{BEGIN}\n\n{measured}\n\n{END}{after}"
 
 
 def head(plan: Plan) -> str:
     command = shlex.join(["python", "-m", "benchmarks.performance", *sys.argv[1:]])
-    return f"# Performance\n\n{INTRODUCTION}\n\n{describe_machine()} {plan}\n\n```\n{command}\n```"
+    return f"{INTRODUCTION}\n\n{describe_machine()} {plan}\n\n```\n{command}\n```"
+
+
+def reached_table(sections: Sequence[Section]) -> str:
+    targets = [target for section in sections for target in section.targets]
+    return table(["measured", "result"], [[t.what, t.reached] for t in targets])
 
 
 def target_table(sections: Sequence[Section]) -> str:

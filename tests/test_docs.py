@@ -1,7 +1,8 @@
-"""The reference names every setting, error code and series; the README's commands are the Makefile's."""
+"""The documents agree with the code: settings, errors, series, commands, links, modules and the picture."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -18,16 +19,81 @@ CODES = [c.code for _, c in inspect.getmembers(errors, inspect.isclass) if "code
 SERIES = [
     family.name for family in Metrics(CollectorRegistry()).registry.collect() if family.name.startswith("roberta")
 ]
+PAGES = {
+    str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
+    for page in (
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "examples/README.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
+}
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+MODULE = re.compile(r"`((?:app|training|benchmarks|tests|examples)/[\w/]+(?:\.py|\.toml|\.csv|/))`")
+COMMAND = re.compile(r"-m (benchmarks[\w.]*)|`(benchmarks\.[\w.]+)`")
+MOST_WORDS = 20
 
 
 @pytest.mark.parametrize("name", [*Settings.model_fields, *CODES, *SERIES])
 def test_reference_is_complete(name):
-    assert re.search(rf"`{name}(_total)?`", (ROOT / "docs/reference.md").read_text(encoding="utf-8"))
+    assert re.search(rf"`{name}(_total)?`", PAGES["docs/reference.md"])
 
 
 def test_make_commands_of_the_readme_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    named = set(re.findall(r"make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    named = set(re.findall(r"make ([a-z]+)", PAGES["README.md"]))
     assert named
     for target in named:
         assert re.search(rf"^{target}:", makefile, re.M)
+
+
+def anchor_of(heading: str) -> str:
+    """Return the fragment by which GitHub addresses a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def is_reachable(page: str, link: str) -> bool:
+    """Whether the file that a relative link names exists, and has the heading that it names."""
+    path, _, fragment = link.partition("#")
+    target = (ROOT / page).parent / path if path else ROOT / page
+    if not target.exists() or not fragment:
+        return target.exists()
+    headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.M)
+    return fragment in map(anchor_of, headings)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_relative_links_resolve(page):
+    links = [link for link in LINK.findall(PAGES[page]) if not re.match(r"[a-z]+:", link)]
+    assert [link for link in links if not is_reachable(page, link)] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_modules_that_a_page_names_exist(page):
+    assert [name for name in MODULE.findall(PAGES[page]) if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_benchmarks_that_a_page_names_are_commands(page):
+    named = {first or second for first, second in COMMAND.findall(PAGES[page])}
+    for name in named:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None, name
+        folder = spec.submodule_search_locations
+        assert folder is None or (Path(folder[0]) / "__main__.py").exists(), name
+
+
+def test_the_glossary_is_short():
+    _, _, glossary = PAGES["docs/architecture.md"].partition("## Glossary")
+    words = re.findall(r"^\| ([\w -]+) \| ", glossary, re.M)[1:]
+    assert len(set(words)) == len(words) > 10
+    assert len(words) <= MOST_WORDS
+
+
+def test_the_picture_is_what_its_script_draws():
+    spec = importlib.util.spec_from_file_location("architecture", ROOT / "docs" / "architecture.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8") == script.drawing()
+
+
+def test_the_changelog_is_short():
+    assert len((ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()) <= 30

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.expected import Scores
 from benchmarks.peers.environments import install, python_of, version_of
 from benchmarks.peers.graphs import GRAPHS, export_graphs
-from benchmarks.servers import Api, Server
+from benchmarks.serving.expected import Scores
+from benchmarks.serving.servers import Api, Server
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "ORT_DISABLE_TELEMETRY": "1"}
 PEERS = ("infinity", "litserve", "mosec")
@@ -59,9 +59,9 @@ class Way(NamedTuple):
 
 def ways(cores: int) -> list[Way]:
     """One worker with all cores, a worker for each or for two; no batches, small ones, and those that wait."""
-    alone = [Way(1, cores, 1, 0), Way(cores, 1, 1, 0), Way(max(1, cores // 2), min(2, cores), 1, 0)]
+    unbatched = [Way(1, cores, 1, 0), Way(cores, 1, 1, 0), Way(max(1, cores // 2), min(2, cores), 1, 0)]
     batches = [Way(1, cores, 16, 2), Way(cores, 1, 16, 2), Way(cores, 1, 4, 1)]
-    return list(dict.fromkeys([*alone, *batches]))
+    return list(dict.fromkeys([*unbatched, *batches]))
 
 
 def peer_servers(cores: int, folder: Path, environments: Path) -> list[Server]:

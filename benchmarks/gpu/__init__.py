@@ -1,0 +1,1 @@
+"""What a device does with RoBERTa: the command `python -m benchmarks.gpu`."""

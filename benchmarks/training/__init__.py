@@ -1,0 +1,1 @@
+"""Examples per second of training: the command `python -m benchmarks.training`."""

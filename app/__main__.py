@@ -25,11 +25,10 @@ class Command(Settings):
 
 
 class ReloadingServer(Server):
-    """Serves the app of one process; SIGHUP loads new versions of the bundles while the old ones go on answering."""
+    """The server where one process does everything; on SIGHUP it loads new versions of the bundles."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        loop, load = asyncio.get_running_loop(), self.app.state.loader.load
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, load))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.app.service.load)
         await super().serve(sockets)
 
 
@@ -49,7 +48,7 @@ def main() -> None:
 
 
 def parse(kind: type[SettingsT], arguments: list[str]) -> SettingsT:
-    """Read flags and environment; what is wrong with them ends the command with a sentence for each."""
+    """Read flags and environment. For each that is wrong, print a sentence, and end the command."""
     try:
         return CliApp.run(kind, arguments)
     except ValidationError as error:
@@ -68,7 +67,7 @@ def complain(sentence: str) -> None:
 def tune(arguments: list[str]) -> None:
     from app.bundle import BundleError
     from app.runtime.session import SessionError
-    from app.serving.core import choose_device
+    from app.serving.local_engine import choose_device
     from app.tune import Tune
 
     settings = parse(Tune, arguments)
@@ -79,15 +78,15 @@ def tune(arguments: list[str]) -> None:
 
 
 def serve_in_one_process(settings: Settings) -> None:
-    from app.main import create_app  # onnxruntime comes with it, which a supervisor does not need
-    from app.runtime.session import SessionError
+    from app.main import create_app
+    from app.runtime.session import SessionError  # onnxruntime comes with it, which a supervisor does not need
 
     configure_logs(settings)
     try:
         app = create_app(settings)
     except SessionError as error:
         raise SystemExit(f"roberta-serve: {error}") from None
-    ReloadingServer(app, settings).run()
+    ReloadingServer(app).run()
 
 
 def serve_in_several_processes(settings: Settings) -> None:

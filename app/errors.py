@@ -1,4 +1,24 @@
-"""Every error that the service answers with. Each knows its code, its HTTP status and its sentence."""
+"""Every error that the service answers with. Each knows its code, its HTTP status and its sentence.
+
+* ServeError
+  - MalformedBodyError        400
+  - UnauthorizedError         401
+  - ModelNotFoundError        404
+  - RouteNotFoundError        404
+  - MethodNotAllowedError     405
+  - RequestTooLargeError      413
+  - UnsupportedMediaTypeError 415
+  - InvalidRequestError       422
+  - QueueFullError            429
+  - ClientGoneError           499  nobody reads it
+  - InferenceFailedError      500
+  - InternalError             500
+  - NotReadyError             503
+    - DrainingError           503
+  - EngineLostError           503
+  - DeadlineExceededError     504
+  - DeadlineUnmeetableError   504
+"""
 
 from __future__ import annotations
 
@@ -6,12 +26,22 @@ from typing import ClassVar
 
 
 class ServeError(Exception):
-    """Base of the tree. The message is one sentence for the caller: what is wrong, and what to do."""
+    """Base of the tree. The message is one sentence for the caller: what is wrong, and what to do.
+
+    All kinds are made alike, so that one which crossed between processes is made again from its code: the message,
+    else the kind's own, and the seconds after which the caller may try again, else the kind's own.
+    """
 
     code: ClassVar[str]
     status: ClassVar[int]
     before_work: ClassVar[bool] = True  # the request was refused before anything was computed for it
+    default_message: ClassVar[str] = "the request cannot be answered"
     retry_after_s: float | None = None
+
+    def __init__(self, message: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(self.default_message if message is None else message)
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
 
     @property
     def message(self) -> str:
@@ -49,7 +79,7 @@ class MethodNotAllowedError(ServeError):
 
 
 class RequestTooLargeError(ServeError):
-    """The body, the number of inputs or of tokens, or the size of the answer is over a limit."""
+    """The body, the number of inputs or of tokens, or the size of the answer is over its limit."""
 
     code, status = "request_too_large", 413
 
@@ -67,13 +97,9 @@ class InvalidRequestError(ServeError):
 
 
 class QueueFullError(ServeError):
-    """The queue has no room for the request's tokens."""
+    """The queue cannot take the request's tokens now."""
 
     code, status = "queue_full", 429
-
-    def __init__(self, message: str, retry_after_s: float) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
 
 
 class InferenceFailedError(ServeError):
@@ -100,8 +126,7 @@ class NotReadyError(ServeError):
 class DrainingError(NotReadyError):
     """The service is shutting down."""
 
-    def __init__(self) -> None:
-        super().__init__("the service is shutting down")
+    default_message = "the service is shutting down"
 
 
 class EngineLostError(ServeError):
@@ -117,9 +142,7 @@ class DeadlineExceededError(ServeError):
 
     code, status = "deadline_exceeded", 504
     before_work = False
-
-    def __init__(self, message: str = "the deadline passed before the answer was ready") -> None:
-        super().__init__(message)
+    default_message = "the deadline passed before the answer was ready"
 
 
 class DeadlineUnmeetableError(ServeError):

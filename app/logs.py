@@ -17,7 +17,7 @@ from app.settings import Settings
 def configure_logs(settings: Settings, process: str | None = None) -> None:
     """Send structlog and the standard library's loggers (uvicorn's too) through one renderer.
 
-    `process` names this one among several, in a field of every line.
+    `process` is this one's name among several: a field of every line.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -59,9 +59,9 @@ def name_process(process: str, _: object, __: str, event: structlog.typing.Event
 
 
 def drop_exception_message(record: logging.LogRecord) -> bool:
-    """Leave of an exception that uvicorn logs only its type: its message may quote the input.
+    """Keep only the type of an exception that uvicorn logs: its message may quote the input.
 
-    The stack of a defect is logged by `app.api.errors.ErrorHandlers.on_defect`.
+    The stack of a defect is logged by `app.api.errors.internal_error`.
     """
     if record.exc_info and (kind := record.exc_info[0]):
         record.msg, record.exc_info = f"{record.msg.strip()}: {kind.__name__}", None

@@ -24,12 +24,12 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 TASK_MODEL = ("task", "model")
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` gauge beside every series doubles a scrape for nothing
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` gauge for every series would double a scrape
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSeries:
-    """The series of one model, looked up once."""
+    """The series of one model, looked up once: finding one by its labels is slow."""
 
     ok: Counter
     request_duration: Histogram
@@ -63,15 +63,15 @@ class ModelSeries:
 class Metrics:
     """All series; those without labels, and those of loaded models, exist from the start at zero.
 
-    One of several processes counts in files that they share, where no series can be taken back: what is served
-    is then for `app.processes.exposition` to show.
+    One of several processes counts in files that they share, from which no series can be removed: there
+    `app.processes.metrics` shows which models are served.
     """
 
     def __init__(self, registry: CollectorRegistry, *, is_one_of_several: bool = False) -> None:
         self.registry, self._is_one_of_several = registry, is_one_of_several
         counter = partial(Counter, registry=registry)
-        gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")  # of several engines: what all hold
-        same = partial(Gauge, registry=registry, multiprocess_mode="livemax")  # what every process would say alike
+        gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")  # the sum over the engines
+        same = partial(Gauge, registry=registry, multiprocess_mode="livemax")  # the same in each process
         histogram = partial(Histogram, registry=registry)
 
         self.requests = counter("roberta_requests_total", "Requests answered, by HTTP status.", (*TASK_MODEL, "code"))
@@ -136,7 +136,7 @@ class Metrics:
             collector(registry=registry)
 
     def show_models(self, loaded: Mapping[str, bool], served: Iterable[Mapping[str, str]]) -> None:
-        """Replace the series of names under `models/`, and of what is served, by its labels."""
+        """Replace the series of which names under `models/` are loaded, and of what is served, by its labels."""
         if self._is_one_of_several:
             return
         self.model_info.clear()

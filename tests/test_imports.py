@@ -24,13 +24,14 @@ LAYERS = {
     "engine": {"engine", "window", "errors", "metrics"},
     "runtime": {"runtime", "graphs", "window", "bundle", "metrics", "settings"},
     "serving": {"serving", "tasks", "engine", "runtime", "window", "bundle", "errors", "metrics", "settings"},
-    "api": {"api", "serving", "tasks", "errors", "metrics", "settings"},
+    "service": {"serving", "tasks", "errors", "metrics", "settings"},
+    "api": {"api", "service", "serving", "tasks", "errors", "metrics", "settings"},
     "processes": {
-        *("processes", "api", "serving", "tasks", "engine.work", "runtime.session"),
+        *("processes", "api", "service", "serving", "tasks", "engine.work", "runtime.session"),
         *("window", "bundle", "errors", "logs", "metrics", "settings"),
     },
     "tune": {"serving", "engine", "runtime", "window", "bundle", "metrics", "settings"},
-    "main": {"api", "serving", "metrics", "settings"},
+    "main": {"api", "service", "settings"},
     "__main__": {
         *("main", "tune", "api", "serving", "processes.supervisor", "runtime.session"),
         *("bundle", "logs", "settings"),
@@ -45,14 +46,14 @@ TRAINING_MAY_USE = (
 ONLY = {
     "onnxruntime": {"app.runtime"},
     "onnx": {"app.graphs"},
-    "fastapi": {"app.api", "app.main", "app.processes.worker"},
+    "fastapi": {"app.api"},
     "starlette": {"app.api"},
     "uvicorn": {"app.api"},
     "msgspec": {"app.processes"},
     "tokenizers": {"app.tasks.text", "app.tasks.tokenizer"},
     "asyncio": {
         *("app.api", "app.engine.engine", "app.engine.mailbox", "app.serving", "app.processes"),
-        *("app.main", "app.tune", "app.__main__"),
+        *("app.service", "app.tune", "app.__main__"),
     },
     "threading": {
         *("app.engine.engine", "app.engine.runner", "app.serving.loading", "app.tasks.tokenizer"),
@@ -60,7 +61,7 @@ ONLY = {
     },
     "time": {
         *("app.api", "app.engine.engine", "app.engine.runner", "app.serving", "app.tune"),
-        *("app.runtime.cpu.idle_cores", "app.processes"),
+        *("app.runtime.cpu.idle_cores", "app.processes", "app.service"),
     },
     "pynvml": {"app.runtime.cuda.nvml"},
 }
@@ -141,7 +142,9 @@ def run(code):
 
 
 def test_the_service_loads_nothing_of_training():
-    loaded = run("import sys, app.main, app.__main__; print(*{name.split('.')[0] for name in sys.modules})")
+    loaded = run(
+        "import sys, app.main, app.__main__, app.serving.local_engine; print(*{n.split('.')[0] for n in sys.modules})"
+    )
     assert "onnxruntime" in loaded
     assert not NEVER_ON_CPU & set(loaded)
 

@@ -1,50 +1,57 @@
-"""The HTTP application, in front of models that run in this process or in others."""
+"""The HTTP application: the one way in, whether the models run in this process or in others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
+from starlette.types import Receive, Scope, Send
 
-from app import __version__
-from app.api.entry import EntryMiddleware
-from app.api.errors import ErrorHandlers
-from app.api.openapi import install_openapi
-from app.api.pages import prediction_endpoints, prediction_routes, status_routes
-from app.api.predictions import Predictor
-from app.api.status import Backend, Status
-from app.metrics import Metrics
-from app.serving.registry import Registry
-from app.settings import Settings
-
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+from app.api.errors import ErrorResponses
+from app.api.pages import build_pages
+from app.api.predictions import Call, Predictions
+from app.api.request import path_of
+from app.errors import ServeError
+from app.service import Service
 
 
-def build_front(
-    settings: Settings,
-    registry: Registry,
-    backend: Backend,
-    metrics: Metrics,
-    exposed: CollectorRegistry,
-    lifespan: Lifespan,
-) -> FastAPI:
-    """Build the application. `metrics` are counted by this process; `/metrics` shows `exposed`."""
-    app = FastAPI(
-        title="roberta-serve",
-        version=__version__,
-        description="RoBERTa classifiers, named entities and fill-mask, without padding.",
-        lifespan=lifespan,
-        # FastAPI's own would export the messages of exceptions, which may quote a text, and costs 5 % of a request.
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-    )
-    predictor = Predictor(settings, registry, metrics)
-    app.state.registry, app.state.predictor = registry, predictor
-    errors, endpoints = ErrorHandlers(metrics), prediction_endpoints(predictor, settings.default_route)
-    errors.install(app)
-    app.add_middleware(EntryMiddleware, endpoints=endpoints, answer=errors.answer)
-    app.router.routes += prediction_routes(predictor, endpoints)
-    app.include_router(status_routes(Status(settings, registry, backend, exposed), predictor))
-    install_openapi(app, settings.default_route)
-    return app
+class Application:
+    """An ASGI application: `POST` to a prediction's path goes straight to its endpoint, all else to the pages.
+
+    The pages are FastAPI's. They know the paths of the predictions too: they answer other methods there with 405.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._errors = ErrorResponses(service.metrics)
+        self._predictions = Predictions(service)
+        self.pages = build_pages(service, self._predictions, self._lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path = path_of(scope)
+            if (endpoint := self._predictions.endpoint(path)) is not None:
+                call = Call.of(scope, receive, send, path)
+                try:
+                    return await endpoint(call)
+                except ServeError as error:
+                    return await self._errors.of_call(call, error)(scope, receive, send)
+                except Exception as error:
+                    response = self._errors.of_defect(call, error)
+                    if not call.is_answered:
+                        await response(scope, receive, send)
+                    raise  # uvicorn closes the connection and logs the kind of error
+        return await self.pages(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document, as `/openapi.json` shows it."""
+        return self.pages.openapi()
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Serve from the start: until the models are loaded, predictions are answered with 503."""
+        await self.service.start(wait=False)
+        yield
+        await self.service.stop()

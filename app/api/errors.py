@@ -11,57 +11,80 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from app.api.predictions import Call
+from app.api.request import request_id_of
 from app.errors import InternalError, MethodNotAllowedError, RouteNotFoundError, ServeError
 from app.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 
-class ErrorHandlers:
-    """Answers with `{"error", "error_type", "request_id"}`, counts it and logs it, without what was sent."""
+class ErrorResponses:
+    """Makes `{"error", "error_type", "request_id"}` of an error and logs it, without what was sent.
+
+    Errors of predictions are counted, those of pages are not.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def install(self, app: FastAPI) -> None:
-        app.add_exception_handler(ServeError, self.on_serve_error)
-        app.add_exception_handler(HTTPException, self.on_http_exception)
-        app.add_exception_handler(Exception, self.on_defect)
+    def of_call(self, call: Call, error: ServeError) -> Response:
+        """Return the answer to a prediction that met `error`."""
+        self._metrics.requests.labels(call.task, call.model, str(error.status)).inc()
+        if error.before_work:
+            self._metrics.rejected.labels(error.code).inc()
+        if call.model:
+            self._metrics.request_duration.labels(call.task, call.model).observe(time.monotonic() - call.started)
+        return render(error, call.request_id, call.model)
 
-    async def on_serve_error(self, request: Request, error: Exception) -> Response:
-        assert isinstance(error, ServeError)
-        return self.answer(request, error)
+    def of_defect(self, call: Call, error: Exception) -> Response:
+        """Return the answer to a prediction that met something unforeseen."""
+        return self.of_call(call, internal_error(error, call.request_id))
 
-    async def on_http_exception(self, request: Request, error: Exception) -> Response:
-        """The router's own: no such path, or not with that method."""
-        assert isinstance(error, HTTPException)
-        if error.status_code == 405:
-            response = self.answer(request, MethodNotAllowedError(f"{request.method} is not possible here; see /docs"))
-            response.headers.update(error.headers or {})  # Allow, which RFC 9110 asks of a 405
-            return response
-        return self.answer(request, RouteNotFoundError("there is nothing at this path; see /docs"))
 
-    async def on_defect(self, request: Request, error: Exception) -> Response:
-        """Anything unforeseen. Its message may quote the input, so only its type and its stack are logged."""
-        stack = "".join(traceback.format_tb(error.__traceback__))
-        log.error("defect", cause=type(error).__name__, stack=stack, request_id=request.state.request_id)
-        return self.answer(request, InternalError("the service failed on this request; the cause is in its log"))
+def install_page_errors(pages: FastAPI) -> None:
+    """Have FastAPI's pages answer errors as predictions do."""
+    pages.add_exception_handler(ServeError, on_serve_error)
+    pages.add_exception_handler(HTTPException, on_http_exception)
+    pages.add_exception_handler(Exception, on_defect)
 
-    def answer(self, request: Request, error: ServeError) -> Response:
-        state = request.state
-        task, model = getattr(state, "task", ""), getattr(state, "model", "")
-        started = getattr(state, "started", None)
-        if started is not None:  # a prediction, not a page that is not there
-            self._metrics.requests.labels(task, model, str(error.status)).inc()
-            if error.before_work:
-                self._metrics.rejected.labels(error.code).inc()
-            if model:
-                self._metrics.request_duration.labels(task, model).observe(time.monotonic() - started)
-        log.info("request_failed", request_id=state.request_id, code=error.code, status=error.status, model=model)
-        headers = {"X-Request-Id": state.request_id}
-        if error.retry_after_s is not None:
-            headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-        if error.status == 401:
-            headers["WWW-Authenticate"] = "Bearer"
-        body = {"error": error.message, "error_type": error.code, "request_id": state.request_id}
-        return JSONResponse(body, error.status, headers)
+
+async def on_serve_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServeError)
+    return render(error, request_id_of(dict(request.headers.raw)))
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """The router's own: no such path, or not with that method."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        response = await on_serve_error(
+            request, MethodNotAllowedError(f"{request.method} is not possible here; see /docs")
+        )
+        response.headers.update(error.headers or {})  # Allow, which RFC 9110 asks of a 405
+        return response
+    return await on_serve_error(request, RouteNotFoundError("there is nothing at this path; see /docs"))
+
+
+async def on_defect(request: Request, error: Exception) -> Response:
+    request_id = request_id_of(dict(request.headers.raw))
+    return render(internal_error(error, request_id), request_id)
+
+
+def internal_error(error: Exception, request_id: str) -> InternalError:
+    """Log a defect. Its message may quote the input, so only its type and its stack are logged."""
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    log.error("defect", cause=type(error).__name__, stack=stack, request_id=request_id)
+    return InternalError("the service failed on this request; the cause is in its log")
+
+
+def render(error: ServeError, request_id: str, model: str = "") -> Response:
+    """Log an error and return its response."""
+    log.info("request_failed", request_id=request_id, code=error.code, status=error.status, model=model)
+    headers = {"X-Request-Id": request_id}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = {"error": error.message, "error_type": error.code, "request_id": request_id}
+    return JSONResponse(body, error.status, headers)

@@ -1,121 +1,135 @@
-"""The life of one prediction over HTTP: read, find the model, ask it, answer. The errors it meets are raised.
+"""The predictions: a call is read, its model found and asked, and the answer sent. The errors it meets are raised.
 
-These endpoints speak ASGI themselves. FastAPI's own handling of a route, its request and response objects included,
-would cost each prediction about as much again as everything in here.
+The endpoints speak ASGI themselves: FastAPI's handling of a route, its request and response objects included, would
+cost each prediction about as much again as everything in here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
-from app.api.request import Headers, parse, priority_of, read_body, timeout_s_of
-from app.api.security import check_key
+from app.api.request import Headers, check_key, priority_of, read_body, request_id_of, timeout_s_of
 from app.errors import ClientGoneError, DrainingError, InvalidRequestError
-from app.metrics import Metrics
+from app.service import Service
 from app.serving.model import Answer, Model
-from app.serving.registry import Registry
-from app.settings import Settings
+from app.serving.parsing import parse
+from app.tasks import TASKS
 from app.tasks.base import Task, TaskRequest
 
-WATCH_AFTER_S = 0.05  # most requests are answered by then; a watch over each would cost a fifth of the front's time
+MODELS = "/models/"  # before the name of the model that is asked
+WATCH_AFTER_S = 0.05  # most requests are answered by then, and watching every connection is expensive
 
 ResultT = TypeVar("ResultT")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
-    """One request that was let in. `started` and `deadline` are in seconds of `time.monotonic()`."""
+    """One `POST` to a prediction path, from its head to its answer. Times are seconds of `time.monotonic()`.
+
+    `task` (its route) and `model` (its name) are known one after the other; metrics of an error are labeled with
+    what was known by then.
+    """
 
     scope: Scope
     receive: Receive
     send: Send
+    path: str
+    headers: Headers
+    request_id: str
     started: float
-    deadline: float
-    priority: int
-    body: bytes
+    deadline: float = 0.0
+    priority: int = 0
+    body: bytes = b""
+    task: str = ""
+    model: str = ""
+    is_answered: bool = False
 
-
-class Predictor:
-    """Answers the prediction routes; one per app."""
-
-    def __init__(self, settings: Settings, registry: Registry, metrics: Metrics) -> None:
-        self.settings, self.registry, self.metrics = settings, registry, metrics
-        self.draining = False
-
-    async def admit(self, scope: Scope, receive: Receive, send: Send) -> Call:
-        """Check everything that needs no model, and read the body."""
-        started = scope["state"]["started"] = time.monotonic()
+    @classmethod
+    def of(cls, scope: Scope, receive: Receive, send: Send, path: str) -> Call:
         headers: Headers = dict(scope["headers"])
-        check_key(headers, self.settings)
-        if self.draining:
-            raise DrainingError
-        deadline = started + timeout_s_of(headers, self.settings.request_timeout_s)
-        priority = priority_of(headers)
-        body = await read_body(headers, receive, self.settings.max_body_bytes, deadline)
-        return Call(scope, receive, send, started, deadline, priority, body)
+        return cls(scope, receive, send, path, headers, request_id_of(headers), time.monotonic())
 
-    async def respond(self, call: Call, model: Model, request: TaskRequest) -> None:
+
+Endpoint = Callable[[Call], Awaitable[None]]
+
+
+class Predictions:
+    """The endpoints of `POST`: the route of each task, `/` for the default one, and `/models/{name}`."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._endpoints: dict[str, Endpoint] = {
+            f"/{task.route}": partial(self._answer_for_task, task) for task in TASKS.values()
+        }
+        self._endpoints["/"] = self._endpoints[f"/{service.settings.default_route}"]
+
+    def endpoint(self, path: str) -> Endpoint | None:
+        """Return what answers `POST` to a path; None where that is not a prediction."""
+        if (endpoint := self._endpoints.get(path)) is not None:
+            return endpoint
+        folder, slash, name = path.rpartition("/")
+        return self._answer_by_name if name and folder + slash == MODELS else None
+
+    async def _answer_for_task(self, task: type[Task[Any, Any]], call: Call) -> None:
+        """Answer a task's own route; the body or the query may choose the model."""
+        call.task = task.route
+        await self._admit(call)
+        request = parse(call.body, task.request_type)
+        model = self._service.registry.find(task.route, request.model or model_in_query(call.scope))
+        await self._respond(call, model, request)
+
+    async def _answer_by_name(self, call: Call) -> None:
+        """Answer `/models/{name}`: one model, `name` or `name:version`, by the body of its task."""
+        await self._admit(call)
+        name = call.path.removeprefix(MODELS)
+        model = self._service.registry.find(None, name)
+        call.task = model.task.route
+        request = parse(call.body, model.task.request_type)
+        if request.model not in (None, name):
+            raise InvalidRequestError(f"model: the path already names {name}")
+        await self._respond(call, model, request)
+
+    async def _admit(self, call: Call) -> None:
+        """Check everything that needs no model, and read the body."""
+        settings = self._service.settings
+        check_key(call.headers, settings.api_keys)
+        if self._service.draining:
+            raise DrainingError
+        call.deadline = call.started + timeout_s_of(call.headers, settings.request_timeout_s)
+        call.priority = priority_of(call.headers)
+        call.body = await read_body(call.headers, call.receive, settings.max_body_bytes, call.deadline)
+
+    async def _respond(self, call: Call, model: Model, request: TaskRequest) -> None:
         """Ask `model` and send its answer."""
-        state = call.scope["state"]
-        state["task"], state["model"] = model.task.route, model.name
+        call.task, call.model = model.task.route, model.name
         work = model.answer(request, deadline=call.deadline, priority=call.priority)
         try:
             answer = await unless_disconnected(call.receive, work)
         except asyncio.CancelledError:  # by uvicorn, when draining took too long
-            if self.draining:
+            if self._service.draining:
                 raise DrainingError from None
             raise
         total_s = time.monotonic() - call.started
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(answer.content)),
-            (b"x-request-id", state["request_id"].encode()),
+            (b"x-request-id", call.request_id.encode()),
             (b"x-model", model.id.encode()),
             (b"server-timing", server_timing(answer, total_s)),
         ]
+        call.is_answered = True
         await call.send({"type": "http.response.start", "status": 200, "headers": headers})
         await call.send({"type": "http.response.body", "body": answer.content})
         # After the answer has left: the client need not wait for it.
         model.series.observe_request(total_s, answer.tokenize_s, answer.queue_s, answer.windows)
-
-
-@dataclass(frozen=True, slots=True)
-class TaskEndpoint:
-    """`POST` to a task's own route; the body or the query may choose the model."""
-
-    predictor: Predictor
-    task: type[Task[Any, Any]]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"]["task"] = self.task.route
-        call = await self.predictor.admit(scope, receive, send)
-        request = parse(call.body, self.task.request_type)
-        model = self.predictor.registry.find(self.task.route, request.model or model_in_query(scope))
-        await self.predictor.respond(call, model, request)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelEndpoint:
-    """`POST /models/{name}`: one model, `name` or `name:version`, by the body of its task."""
-
-    predictor: Predictor
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = await self.predictor.admit(scope, receive, send)
-        name: str = scope["path_params"]["name"]
-        model = self.predictor.registry.find(None, name)
-        scope["state"]["task"] = model.task.route
-        request = parse(call.body, model.task.request_type)
-        if request.model not in (None, name):
-            raise InvalidRequestError(f"model: the path already names {name}")
-        await self.predictor.respond(call, model, request)
 
 
 def model_in_query(scope: Scope) -> str | None:

@@ -1,28 +1,25 @@
-"""Reading a request: bounded body, JSON, headers. Whatever is wrong is refused here, with the field's name."""
+"""Reading a request over HTTP: its headers, its API key and its body, which is bounded in size and in time."""
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import random
 import re
 import time
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-from starlette.types import Receive
+from pydantic import SecretStr
+from starlette.types import Receive, Scope
 
 from app.errors import (
     ClientGoneError,
     DeadlineExceededError,
     InvalidRequestError,
-    MalformedBodyError,
     RequestTooLargeError,
-    ServeError,
+    UnauthorizedError,
     UnsupportedMediaTypeError,
 )
-from app.tasks.base import TaskRequest
 
 Headers = Mapping[bytes, bytes]  # as ASGI gives them: lower-case names, values in latin-1
 
@@ -31,7 +28,12 @@ WHOLE_NUMBER, SIGNED_NUMBER = re.compile(rb"[0-9]{1,12}"), re.compile(rb"[+-]?[0
 JSON_TYPES = ("application/json", "text/json", "")
 PRIORITIES = range(-10, 11)
 
-RequestT = TypeVar("RequestT", bound=TaskRequest)
+
+def path_of(scope: Scope) -> str:
+    """Return the path of a request without the prefix, `root_path`, under which another application mounts this one."""
+    path: str = scope["path"]
+    prefix: str = scope.get("root_path", "")
+    return path[len(prefix) :] if prefix and f"{path}/".startswith(f"{prefix}/") else path
 
 
 def request_id_of(headers: Headers) -> str:
@@ -56,6 +58,20 @@ def priority_of(headers: Headers) -> int:
     if not SIGNED_NUMBER.fullmatch(given) or int(given) not in PRIORITIES:
         raise InvalidRequestError("X-Priority must be a whole number from -10 to 10")
     return int(given)
+
+
+def check_key(headers: Headers, keys: Sequence[SecretStr]) -> None:
+    """Raise `UnauthorizedError` unless the request carries one of `keys`, or there are none.
+
+    Hugging Face clients send a saved Hub token to any server: without configured keys it is ignored. The header is
+    compared and forgotten: it never reaches a log.
+    """
+    if not keys:
+        return
+    scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+    allowed = [hmac.compare_digest(given.strip(), key.get_secret_value().encode()) for key in keys]
+    if scheme.lower() != b"bearer" or not any(allowed):
+        raise UnauthorizedError("a valid API key is needed: send `Authorization: Bearer <key>`")
 
 
 async def read_body(headers: Headers, receive: Receive, limit: int, deadline: float) -> bytes:
@@ -92,28 +108,3 @@ async def receive_all(receive: Receive, limit: int) -> bytes:
 
 def too_large(limit: int) -> RequestTooLargeError:
     return RequestTooLargeError(f"the body is larger than {limit} bytes")
-
-
-def parse(body: bytes, request_type: type[RequestT]) -> RequestT:
-    """Validate a JSON body. Raises `MalformedBodyError` or `InvalidRequestError`, a sentence naming the place."""
-    try:
-        return request_type.model_validate_json(body)
-    except ValidationError as error:
-        raise explain(error.errors(include_url=False, include_input=False)) from None
-
-
-def explain(errors: list[ErrorDetails]) -> ServeError:
-    """Turn pydantic's errors into one sentence that names the first of them."""
-    first = errors[0]
-    if first["type"] == "json_invalid":
-        return MalformedBodyError(f"the body is not valid JSON in UTF-8: {first['ctx']['error']}")
-    branches = [str(part)[:80] for part in first["loc"] if not str(part).startswith("<")]
-    return InvalidRequestError(f"{'.'.join(branches) or 'body'}: {reason_of(first)}")
-
-
-def reason_of(error: ErrorDetails) -> str:
-    if error["type"] == "extra_forbidden":
-        return "unknown field"
-    if error["type"] == "missing":
-        return "is missing"
-    return error["msg"].removeprefix("Value error, ")

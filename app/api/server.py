@@ -1,37 +1,88 @@
-"""uvicorn as both shapes of the service run it: refuse new work, finish what is in flight, and end cleanly."""
+"""uvicorn, in one process or in each worker: it drains before it ends, and sends an answer in one write."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import socket
 from types import FrameType
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
-from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.transport import JoiningProtocol
 from app.settings import Settings
+
+if TYPE_CHECKING:  # the supervisor, which only binds a socket, needs nothing of the application
+    from app.api.application import Application
+
+MOST_HELD = 2**16  # bytes; more is written at once, so that flow control sees it
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which on SIGTERM and SIGINT drains."""
+    """uvicorn, which on SIGTERM and SIGINT refuses new requests, answers those in flight, and ends."""
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(server_config(settings, app))
-        self.app, self._predictor = app, app.state.predictor
+    def __init__(self, app: Application) -> None:
+        super().__init__(server_config(app.service.settings, app))
+        self.app = app
 
     def drain(self) -> None:
-        """Answer what is in flight, refuse what comes, and stop."""
-        self._predictor.draining = True
+        """Refuse new requests, answer those in flight, and end."""
+        self.app.service.draining = True
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._predictor.draining = True
+        self.app.service.draining = True
         super().handle_exit(sig, frame)
         self._captured_signals.clear()  # uvicorn would raise them again in the end: a clean stop exits with 0
 
 
-def server_config(settings: Settings, app: FastAPI | None = None) -> uvicorn.Config:
+# --- One write for an answer: each is a system call that wakes the client -----------------------------------
+
+
+class JoiningTransport:
+    """A transport that writes at the end of an answer, or of the event loop's turn, all that was given to it before."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(data)
+        if len(data) > MOST_HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, []
+            self._transport.writelines(held)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
+class JoiningProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 on a `JoiningTransport`."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._joining = JoiningTransport(cast(asyncio.Transport, transport), self.loop)
+        super().connection_made(cast(asyncio.Transport, self._joining))
+
+    def on_response_complete(self) -> None:
+        self._joining.flush()
+        super().on_response_complete()
+
+
+# --- Configuration and sockets -------------------------------------------------------------------------------
+
+
+def server_config(settings: Settings, app: Application | None = None) -> uvicorn.Config:
     """Return uvicorn's configuration; without an app it only chooses the event loop."""
     return uvicorn.Config(
         app or "app.processes",

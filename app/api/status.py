@@ -2,50 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from app import __version__
 from app.errors import DrainingError, ModelNotFoundError, ServeError
-from app.serving.registry import Entry, Registry
-from app.settings import Settings
-
-
-class Backend(Protocol):
-    """What runs the models, in this process or in others."""
-
-    @property
-    def device(self) -> str: ...
-
-    def problem(self) -> str | None:
-        """Return in a word why the models make no progress; None when they do."""
-        ...
-
-    def refresh_gauges(self) -> None:
-        """See that what is measured at scrape time is measured now."""
-        ...
+from app.service import Service
+from app.serving.registry import Entry
 
 
 class Status:
-    """Reads the registry and the backend; changes nothing but gauges. `/metrics` shows `registry_of_metrics`."""
+    """Reads the service; changes nothing but gauges."""
 
-    def __init__(
-        self, settings: Settings, registry: Registry, backend: Backend, registry_of_metrics: CollectorRegistry
-    ) -> None:
-        self._settings, self._registry, self._backend = settings, registry, backend
-        self.registry_of_metrics = registry_of_metrics
+    def __init__(self, service: Service) -> None:
+        self._service, self._settings, self._registry = service, service.settings, service.registry
+        self.exposed = service.backend.exposed
+
+    @property
+    def api_keys(self) -> Sequence[SecretStr]:
+        return self._settings.api_keys
 
     def live(self) -> Response:
-        problem = self._backend.problem()
+        problem = self._service.problem()
         return JSONResponse({"status": problem or "live"}, 503 if problem else 200)
 
-    def ready(self, *, route: str | None, draining: bool) -> Response:
+    def ready(self, *, route: str | None) -> Response:
         """Ready when some model is served, or, for a `route`, one of that task."""
         try:
-            if draining:
+            if self._service.draining:
                 raise DrainingError
             self._registry.check_ready()
             if route is not None:
@@ -58,7 +46,7 @@ class Status:
         about: dict[str, Any] = {
             "service": "roberta-serve",
             "version": __version__,
-            "device": self._backend.device,
+            "device": self._service.backend.device,
             "max_inputs": self._settings.max_inputs,
             "max_body_bytes": self._settings.max_body_bytes,
             "request_timeout_s": self._settings.request_timeout_s,
@@ -78,7 +66,7 @@ class Status:
         raise ModelNotFoundError(f"there is no model {name!r}; GET /models lists them")
 
     def refresh_gauges(self) -> None:
-        self._backend.refresh_gauges()
+        self._service.backend.refresh_gauges()
 
 
 def describe(entry: Entry) -> dict[str, Any]:

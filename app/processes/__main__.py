@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from app.processes.child import Child
+from app.processes.child import ChildProcess
 
 
 def main() -> None:
-    child = Child()
+    child = ChildProcess()
     if sys.argv[1] == "engine":
         from app.processes.engine import run_engine  # a worker needs no onnxruntime
 

@@ -1,4 +1,4 @@
-"""What every process under the supervisor does first: learn its assignment, and follow orders until the pipe ends."""
+"""What every process under the supervisor does first: read its assignment, and follow orders until the pipe ends."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def engine_socket(folder: Path, number: int) -> Path:
     return folder / f"engine-{number}.sock"
 
 
-class Child:
-    """This process: its assignment, its settings, and the pipe that it hears from the supervisor through.
+class ChildProcess:
+    """This process: its assignment, its settings, and the pipe through which the supervisor gives orders.
 
-    Signals are the supervisor's to handle: a terminal or an init system that sends them to everybody must not stop
-    an engine that workers still wait for.
+    Signals are the supervisor's to handle: a terminal or an init system sends them to the whole group, and must not
+    stop an engine that workers still wait for.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Child:
         self.assignment = msgspec.json.decode(self._pipe.readline(), type=Assignment)
         self.settings = Settings(**self.assignment.settings)
         self.folder = Path(self.assignment.folder)
-        # A process that takes another's place counts on in its files, so that no counter ever goes back.
+        # A process that replaces another of its name goes on counting in its files: a counter never goes back.
         values.ValueClass = values.MultiProcessValue(lambda: self.assignment.name)  # type: ignore[no-untyped-call]
         configure_logs(self.settings, self.assignment.name)
 

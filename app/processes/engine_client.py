@@ -1,4 +1,4 @@
-"""A worker's side of the stream to one engine: requests out, answers in, and another try when the engine is gone."""
+"""A worker's side of the stream to one engine: it sends requests, takes answers, and connects again when it must."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ import structlog
 
 from app.errors import DeadlineExceededError, EngineLostError, RequestTooLargeError, ServeError
 from app.processes.messages import (
-    Answer,
-    Beat,
+    LOGITS,
     Cancel,
-    Part,
-    Piece,
+    Heartbeat,
+    ModelTable,
+    MoreOutputs,
+    Outputs,
     Refresh,
     Refreshed,
     Refused,
     Submit,
-    Table,
     ToWorker,
+    WireWindow,
     rebuild,
     split_outputs,
 )
@@ -33,7 +34,7 @@ from app.processes.stream import FrameTooLargeError, Stream
 from app.window import Floats, Window
 
 RETRY_S = 0.1  # between attempts to connect to an engine that is not there
-GRACE_S = 2.0  # an engine answers at the deadline; one that is this much later does not answer at all
+GRACE_S = 2.0  # an engine answers by the deadline; this long after it, the worker gives up
 
 log = structlog.get_logger(__name__)
 
@@ -49,29 +50,29 @@ class Reply:
 
 @dataclass(slots=True)
 class Pending:
-    """A request that an engine has and has not answered, and what has come of an answer in several frames."""
+    """A request that an engine has not answered yet, and what has arrived of outputs in several frames."""
 
     answered: asyncio.Future[Reply]
     deadline: float
-    answer: Answer | None = None
+    outputs: Outputs | None = None
     data: bytearray | None = None
 
     def fail(self, error: ServeError) -> None:
         if not self.answered.done():
             self.answered.set_exception(error)
 
-    def take(self, answer: Answer, data: bytes | bytearray) -> bool:
+    def take(self, outputs: Outputs, data: bytes | bytearray) -> bool:
         """Resolve with the outputs, if `data` is all of them."""
-        if len(data) < sum(rows * width for rows, width in answer.shapes) * 4:
+        if len(data) < sum(rows * width for rows, width in outputs.shapes) * LOGITS.itemsize:
             return False
         if not self.answered.done():
-            outputs = split_outputs(answer.shapes, data)
-            self.answered.set_result(Reply(outputs, answer.queue_s, answer.forward_s))
+            arrays = split_outputs(outputs.shapes, data)
+            self.answered.set_result(Reply(arrays, outputs.queue_s, outputs.forward_s))
         return True
 
 
-class Link:
-    """The connection to one engine. `table` is what it serves: None while there is no connection."""
+class EngineClient:
+    """The connection to one engine. `table` says what it serves; None while there is no connection."""
 
     def __init__(self, path: Path, on_change: Callable[[], None]) -> None:
         self._path, self._on_change = path, on_change
@@ -83,12 +84,12 @@ class Link:
         self._heard_at = 0.0
         self._problem: str | None = None
         self._is_closing = False
-        self.table: Table | None = None
+        self.table: ModelTable | None = None
         self.models: frozenset[str] = frozenset()  # `name:version` of all that the engine serves
         self.outstanding_tokens = 0
 
     async def keep(self) -> None:
-        """Connect, again and again."""
+        """Stay connected: connect, and connect again whenever the engine is gone."""
         loop = asyncio.get_running_loop()
         decoder = msgspec.msgpack.Decoder(ToWorker)
         while True:
@@ -103,7 +104,7 @@ class Link:
             await self._lost.wait()
 
     def close(self) -> None:
-        """Leave the engine; to be called when nothing is pending and `keep` is cancelled."""
+        """Close the connection; to be called when nothing is pending and `keep` is cancelled."""
         self._is_closing = True
         if self._stream is not None:
             self._stream.close()
@@ -113,13 +114,13 @@ class Link:
         return self._stream is not None
 
     def problem(self, silence_s: float) -> str | None:
-        """Return what keeps the engine's runners from progress: its own word, or that it says nothing."""
+        """Return why the engine makes no progress: what it last reported, or `stalled` after `silence_s` of silence."""
         if time.monotonic() - self._heard_at > silence_s:
             return "stalled"
         return self._problem
 
     async def submit(self, model: str, windows: Sequence[Window], *, deadline: float, priority: int) -> Reply:
-        """Have windows run by `model`, `name:version`. Raises what the engine raises, and `EngineLostError`."""
+        """Have `model`, `name:version`, run windows. Raises what the engine raises, and `EngineLostError`."""
         stream = self._stream
         if stream is None:
             raise lost()
@@ -127,7 +128,7 @@ class Link:
             await self._wait_until_writable(stream, deadline)
         number, tokens = next(self._numbers), sum(map(len, windows))
         try:
-            stream.send(Submit(number, model, deadline, priority, [Piece.of(window) for window in windows]))
+            stream.send(Submit(number, model, deadline, priority, [WireWindow.of(window) for window in windows]))
         except FrameTooLargeError:
             raise RequestTooLargeError(f"the request has {tokens} tokens, more than are taken at once") from None
         pending = Pending(asyncio.get_running_loop().create_future(), deadline)
@@ -143,7 +144,7 @@ class Link:
             self.outstanding_tokens -= tokens
 
     async def _wait_until_writable(self, stream: Stream[ToWorker], deadline: float) -> None:
-        """Wait for an engine that reads too slowly."""
+        """Wait until the engine has read what was sent. Raises `DeadlineExceededError` and `EngineLostError`."""
         try:
             await asyncio.wait_for(stream.writable.wait(), deadline - time.monotonic())
         except TimeoutError:
@@ -152,7 +153,7 @@ class Link:
             raise lost()
 
     def refresh(self) -> Future[None]:
-        """Ask the engine to measure its gauges; done when it has, or is gone."""
+        """Ask the engine to set its gauges; done when it has, or is gone."""
         done: Future[None] = Future()
         if self._stream is None:
             done.set_result(None)
@@ -163,7 +164,7 @@ class Link:
         return done
 
     def expire(self, now: float) -> None:
-        """Answer requests whose deadline has passed without a word from the engine."""
+        """Fail requests that the engine has not answered `GRACE_S` after their deadline."""
         for number, pending in list(self._pending.items()):
             if pending.deadline + GRACE_S < now and not pending.answered.done():
                 pending.fail(DeadlineExceededError())
@@ -175,14 +176,14 @@ class Link:
 
     def _receive(self, message: ToWorker) -> None:
         self._heard_at = time.monotonic()
-        if isinstance(message, Answer):
+        if isinstance(message, Outputs):
             self._begin(message)
-        elif isinstance(message, Part):
+        elif isinstance(message, MoreOutputs):
             self._go_on(message)
         elif isinstance(message, Refused):
             if pending := self._pending.get(message.number):
                 pending.fail(rebuild(message))
-        elif isinstance(message, Beat):
+        elif isinstance(message, Heartbeat):
             self._problem = message.problem
         elif isinstance(message, Refreshed):
             if done := self._refreshes.pop(message.number, None):
@@ -192,15 +193,15 @@ class Link:
             self.models = frozenset(row.model.id for row in message.rows or () if row.model)
             self._on_change()
 
-    def _begin(self, answer: Answer) -> None:
-        if (pending := self._pending.get(answer.number)) and not pending.take(answer, answer.data):
-            pending.answer, pending.data = answer, bytearray(answer.data)
+    def _begin(self, outputs: Outputs) -> None:
+        if (pending := self._pending.get(outputs.number)) and not pending.take(outputs, outputs.data):
+            pending.outputs, pending.data = outputs, bytearray(outputs.data)
 
-    def _go_on(self, part: Part) -> None:
-        pending = self._pending.get(part.number)
-        if pending and pending.answer is not None and pending.data is not None:
-            pending.data += part.data
-            pending.take(pending.answer, pending.data)
+    def _go_on(self, more: MoreOutputs) -> None:
+        pending = self._pending.get(more.number)
+        if pending and pending.outputs is not None and pending.data is not None:
+            pending.data += more.data
+            pending.take(pending.outputs, pending.data)
 
     def _lose(self) -> None:
         self._stream, self.table, self.models = None, None, frozenset()

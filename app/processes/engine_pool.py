@@ -1,4 +1,4 @@
-"""All engines, as one worker sees them: which of them takes a request, what they serve, and how they are."""
+"""The engine processes as one worker sees them: which of them takes a request, what they serve, and how they are."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import msgspec
 import structlog
+from prometheus_client import CollectorRegistry
 
+from app import __version__
 from app.bundle import Bundle, Manifest, Precision
 from app.errors import NotReadyError
 from app.metrics import Metrics, ModelSeries
-from app.processes.engine_client import Link, Reply
-from app.processes.messages import Row, ServedModel, Table
+from app.processes.engine_client import EngineClient, Reply
+from app.processes.messages import ModelRow, ModelTable, ServedModel
 from app.serving.model import Model
 from app.serving.registry import LOADING, Entry, Registry
 from app.settings import Settings
@@ -26,8 +29,9 @@ from app.window import Window
 
 RESTARTING = "the process that runs the models is being started; try again in a moment"
 TICK_S = 0.5
-SILENCE_S = 5.0  # the least that an engine may say nothing: ten of its beats
-REFRESH_S = 2.0  # how long a scrape waits for engines to measure their gauges
+SILENCE_S = 5.0  # an engine counts as stalled after no less silence than this: ten heartbeats
+REFRESH_S = 2.0  # how long a scrape waits for the engines to set their gauges
+GREETING_S = 5.0  # how long a worker that starts waits for an engine to say what it serves; after that it answers 503
 
 log = structlog.get_logger(__name__)
 
@@ -41,14 +45,21 @@ class RemoteLane:
     series: ModelSeries
 
 
-class Fleet:
-    """Sends each request to the engine with the least to do, and keeps the registry as the engines say."""
+class EnginePool:
+    """Sends each request to the engine with the fewest outstanding tokens, and fills the registry from their tables.
 
-    def __init__(self, settings: Settings, metrics: Metrics, registry: Registry, sockets: Sequence[Path]) -> None:
-        self._settings, self._metrics, self._registry = settings, metrics, registry
+    It is the backend of a worker's `Service`; see `app.service.Backend`. `exposed` is what `/metrics` shows.
+    """
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics, sockets: Sequence[Path], exposed: CollectorRegistry
+    ) -> None:
+        self.metrics, self.exposed, self._settings = metrics, exposed, settings
+        self.registry = Registry(settings.models.name)
         self._changed = asyncio.Event()
-        self.told = asyncio.Event()  # some engine has said what it serves, or that it is still loading
-        self._links = [Link(path, self._on_change) for path in sockets]
+        self._greeted = asyncio.Event()  # some engine has said what it serves, or that it is still loading
+        self._loaded = asyncio.Event()  # some engine has said what it serves
+        self._clients = [EngineClient(path, self._on_change) for path in sockets]
         self._tasks: list[asyncio.Task[None]] = []
         self._refreshes: list[Future[None]] = []
         self._built: dict[str, tuple[ServedModel, Model]] = {}
@@ -56,41 +67,55 @@ class Fleet:
         self._had_engine = False
         self.device: str = settings.device
 
-    def start(self) -> None:
-        loops = [self._adopt_tables(), self._expire(), *(link.keep() for link in self._links)]
+    async def start(self) -> None:
+        """Connect to the engines, and wait a while for the first of them to say what it serves."""
+        loops = [self._adopt_tables(), self._expire(), *(client.keep() for client in self._clients)]
         self._tasks = [asyncio.create_task(loop) for loop in loops]
+        log.info("starting", version=__version__)
+        with suppress(TimeoutError):  # until then the workers that are ready take the connections
+            await asyncio.wait_for(self._greeted.wait(), GREETING_S)
 
-    async def close(self) -> None:
+    def hurry(self) -> None:
+        """Wait for no engine any more: this worker is about to end."""
+        self._greeted.set()
+        self._loaded.set()
+
+    async def load(self) -> None:
+        """Return once an engine has said what it serves; engines load by themselves."""
+        await self._loaded.wait()
+
+    async def stop(self) -> None:
+        self.hurry()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for link in self._links:
-            link.close()
+        for client in self._clients:
+            client.close()
 
     async def submit(self, lane: RemoteLane, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply:
         """Have windows run by the engine with the fewest outstanding tokens. Raises as `Engine.submit` does."""
-        loaded = [link for link in self._links if link.models]
-        links = [link for link in loaded if lane.model in link.models] or loaded
-        if not links:
+        loaded = [client for client in self._clients if client.models]
+        clients = [client for client in loaded if lane.model in client.models] or loaded
+        if not clients:
             raise NotReadyError(RESTARTING)
-        link = min(links, key=lambda link: link.outstanding_tokens)
-        return await link.submit(lane.model, windows, deadline=deadline, priority=priority)
+        client = min(clients, key=lambda client: client.outstanding_tokens)
+        return await client.submit(lane.model, windows, deadline=deadline, priority=priority)
 
-    # --- What `app.api.status` asks ----------------------------------------------------------------------
+    # --- Health and gauges -------------------------------------------------------------------------------
 
     def problem(self) -> str | None:
         """Return `stalled` when some engine makes no progress, `engine lost` when there is none."""
         limit_s = max(self._settings.stall_timeout_s, SILENCE_S)
-        connected = [link for link in self._links if link.is_connected]
-        for link in connected:
-            if problem := link.problem(limit_s):
+        connected = [client for client in self._clients if client.is_connected]
+        for client in connected:
+            if problem := client.problem(limit_s):
                 return problem
         is_starting = not self._had_engine and time.monotonic() - self._started_at < limit_s
         return None if connected or is_starting else "engine lost"
 
     def refresh_gauges(self) -> None:
-        """Ask the engines to measure; `wait_for_gauges` on another thread sees to it that they have."""
-        self._refreshes = [link.refresh() for link in self._links]
+        """Ask the engines to set their gauges; `wait_for_gauges`, on another thread, returns when they have."""
+        self._refreshes = [client.refresh() for client in self._clients]
 
     def wait_for_gauges(self) -> None:
         wait(self._refreshes, REFRESH_S)
@@ -98,39 +123,40 @@ class Fleet:
     # --- Tables ------------------------------------------------------------------------------------------
 
     def _on_change(self) -> None:
-        if any(link.table for link in self._links):
+        if any(client.table for client in self._clients):
             self._had_engine = True
         elif self._had_engine:
-            self._registry.suspend(RESTARTING)
+            self.registry.suspend(RESTARTING)
         self._changed.set()
 
     async def _adopt_tables(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            tables = [link.table for link in self._links if link.table]
+            tables = [client.table for client in self._clients if client.table]
             if tables:
                 await self._adopt(next((table for table in tables if table.rows is not None), tables[0]))
-                self.told.set()
+                self._greeted.set()
 
-    async def _adopt(self, table: Table) -> None:
+    async def _adopt(self, table: ModelTable) -> None:
         """Serve what an engine serves, from now on."""
         self.device = table.device
         if table.rows is None:
-            self._registry.suspend(LOADING)
+            self.registry.suspend(LOADING)
             return
         entries = await asyncio.to_thread(self._build, table.rows)
-        if any(link.table is table for link in self._links):  # its engine is still there, and has said no more
-            self._registry.publish(entries, table.defaults)
+        if any(client.table is table for client in self._clients):  # the engine is there, and has sent no newer one
+            self.registry.publish(entries, table.defaults)
+            self._loaded.set()
             log.info("models_served", models=[entry.model.id for entry in entries if entry.model])
 
-    def _build(self, rows: Sequence[Row]) -> list[Entry]:
+    def _build(self, rows: Sequence[ModelRow]) -> list[Entry]:
         entries = [Entry(row.name, self._model_of(row), row.refused) for row in rows]
         for name in self._built.keys() - {entry.name for entry in entries}:
             del self._built[name]
         return entries
 
-    def _model_of(self, row: Row) -> Model | None:
+    def _model_of(self, row: ModelRow) -> Model | None:
         """Return the model of a row, the same one as long as the engine says the same of it."""
         if (served := row.model) is None:
             return None
@@ -138,7 +164,7 @@ class Fleet:
         if built is None or built[0] != served:
             try:
                 built = self._built[row.name] = (served, self._open(served))
-            except Exception as error:  # the engine has opened the same tokenizer: only a disk can cause this
+            except Exception as error:  # the engine has opened the same tokenizer: the disk has failed since
                 log.error("bundle_refused", model=row.name, cause=type(error).__name__)
                 return None
         return built[1]
@@ -148,12 +174,12 @@ class Fleet:
         bundle = Bundle(Path(served.path), manifest, msgspec.json.decode(served.config), served.verified)
         precision = cast(Precision, served.precision)
         task = open_task(bundle, precision)
-        series = self._metrics.of_model(task.route, manifest.name)
+        series = self.metrics.of_model(task.route, manifest.name)
         lane = RemoteLane(served.id, served.max_batch_tokens, series)
         return Model(bundle, precision, served.provider, task, lane, self, self._settings.max_inputs)
 
     async def _expire(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            for link in self._links:
-                link.expire(time.monotonic())
+            for client in self._clients:
+                client.expire(time.monotonic())

@@ -1,4 +1,4 @@
-"""The engine's side of the streams: workers' requests go to the engine, its answers and its table to the workers."""
+"""The engine's side of the streams: requests of workers go to the engine, its outputs and its table of models back."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ import structlog
 from app.engine.work import Lane, Ticket
 from app.errors import InternalError, NotReadyError, ServeError
 from app.processes.messages import (
-    Answer,
-    Beat,
     Cancel,
+    Heartbeat,
     Message,
-    Part,
+    ModelRow,
+    ModelTable,
+    MoreOutputs,
+    Outputs,
     Refresh,
     Refreshed,
-    Row,
     ServedModel,
     Submit,
-    Table,
     ToEngine,
     join_outputs,
     refusal,
 )
 from app.processes.stream import Stream
-from app.serving.core import Core
+from app.serving.local_engine import LocalEngine
 from app.serving.model import Model
 from app.serving.registry import Entry
 
-BEAT_S = 0.5
-PART_BYTES = 2**20  # of outputs in one frame: what a worker reads before it can read anything else
-LATE_S = 10.0  # beyond a request's longest deadline: when nobody can ask for a replaced model any more
+HEARTBEAT_S = 0.5
+FRAME_BYTES = 2**20  # of outputs: a worker reads a whole frame before it can read anything else
+LATE_S = 10.0  # a replaced model is kept this long after the longest deadline of a request that may still ask for it
 
 log = structlog.get_logger(__name__)
 
 
-class Host:
-    """Serves the workers on a unix socket."""
+class EngineServer:
+    """Serves the workers on a unix socket, from the engine of this process."""
 
-    def __init__(self, core: Core, request_timeout_s: float) -> None:
-        self.core, self._request_timeout_s = core, request_timeout_s
+    def __init__(self, local: LocalEngine, request_timeout_s: float) -> None:
+        self.local, self._request_timeout_s = local, request_timeout_s
         self.lanes: dict[str, Lane] = {}  # by `name:version`, those just replaced included
         self._loaded = False
         self._connections: set[Connection] = set()
@@ -62,23 +62,23 @@ class Host:
             connection.stream.close()
 
     async def load(self) -> None:
-        """Load the models folder, and tell every worker what came of it."""
-        await asyncio.to_thread(self.core.loader.load)
+        """Load the models folder, and tell every worker what is served."""
+        await self.local.load()
         self._loaded = True
         self.lanes |= self._served()
         asyncio.get_running_loop().call_later(self._request_timeout_s + LATE_S, self._forget_replaced)
         self._tell(self.table())
 
     async def beat(self) -> None:
-        """Tell the workers, as long as this process lives, that it does and how its runners are."""
+        """Tell the workers again and again that this process is alive, and whether its runners make progress."""
         while True:
-            self._tell(Beat(self.core.problem()))
-            await asyncio.sleep(BEAT_S)
+            self._tell(Heartbeat(self.local.problem()))
+            await asyncio.sleep(HEARTBEAT_S)
 
-    def table(self) -> Table:
-        registry = self.core.registry
+    def table(self) -> ModelTable:
+        registry = self.local.registry
         rows = [row_of(entry) for entry in registry.entries] if self._loaded else None
-        return Table(self.core.device, rows, registry.defaults)
+        return ModelTable(self.local.device, rows, registry.defaults)
 
     def join(self, connection: Connection) -> None:
         """Greet a worker that has connected."""
@@ -93,7 +93,7 @@ class Host:
             connection.stream.send(message)
 
     def _served(self) -> dict[str, Lane]:
-        models = (entry.model for entry in self.core.registry.entries)
+        models = (entry.model for entry in self.local.registry.entries)
         return {model.id: lane_of(model) for model in models if model is not None}
 
     def _forget_replaced(self) -> None:
@@ -101,7 +101,7 @@ class Host:
 
 
 class WorkerStream(Stream[ToEngine]):
-    """Reads no more requests from a worker that is slow to read its answers."""
+    """Reads no requests from a worker while that is slow to read its answers."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(msgspec.msgpack.Decoder(ToEngine), connection.receive, connection.lose)
@@ -109,7 +109,7 @@ class WorkerStream(Stream[ToEngine]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._connection.host.join(self._connection)
+        self._connection.server.join(self._connection)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -121,10 +121,10 @@ class WorkerStream(Stream[ToEngine]):
 
 
 class Connection:
-    """One worker, and its requests that are not answered yet. When it goes, their places in the queue are freed."""
+    """One worker, and its requests that are not answered yet. When it goes, they leave the queue."""
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    def __init__(self, server: EngineServer) -> None:
+        self.server, self._local = server, server.local
         self.stream = WorkerStream(self)
         self._tickets: dict[int, Ticket] = {}
 
@@ -133,26 +133,26 @@ class Connection:
             self._begin(message)
         elif isinstance(message, Cancel):
             if ticket := self._tickets.pop(message.number, None):
-                self.host.core.engine.abandon(ticket)
+                self._local.engine.abandon(ticket)
         elif isinstance(message, Refresh):
-            self.host.core.refresh_gauges()
+            self._local.refresh_gauges()
             self.stream.send(Refreshed(message.number))
 
     def lose(self) -> None:
-        self.host.leave(self)
+        self.server.leave(self)
         tickets, self._tickets = self._tickets, {}
         for ticket in tickets.values():
-            self.host.core.engine.abandon(ticket)
+            self._local.engine.abandon(ticket)
 
     def _begin(self, request: Submit) -> None:
-        """Queue a request. No task and no coroutine: one engine answers thousands of them a second."""
+        """Queue a request, without a task or a coroutine, which would cost more than the rest of this."""
         number = request.number
         try:
-            lane = self.host.lanes.get(request.model)
+            lane = self.server.lanes.get(request.model)
             if lane is None:
                 raise NotReadyError(f"{request.model} is not loaded any more; try again")
-            windows = [piece.window() for piece in request.pieces]
-            self._tickets[number] = self.host.core.engine.begin(
+            windows = [window.window() for window in request.windows]
+            self._tickets[number] = self._local.engine.begin(
                 lane, windows, deadline=request.deadline, priority=request.priority, on_end=partial(self._end, number)
             )
         except Exception as error:
@@ -160,7 +160,7 @@ class Connection:
 
     def _end(self, number: int, ticket: Ticket) -> None:
         if self._tickets.pop(number, None) is None:
-            return  # nobody waits for it any more
+            return  # it was cancelled, or its worker is gone
         try:
             if ticket.error is not None:
                 raise ticket.error
@@ -175,26 +175,26 @@ class Connection:
         self.stream.send(refusal(number, error))
 
     def _send(self, number: int, ticket: Ticket) -> None:
-        shapes, data = join_outputs(ticket.outputs)
-        for message in answer_in_parts(number, shapes, ticket, data):
+        for message in outputs_in_frames(number, ticket):
             self.stream.send(message)
 
 
-def answer_in_parts(number: int, shapes: list[tuple[int, int]], ticket: Ticket, data: bytes) -> Iterable[Answer | Part]:
-    """Cut an answer so that each frame has `PART_BYTES` of data at most."""
-    yield Answer(number, shapes, ticket.queue_s, ticket.forward_s, data[:PART_BYTES])
-    for start in range(PART_BYTES, len(data), PART_BYTES):
-        yield Part(number, data[start : start + PART_BYTES])
+def outputs_in_frames(number: int, ticket: Ticket) -> Iterable[Outputs | MoreOutputs]:
+    """Cut a ticket's outputs so that each frame has `FRAME_BYTES` of data at most."""
+    shapes, data = join_outputs(ticket.outputs)
+    yield Outputs(number, shapes, ticket.queue_s, ticket.forward_s, data[:FRAME_BYTES])
+    for start in range(FRAME_BYTES, len(data), FRAME_BYTES):
+        yield MoreOutputs(number, data[start : start + FRAME_BYTES])
 
 
 def lane_of(model: Model) -> Lane:
-    assert isinstance(model.lane, Lane)  # this process's own engine has no other
+    assert isinstance(model.lane, Lane)  # models that this process has loaded run on no other
     return model.lane
 
 
-def row_of(entry: Entry) -> Row:
+def row_of(entry: Entry) -> ModelRow:
     if (model := entry.model) is None:
-        return Row(entry.name, None, entry.refused)
+        return ModelRow(entry.name, None, entry.refused)
     bundle = model.bundle
     served = ServedModel(
         id=model.id,
@@ -206,4 +206,4 @@ def row_of(entry: Entry) -> Row:
         provider=model.provider,
         max_batch_tokens=model.lane.max_batch_tokens,
     )
-    return Row(entry.name, served, entry.refused)
+    return ModelRow(entry.name, served, entry.refused)

@@ -17,21 +17,21 @@ ERRORS: dict[str, type[ServeError]] = {kind.code: kind for kind in ServeError.__
 
 
 class Message(msgspec.Struct, array_like=True, gc=False):
-    """Base of all messages; fields are told apart by place, kinds by a tag."""
+    """Base of all messages. A message is an array: a tag for its kind, then its fields in order."""
 
 
 # --- From a worker to an engine ---------------------------------------------------------------------------
 
 
-class Piece(Message):
-    """A window: int64 ids (tokens,), head rows (rows,), and token types (tokens,) where there are any."""
+class WireWindow(Message):
+    """A window as bytes: int64 ids (tokens,), head rows (rows,), and token types (tokens,) where there are any."""
 
     ids: bytes
     rows: bytes
     types: bytes | None
 
     @classmethod
-    def of(cls, window: Window) -> Piece:
+    def of(cls, window: Window) -> WireWindow:
         types = window.token_type_ids
         return cls(
             window.input_ids.tobytes(),
@@ -45,13 +45,13 @@ class Piece(Message):
 
 
 class Submit(Message, tag=0):
-    """Run `pieces` with `model`, `name:version`. `number` is the worker's own for this request."""
+    """Run `windows` with `model`, `name:version`. `number` is the worker's own for this request."""
 
     number: int
     model: str
     deadline: float
     priority: int
-    pieces: list[Piece]
+    windows: list[WireWindow]
 
 
 class Cancel(Message, tag=1):
@@ -73,7 +73,7 @@ ToEngine = Submit | Cancel | Refresh
 
 
 class ServedModel(Message):
-    """A model that the engine has proved: everything about it but its tokenizer, which is in `path`."""
+    """A model that the engine has proved: all that a worker needs but the tokenizer, which it reads from `path`."""
 
     id: str  # name:version
     path: str
@@ -85,7 +85,7 @@ class ServedModel(Message):
     max_batch_tokens: int
 
 
-class Row(Message):
+class ModelRow(Message):
     """One name under `models/`."""
 
     name: str
@@ -93,18 +93,18 @@ class Row(Message):
     refused: dict[int, str]
 
 
-class Table(Message, tag=0):
-    """What the engine serves: sent when a worker connects, and after every load. No rows: still loading."""
+class ModelTable(Message, tag=0):
+    """What the engine serves: sent when a worker connects, and after every load. Without rows it is still loading."""
 
     device: str
-    rows: list[Row] | None
+    rows: list[ModelRow] | None
     defaults: dict[str, str]
 
 
-class Answer(Message, tag=1):
+class Outputs(Message, tag=1):
     """The outputs of a request: (rows, width) for each window, and the float32 of them all, one after the other.
 
-    What does not fit in one frame follows in `Part`s.
+    What does not fit in one frame follows in `MoreOutputs`.
     """
 
     number: int
@@ -114,8 +114,8 @@ class Answer(Message, tag=1):
     data: bytes
 
 
-class Part(Message, tag=2):
-    """More data of an answer that has begun."""
+class MoreOutputs(Message, tag=2):
+    """More data of outputs that have begun."""
 
     number: int
     data: bytes
@@ -134,13 +134,13 @@ class Refreshed(Message, tag=4):
     number: int
 
 
-class Beat(Message, tag=5):
-    """Sent all the time: the engine's loop goes on, and `problem` is None as long as its runners do, too."""
+class Heartbeat(Message, tag=5):
+    """Sent at an interval: the engine's event loop is alive. `problem` is None while its runners make progress, too."""
 
     problem: str | None
 
 
-ToWorker = Table | Answer | Part | Refused | Refreshed | Beat
+ToWorker = ModelTable | Outputs | MoreOutputs | Refused | Refreshed | Heartbeat
 
 
 def refusal(number: int, error: ServeError) -> Refused:
@@ -149,10 +149,7 @@ def refusal(number: int, error: ServeError) -> Refused:
 
 def rebuild(refused: Refused) -> ServeError:
     """Return the error that an engine refused a request with."""
-    kind = ERRORS.get(refused.code, InternalError)
-    error = kind.__new__(kind, refused.message)  # kinds differ in what __init__ takes; a message is all they share
-    error.retry_after_s = refused.retry_after_s
-    return error
+    return ERRORS.get(refused.code, InternalError)(refused.message, refused.retry_after_s)
 
 
 def join_outputs(outputs: Sequence[Floats]) -> tuple[list[tuple[int, int]], bytes]:

@@ -1,20 +1,55 @@
-"""The `process_*` series of the supervisor and all its processes together. Linux, as in `prometheus_client`."""
+"""`/metrics` of all processes at once: the sum of what each has counted, under the names of a single process.
+
+The `process_*` series need Linux, as in `prometheus_client`.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prometheus_client import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from app.processes.engine_pool import EnginePool
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-LEAST = ("process_start_time_seconds", "process_max_fds")  # of the others, the sum
+LEAST = ("process_start_time_seconds", "process_max_fds")  # the least of all processes is shown; of others the sum
+
+
+class MergedMetrics(Collector):
+    """Every family that a single process has, with the samples that all processes left in `folder`."""
+
+    def __init__(self, pool: EnginePool, folder: Path) -> None:
+        self._pool, self._folder = pool, folder
+
+    def collect(self) -> Iterator[Metric]:
+        self._pool.wait_for_gauges()
+        collected = MultiProcessCollector(None, str(self._folder)).collect()  # type: ignore[no-untyped-call]
+        found = {family.name: family for family in (*collected, *self._models())}
+        for own in self._pool.metrics.registry.collect():
+            if own.name.startswith("roberta_"):
+                yield found.get(own.name) or Metric(own.name, own.documentation, own.type)
+        yield from PlatformCollector(registry=None).collect()
+        yield from process_families(os.getppid())
+
+    def _models(self) -> tuple[Metric, Metric]:
+        """Return the series of models, from the registry: the files would keep those of models that are gone."""
+        info = Metric("roberta_model_info", "What is being served; always 1.", "gauge")
+        loaded = Metric("roberta_model_loaded", "Whether a version of the model is served.", "gauge")
+        for entry in self._pool.registry.entries:
+            loaded.add_sample(loaded.name, {"model": entry.name}, float(entry.model is not None))
+            if entry.model is not None:
+                info.add_sample(info.name, entry.model.info_labels, 1.0)
+        return info, loaded
 
 
 def process_families(supervisor: int) -> Iterable[Metric]:
-    """Add up what the processes use. CPU seconds of those that have ended are the supervisor's, and never lost."""
+    """Add up what the supervisor and its processes use, with the CPU seconds of processes that have ended."""
     families: dict[str, Metric] = {}
     for pid in (supervisor, *children_of(supervisor)):
         for family in families_of(pid):
@@ -38,7 +73,7 @@ def children_of(pid: int) -> list[int]:
         return [
             int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()
         ]
-    except OSError:  # one has just ended; its CPU seconds are about to be the supervisor's
+    except OSError:  # a process has just ended; its CPU seconds will be among those of the supervisor's children
         return []
 
 

@@ -1,4 +1,4 @@
-"""Frames over a stream: four bytes of length and a message in msgpack, many to one write."""
+"""Frames over a stream: four bytes of length and a message in msgpack; many frames leave in one write."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import structlog
 from app.processes.messages import Message
 
 MAX_FRAME_BYTES = 32 * 2**20
-UNSENT_BYTES = 4 * 2**20  # that wait for the other side to read before this one is held back
+UNSENT_BYTES = 4 * 2**20  # the other side is behind by more than this: `writable` is cleared
 LENGTH = struct.Struct("<I")
 
 MessageT = TypeVar("MessageT")
-Encode = msgspec.msgpack.Encoder().encode_into
+encode_into = msgspec.msgpack.Encoder().encode_into
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class Stream(asyncio.Protocol, Generic[MessageT]):
         unsent = self._unsent
         start = len(unsent)
         unsent += b"\0" * LENGTH.size
-        Encode(message, unsent, start + LENGTH.size)
+        encode_into(message, unsent, start + LENGTH.size)
         size = len(unsent) - start - LENGTH.size
         if size > MAX_FRAME_BYTES:
             del unsent[start:]

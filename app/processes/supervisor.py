@@ -23,15 +23,15 @@ from app.processes.child import CONFIGURATION_EXIT, DRAIN, RELOAD, Assignment
 from app.settings import Settings
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0  # before a process that died is started again; doubled each time
-PROVEN_S = 30.0  # a process that lived this long starts again after the first pause
-MARGIN_S = 3.0  # beyond a limit that processes keep themselves, before they are killed
+PROVEN_S = 30.0  # after a process that lived this long, the pause is the first one again
+MARGIN_S = 3.0  # after the limit that a process keeps itself, it is killed
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass
-class Place:
-    """A process that there should be, and the one that is there."""
+class ProcessSlot:
+    """A process that should run, and the one that runs in its place, if any."""
 
     role: Literal["engine", "worker"]
     number: int
@@ -39,7 +39,7 @@ class Place:
 
     @property
     def name(self) -> str:
-        """Without a low line, which in names of metrics' files separates their parts."""
+        """No underscore: prometheus_client splits the names of metrics' files at it."""
         return f"{self.role}-{self.number}"
 
     def order(self, order: str) -> None:
@@ -48,12 +48,12 @@ class Place:
 
 
 class Supervisor:
-    """Starts the processes and keeps them there until SIGTERM or SIGINT; SIGHUP reloads the engines' bundles."""
+    """Starts the processes and replaces those that die, until SIGTERM or SIGINT; SIGHUP reloads the bundles."""
 
     def __init__(self, settings: Settings, port: int, folder: Path) -> None:
         self._settings, self._port, self._folder = settings, port, folder
-        self._engines = [Place("engine", number) for number in range(settings.engines)]
-        self._workers = [Place("worker", number) for number in range(settings.http_workers)]
+        self._engines = [ProcessSlot("engine", number) for number in range(settings.engines)]
+        self._workers = [ProcessSlot("worker", number) for number in range(settings.http_workers)]
         self._ending = asyncio.Event()
         self._misconfigured = False
 
@@ -64,8 +64,8 @@ class Supervisor:
             loop.add_signal_handler(number, self._ending.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         log.info("starting", version=__version__, engines=len(self._engines), workers=len(self._workers))
-        places = [*self._engines, *self._workers]
-        keepers = [asyncio.create_task(self._keep(place)) for place in places]
+        slots = [*self._engines, *self._workers]
+        keepers = [asyncio.create_task(self._keep(slot)) for slot in slots]
         await self._ending.wait()
         await self._end(self._workers, self._settings.drain_timeout_s + MARGIN_S)
         await self._end(self._engines, MARGIN_S)
@@ -73,13 +73,13 @@ class Supervisor:
         log.info("stopped")
         return 1 if self._misconfigured else 0
 
-    async def _keep(self, place: Place) -> None:
+    async def _keep(self, slot: ProcessSlot) -> None:
         """Start a process, and another whenever it ends, until everything ends."""
         pause_s = FIRST_PAUSE_S
         while not self._ending.is_set():
             started = time.monotonic()
-            code = await self._run(place)
-            mark_process_dead(place.name, str(self._folder))  # type: ignore[no-untyped-call]
+            code = await self._run(slot)
+            mark_process_dead(slot.name, str(self._folder))  # type: ignore[no-untyped-call]
             if self._ending.is_set():
                 return
             if code == CONFIGURATION_EXIT:
@@ -87,46 +87,46 @@ class Supervisor:
                 self._ending.set()
                 return
             pause_s = FIRST_PAUSE_S if time.monotonic() - started > PROVEN_S else pause_s
-            log.error("process_died", name=place.name, code=code, again_in_s=pause_s)
+            log.error("process_died", name=slot.name, code=code, again_in_s=pause_s)
             with_timeout = asyncio.wait_for(self._ending.wait(), pause_s)
             await asyncio.gather(with_timeout, return_exceptions=True)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _run(self, place: Place) -> int | None:
+    async def _run(self, slot: ProcessSlot) -> int | None:
         """Start a process and return its exit code once it has ended; None when it could not be started."""
         try:
-            place.process = await self._start(place)
+            slot.process = await self._start(slot)
         except OSError as error:
-            log.error("process_not_started", name=place.name, cause=str(error))
+            log.error("process_not_started", name=slot.name, cause=str(error))
             return None
-        if self._ending.is_set():  # since before it was there to be told
-            place.order(DRAIN)
-        return await place.process.wait()
+        if self._ending.is_set():  # the order to drain was given before this process could read it
+            slot.order(DRAIN)
+        return await slot.process.wait()
 
-    async def _start(self, place: Place) -> asyncio.subprocess.Process:
+    async def _start(self, slot: ProcessSlot) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "app.processes",
-            place.role,
-            str(place.number),
-            stdin=asyncio.subprocess.PIPE,  # its end tells the process that the supervisor is gone
+            slot.role,
+            str(slot.number),
+            stdin=asyncio.subprocess.PIPE,  # the pipe closes when the supervisor is gone, however it ended
             env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(self._folder)},
         )
-        assignment = Assignment.of(self._settings, place.name, place.number, self._folder, self._port)
+        assignment = Assignment.of(self._settings, slot.name, slot.number, self._folder, self._port)
         assert process.stdin is not None
         process.stdin.write(assignment.line())
         return process
 
     def _reload(self) -> None:
-        for place in self._engines:
-            place.order(RELOAD)
+        for slot in self._engines:
+            slot.order(RELOAD)
 
-    async def _end(self, places: Sequence[Place], limit_s: float) -> None:
+    async def _end(self, slots: Sequence[ProcessSlot], limit_s: float) -> None:
         """Have processes drain, and kill those that have not ended after `limit_s`."""
-        for place in places:
-            place.order(DRAIN)
-        processes = [place.process for place in places if place.process is not None]
+        for slot in slots:
+            slot.order(DRAIN)
+        processes = [slot.process for slot in slots if slot.process is not None]
         waiting = [asyncio.create_task(process.wait()) for process in processes]
         if waiting:
             await asyncio.wait(waiting, timeout=limit_s)
@@ -147,10 +147,10 @@ def supervise(settings: Settings) -> int:
 
 
 def keep_port(settings: Settings) -> socket.socket:
-    """Return a socket that holds the port, and does not listen: workers do, each on a socket of its own.
+    """Return a socket that holds the port and does not listen: each worker listens on a socket of its own.
 
-    Of one socket that all share, whoever wakes first takes every connection that is waiting. It is bound before it
-    allows sharing, so a port on which something listens is an error, even another instance of this service.
+    On one shared socket, the first worker to wake would accept every waiting connection. This one is bound before it
+    allows sharing, so that a port on which anything listens is an error, another instance of this service included.
     """
     try:
         kept = bind(settings.host, settings.port)

@@ -1,27 +1,21 @@
-"""A worker process: HTTP, validation, tokenizing and decoding, in front of the engines."""
+"""A worker process: HTTP, validation, tokenizing and decoding, before the engines."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from types import FrameType
 
 import structlog
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from app import __version__
-from app.api.application import build_front
+from app.api.application import Application
 from app.api.server import Server, bind, server_config
 from app.metrics import Metrics
-from app.processes.child import DRAIN, Child, engine_socket
-from app.processes.engine_pool import Fleet
-from app.processes.exposition import AllProcesses
-from app.serving.registry import Registry
-
-FIRST_WORD_S = 5.0  # how long to wait for an engine to say what it serves before answering 503
+from app.processes.child import DRAIN, ChildProcess, engine_socket
+from app.processes.engine_pool import EnginePool
+from app.processes.metrics import MergedMetrics
+from app.service import Service
 
 log = structlog.get_logger(__name__)
 
@@ -32,43 +26,35 @@ class Worker(Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or ():
-            host, port = listener.getsockname()[:2]
-            log.info("listening", url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+            address, port = listener.getsockname()[:2]
+            log.info("listening", url=f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         log.debug("signal_left_to_the_supervisor", number=sig)
 
 
-def run_worker(child: Child) -> None:
+def run_worker(child: ChildProcess) -> None:
     """Answer requests until the supervisor says to end."""
     with asyncio.Runner(loop_factory=server_config(child.settings).get_loop_factory()) as runner:
         runner.run(serve(child))
 
 
-async def serve(child: Child) -> None:
-    settings = child.settings
-    metrics = Metrics(CollectorRegistry(), is_one_of_several=True)
-    registry = Registry(settings.models.name)
-    sockets = [engine_socket(child.folder, number) for number in range(settings.engines)]
-    fleet = Fleet(settings, metrics, registry, sockets)
-    exposed = CollectorRegistry()
-    exposed.register(AllProcesses(metrics, registry, fleet, child.folder))
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        fleet.start()
-        log.info("starting", version=__version__)
-        with suppress(TimeoutError):  # until then the workers that are there take the connections
-            await asyncio.wait_for(fleet.told.wait(), FIRST_WORD_S)
-        yield
-        await fleet.close()
-        log.info("stopped")
-
-    server = Worker(build_front(settings, registry, fleet, metrics, exposed, lifespan), settings)
+async def serve(child: ChildProcess) -> None:
+    pool = open_pool(child)
+    server = Worker(Application(Service(child.settings, pool)))
 
     def drain() -> None:
-        fleet.told.set()  # a worker that has not begun need not begin
+        pool.hurry()
         server.drain()
 
     child.follow({DRAIN: drain})
-    await server.serve([bind(settings.host, child.assignment.port, shared=True)])
+    await server.serve([bind(child.settings.host, child.assignment.port, shared=True)])
+
+
+def open_pool(child: ChildProcess) -> EnginePool:
+    """Return the pool of all engines; `/metrics` shows what all processes have counted."""
+    sockets = [engine_socket(child.folder, number) for number in range(child.settings.engines)]
+    exposed = CollectorRegistry()
+    pool = EnginePool(child.settings, Metrics(CollectorRegistry(), is_one_of_several=True), sockets, exposed)
+    exposed.register(MergedMetrics(pool, child.folder))
+    return pool

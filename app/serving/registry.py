@@ -15,7 +15,7 @@ LOADING = "models are still loading; try again in a moment"
 
 @dataclass
 class Entry:
-    """What became of one name under `models/`: the model that is served, and why other versions are not."""
+    """One name under `models/`: the model that is served, and why other versions are refused."""
 
     name: str
     model: Model | None = None
@@ -36,7 +36,7 @@ class Table:
 
 
 class Registry:
-    """Finds models by route, name and version. `folder` is the name by which errors call the models folder."""
+    """Finds models by route, name and version. `folder` is the name of the models folder in messages of errors."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -57,8 +57,7 @@ class Registry:
     def publish(self, entries: Iterable[Entry], defaults: dict[str, str]) -> None:
         """Replace the table, and the model that answers each route, in one step.
 
-        What is there is there to stay: the garbage collector's walks over it took 9 % of the CPU time of a request,
-        forward pass aside.
+        `gc.freeze`: loaded models live as long as the process, so that the garbage collector need not walk them.
         """
         table = {entry.name: entry for entry in entries}
         gc.collect()
@@ -66,7 +65,7 @@ class Registry:
         self._table = Table(table, defaults)
 
     def suspend(self, reason: str) -> None:
-        """Serve nothing until the next `publish`; what is known stays listed."""
+        """Serve nothing until the next `publish`; the entries stay listed."""
         self._table = replace(self._table, suspended=reason)
 
     def check_ready(self) -> None:

@@ -22,7 +22,7 @@ import app.__main__
 import app.main
 import app.serving.loading
 from app.metrics import Metrics
-from app.serving.core import Core
+from app.serving.local_engine import LocalEngine
 from app.settings import Settings
 
 STEPS = {  # by the names that loading calls them by
@@ -61,10 +61,10 @@ def main() -> None:
 
     for name, (module, attribute) in STEPS.items():
         setattr(module, attribute, clocked(getattr(module, attribute), spend(name)))
-    core = Core(Settings(models=Path(sys.argv[1])), Metrics(CollectorRegistry()))
+    local = LocalEngine(Settings(models=Path(sys.argv[1])), Metrics(CollectorRegistry()))
     started = time.perf_counter()
-    core.loader.load()
-    core.registry.check_ready()
+    local.loader.load()
+    local.registry.check_ready()
     print(json.dumps({"import": imported_s, "loading": time.perf_counter() - started} | seconds))
 
 

@@ -135,7 +135,7 @@ def test_the_others_answer(service, task):
 def test_a_reason_tells_no_path_of_the_machine(service):
     reasons = service.client.get("/models").text
 
-    assert str(service.app.state.predictor.settings.models) not in reasons
+    assert str(service.app.service.settings.models) not in reasons
 
 
 def test_a_broken_new_version_leaves_the_old_one_served(tiny_models, tmp_path):

@@ -13,7 +13,7 @@ from app.metrics import Metrics
 from app.runtime.cuda.bucket import Room
 from app.runtime.cuda.session import CudaOptions, CudaSession, open_runtime
 from app.runtime.session import Session, SessionError, available_devices
-from app.serving.core import Core
+from app.serving.local_engine import LocalEngine
 from app.serving.warmup import capture_small_batches
 from app.settings import Settings
 from app.window import Window
@@ -153,10 +153,10 @@ def test_runners_replay_and_run_at_once_while_another_model_is_captured(replayin
 
 
 def test_models_that_are_loaded_at_once_are_all_captured(shipped_models):
-    core = Core(Settings(models=shipped_models, device="cuda"), Metrics(CollectorRegistry()))
-    core.loader.load()
+    local = LocalEngine(Settings(models=shipped_models, device="cuda"), Metrics(CollectorRegistry()))
+    local.loader.load()
     windows = make_windows((24, 40))
-    for entry in core.registry.entries:
+    for entry in local.registry.entries:
         session, tolerance = entry.model.lane.run.__self__, entry.model.bundle.manifest.graphs["int8"].tolerance
         assert session.has_replayers, entry.name
         for ours, theirs in zip(session.run(windows), session.run_uncaptured(windows), strict=True):
@@ -170,9 +170,9 @@ def lengths_of(seed):
 
 def test_a_model_that_memory_does_not_hold_is_refused_with_a_sentence(shipped_models):
     settings = Settings(models=shipped_models, device="cuda", gpu_memory_limit_mb=64)
-    core = Core(settings, Metrics(CollectorRegistry()))
-    core.loader.load()
-    reasons = [reason for entry in core.registry.entries for reason in entry.refused.values()]
+    local = LocalEngine(settings, Metrics(CollectorRegistry()))
+    local.loader.load()
+    reasons = [reason for entry in local.registry.entries for reason in entry.refused.values()]
     assert reasons
     assert all("GPU memory does not suffice" in reason for reason in reasons), reasons
 

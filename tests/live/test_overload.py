@@ -106,8 +106,8 @@ def test_a_service_that_is_loading_is_a_503(tiny_models):
     go_on = threading.Event()
 
     def prepare(app):
-        load = app.state.loader.load
-        app.state.loader.load = lambda: go_on.wait(30) and load()
+        loader, load = app.service.backend.loader, app.service.backend.loader.load
+        loader.load = lambda: go_on.wait(30) and load()
 
     with serve(tiny_models, wait=False, prepare=prepare) as service:
         try:
@@ -128,7 +128,7 @@ def test_a_service_that_is_draining_is_a_503_and_finishes_its_work(small_here, p
     with held(small_here, "tiny-classify") as gate:
         running = pool.submit(ask, small_here)
         gate.wait_for_batch()
-        with replaced(small_here.app.state.predictor, "draining", True):
+        with replaced(small_here.app.service, "draining", True):
             assert_error(ask(small_here), 503, "not_ready", "shutting down")
             assert_error(ask(small_here, "/models/tiny-ner"), 503, "not_ready", "shutting down")
             assert small_here.client.get("/health/live").status_code == 200

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.api.application import Application
 from app.api.server import Server
 from app.engine.work import Forward, Lane
 from app.main import create_app
@@ -71,10 +71,10 @@ class Service:
 class ThreadService(Service):
     """A service whose app can be reached into."""
 
-    app: FastAPI
+    app: Application
 
     def model(self, name: str) -> Any:
-        return next(entry.model for entry in self.app.state.registry.entries if entry.name == name)
+        return next(entry.model for entry in self.app.service.registry.entries if entry.name == name)
 
     def lane(self, name: str) -> Lane:
         return self.model(name).lane
@@ -82,24 +82,23 @@ class ThreadService(Service):
 
 @contextmanager
 def serve(
-    models: Path, *, wait: bool = True, prepare: Callable[[FastAPI], None] = lambda _: None, **settings: Any
+    models: Path, *, wait: bool = True, prepare: Callable[[Application], None] = lambda _: None, **settings: Any
 ) -> Iterator[ThreadService]:
     """Serve `models` on a free loopback port; `prepare` sees the app before it starts.
 
     Waits until every bundle is loaded or refused, unless told not to.
     """
-    chosen = Settings(models=models, **{"request_timeout_s": ANSWER_S, **settings})
-    app = create_app(chosen)
+    app = create_app(Settings(models=models, **{"request_timeout_s": ANSWER_S, **settings}))
     prepare(app)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(app, chosen)
+    server = Server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
         with httpx.Client(base_url=url, timeout=ANSWER_S) as client:
             if wait:
-                until(lambda: app.state.registry.entries)
+                until(lambda: app.service.registry.entries)
             yield ThreadService(url, client, app)
     finally:
         server.should_exit = True

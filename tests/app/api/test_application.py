@@ -1,68 +1,180 @@
-"""What every request meets first: an id, and for predictions the short way."""
+"""What every request meets first: predictions go straight to their endpoint, all else to the pages."""
 
 import asyncio
+import json
 
 import pytest
-from fastapi import Response
 
-from app.api.entry import EntryMiddleware
-from app.errors import InvalidRequestError
+from app.api.application import Application
+from app.errors import QueueFullError
+from app.service import Service
+from app.settings import Settings
+from tests.app.backends import ToyBackend
+
+BODY = json.dumps({"inputs": "a good film"}).encode()
+PREDICTIONS = ["/classify", "/", "/models/toy", "/models/toy:1"]
 
 
-def play(method="POST", path="/classify", kind="http", error=None, headers=()):
-    """Return who answered, what was sent, and the scope that it saw."""
-    sent, seen = [], []
+def ask(method="POST", path="/classify", backend=None, body=BODY, headers=(), draining=False, **scope):
+    """Return the status, the headers and the body of one request to an application whose model is loaded."""
+    sent = []
 
-    def endpoint(name):
-        async def answer(scope, receive, send):
-            seen.append((name, scope))
-            if error is not None:
-                raise error
-
-        return answer
+    async def receive():
+        return {"type": "http.request", "body": body}
 
     async def send(message):
         sent.append(message)
 
-    def explain(request, error):
-        return Response(f"{request.state.request_id}: {error.message}", error.status)
+    async def play():
+        service = Service(Settings(), backend or ToyBackend())
+        await service.start()
+        service.draining = draining
+        request = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": list(headers)}
+        try:
+            await Application(service)({**request, "scheme": "http", "server": ("test", 80), **scope}, receive, send)
+        finally:
+            await service.stop()
 
-    entry = EntryMiddleware(endpoint("app"), {"/classify": endpoint("prediction")}, explain)
-    scope = {"type": kind, "method": method, "path": path, "headers": list(headers)}
-    asyncio.run(entry(scope, None, send))
-    ((name, scope),) = seen
-    return name, sent, scope
+    try:
+        asyncio.run(play())
+    except ZeroDivisionError as error:
+        sent.append(error)
+    start, *rest = sent
+    content = b"".join(message["body"] for message in rest if isinstance(message, dict))
+    return start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, content, rest
+
+
+@pytest.mark.parametrize("path", PREDICTIONS)
+@pytest.mark.parametrize("prefix", ["", "/behind/a/proxy"])
+def test_a_prediction_is_answered_with_and_without_the_prefix_of_a_mount(path, prefix):
+    status, headers, content, _ = ask(path=prefix + path, root_path=prefix)
+    assert (status, content, headers["x-model"]) == (200, b"toy", "toy:1")
+    assert headers["content-length"] == "3"
+    assert headers["server-timing"].startswith("tokenize;dur=1.00, queue;dur=2.00, forward;dur=3.00, total;dur=")
+
+
+@pytest.mark.parametrize("path", PREDICTIONS)
+@pytest.mark.parametrize("prefix", ["", "/behind/a/proxy"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS"])
+def test_another_method_on_a_path_of_predictions_is_a_405_that_allows_post(method, path, prefix):
+    status, headers, content, _ = ask(method, prefix + path, root_path=prefix)
+    assert (status, headers["allow"]) == (405, "POST")
+    assert json.loads(content)["error_type"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_task_has_no_page(method):
+    assert ask(method, "/classify")[:2][0] == 405
+
+
+def test_the_page_shares_its_path_with_the_default_task():
+    status, headers, _, _ = ask("GET", "/")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_slash_too_many_is_redirected(method):
+    status, headers, _, _ = ask(method, "/classify/")
+    assert (status, headers["location"]) == (307, "http://test/classify")
+
+
+@pytest.mark.parametrize("path", ["/prefix/classify", "/models/a/b", "/classify/more"])
+def test_a_path_that_is_none_is_a_404(path):
+    status, _, content, _ = ask(path=path)
+    assert status == 404
+    assert json.loads(content)["error_type"] == "not_found"
+
+
+@pytest.mark.parametrize(("path", "status"), [("/classify", 200), ("/nowhere", 404), ("/models/nobody", 404)])
+def test_the_caller_s_id_is_kept_and_a_missing_one_made(path, status):
+    given = ask(path=path, headers=[(b"x-request-id", b"mine")])
+    made = ask(path=path)
+    assert (given[0], given[1]["x-request-id"]) == (status, "mine")
+    assert len(made[1]["x-request-id"]) == 32
+
+
+def test_a_call_reaches_the_model_with_its_priority_and_its_deadline():
+    backend = ToyBackend()
+    ask(backend=backend, headers=[(b"x-priority", b"3"), (b"x-request-timeout-ms", b"1")])
+    ask(backend=backend, path="/models/toy", body=b'{"inputs": "a", "model": "toy"}')
+    (first, early, priority), (second, late, none) = backend.model.asked
+    assert (first.inputs, second.inputs, priority, none) == ("a good film", "a", 3, 0)
+    assert late - early > 20
+
+
+def test_an_error_of_a_prediction_is_answered_and_counted_by_what_was_known():
+    backend = ToyBackend(error=QueueFullError("full", 6.5))
+    status, headers, content, _ = ask(backend=backend, headers=[(b"x-request-id", b"mine")])
+    assert (status, headers["retry-after"]) == (429, "7")
+    assert json.loads(content) == {"error": "full", "error_type": "queue_full", "request_id": "mine"}
+    assert backend.value("requests_total", task="classify", model="toy", code="429") == 1
+    assert backend.value("rejected_total", reason="queue_full") == 1
+    assert backend.value("request_duration_seconds_count", task="classify", model="toy") == 1
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "expected"),
+    ("path", "body", "task", "code"),
     [
-        ("POST", "/classify", "prediction"),
-        ("GET", "/classify", "app"),
-        ("POST", "/classify/", "app"),
-        ("POST", "/prefix/classify", "app"),
-        ("POST", "/models/sentiment", "app"),
+        ("/classify", b"{", "classify", "400"),
+        ("/models/toy", b"{}", "classify", "422"),
+        ("/models/nobody", BODY, "", "404"),
+        ("/models/toy", b'{"inputs": "a", "model": "other"}', "classify", "422"),
     ],
 )
-def test_only_a_prediction_goes_straight_to_its_endpoint(method, path, expected):
-    name, _, scope = play(method, path)
-    assert name == expected
-    assert len(scope["state"]["request_id"]) == 32
+def test_an_error_before_the_model_is_found_is_counted_without_one(path, body, task, code):
+    backend = ToyBackend()
+    assert ask(path=path, body=body, backend=backend)[0] == int(code)
+    assert backend.value("requests_total", task=task, model="", code=code) == 1
 
 
-def test_the_caller_s_id_is_kept():
-    assert play(headers=[(b"x-request-id", b"mine")])[2]["state"]["request_id"] == "mine"
+def test_an_error_of_a_page_is_not_counted_as_a_request():
+    backend = ToyBackend()
+    assert ask("GET", "/models/nobody", backend=backend)[0] == 404
+    assert backend.value("requests_total", task="", model="", code="404") is None
 
 
-def test_what_is_not_http_is_left_alone():
-    name, _, scope = play(kind="lifespan")
-    assert name == "app"
-    assert "state" not in scope
+def test_a_defect_is_answered_without_its_message_and_raised():
+    backend = ToyBackend(error=ZeroDivisionError("a secret"))
+    status, _, content, rest = ask(backend=backend)
+    assert status == 500
+    assert b"secret" not in content
+    assert isinstance(rest[-1], ZeroDivisionError)
+    assert backend.value("requests_total", task="classify", model="toy", code="500") == 1
 
 
-def test_an_error_of_a_prediction_is_answered_and_a_defect_is_not_hidden():
-    _, sent, _ = play(error=InvalidRequestError("wrong"), headers=[(b"x-request-id", b"mine")])
-    assert [message.get("status") for message in sent] == [422, None]
-    assert sent[1]["body"] == b"mine: wrong"
-    with pytest.raises(ZeroDivisionError):
-        play(error=ZeroDivisionError())
+def test_a_defect_after_the_answer_is_raised_but_sends_nothing_more():
+    backend = ToyBackend()
+
+    class Broken:
+        def observe_request(self, *given):
+            raise ZeroDivisionError
+
+    backend.model.series = Broken()
+    status, _, content, rest = ask(backend=backend)
+    assert (status, content) == (200, b"toy")
+    assert isinstance(rest[-1], ZeroDivisionError)
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/classify"), ("POST", "/models/toy"), ("GET", "/health/ready")])
+def test_a_service_that_drains_says_so(method, path):
+    status, _, content, _ = ask(method, path, draining=True)
+    assert status == 503
+    assert b"shutting down" in content
+
+
+def test_the_application_starts_and_stops_its_service():
+    backend, steps, sent = ToyBackend(), asyncio.Queue(), []
+
+    async def send(message):
+        sent.append(message["type"])
+        while "load" not in backend.calls:
+            await asyncio.sleep(0)
+        await steps.put({"type": "lifespan.shutdown"})
+
+    async def play():
+        await steps.put({"type": "lifespan.startup"})
+        await Application(Service(Settings(), backend))({"type": "lifespan"}, steps.get, send)
+
+    asyncio.run(play())
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert backend.calls == ["start", "load", "stop"]

@@ -1,24 +1,20 @@
-"""Bodies and headers: whatever is wrong is refused with a sentence that names the place."""
+"""Headers, keys and the reading of a body: whatever is wrong is refused with a sentence that names it."""
 
 import asyncio
-import json
 import time
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr
 
-from app.api.request import parse, priority_of, read_body, request_id_of, timeout_s_of
+from app.api.request import check_key, path_of, priority_of, read_body, request_id_of, timeout_s_of
 from app.errors import (
     ClientGoneError,
     DeadlineExceededError,
     InvalidRequestError,
-    MalformedBodyError,
     RequestTooLargeError,
+    UnauthorizedError,
     UnsupportedMediaTypeError,
 )
-from app.tasks.classify import ClassifyRequest
-from app.tasks.fill_mask import FillMaskRequest
-from app.tasks.ner import NerRequest
 
 
 def as_headers(**fields):
@@ -35,112 +31,6 @@ def body_in(chunks):
         return messages.pop(0)
 
     return receive
-
-
-# --- Bodies ---------------------------------------------------------------------------------------------
-
-CLASSIFY = [
-    ({}, "inputs: is missing"),
-    ({"inputs": ""}, "inputs: the text is empty"),
-    ({"inputs": " \n\t"}, "inputs: the text is empty"),
-    ({"inputs": 5}, "inputs: must be a text or a list of texts"),
-    ({"inputs": None}, "inputs: must be a text or a list of texts"),
-    ({"inputs": []}, "inputs: List should have at least 1 item"),
-    ({"inputs": ["a", ""]}, "inputs.1: the text is empty"),
-    ({"inputs": ["a", 5]}, 'inputs.1: must be a text or {"text", "text_pair"}'),
-    ({"inputs": {"text": "a"}}, "inputs.text_pair: is missing"),
-    ({"inputs": {"text": "a", "text_pair": "b", "c": 1}}, "inputs.c: unknown field"),
-    ({"inputs": [{"text": "a", "text_pair": 1}]}, "inputs.0.text_pair: Input should be a valid string"),
-    ({"inputs": "a", "input": "b"}, "input: unknown field"),
-    ({"inputs": "a", "parameters": {"topk": 1}}, "parameters.topk: unknown field"),
-    ({"inputs": "a", "parameters": {"top_k": 0}}, "parameters.top_k: Input should be greater than or equal to 1"),
-    ({"inputs": "a", "parameters": {"top_k": "1"}}, "parameters.top_k: Input should be a valid integer"),
-    ({"inputs": "a", "parameters": {"top_k": True}}, "parameters.top_k: Input should be a valid integer"),
-    (
-        {"inputs": "a", "parameters": {"function_to_apply": "relu"}},
-        "parameters.function_to_apply: Input should be 'softmax', 'sigmoid' or 'none'",
-    ),
-    ({"inputs": "a", "truncate": "yes"}, "truncate: Input should be a valid boolean"),
-    ({"inputs": "a", "model": 5}, "model: Input should be a valid string"),
-    ([], "body: Input should be an object"),
-    ("a", "body: Input should be an object"),
-    (None, "body: Input should be an object"),
-]
-NER = [
-    ({"inputs": {"text": "a", "text_pair": "b"}}, "inputs: must be a text or a list of texts"),
-    ({"inputs": [["a"]]}, "inputs.0: Input should be a valid string"),
-    ({"inputs": "a", "parameters": {"stride": -1}}, "parameters.stride: Input should be greater than or equal to 0"),
-    (
-        {"inputs": "a", "parameters": {"aggregation_strategy": "best"}},
-        "parameters.aggregation_strategy: Input should be 'none', 'simple', 'first', 'average' or 'max'",
-    ),
-    ({"inputs": "a", "parameters": {"ignore_labels": "O"}}, "parameters.ignore_labels: Input should be a valid array"),
-]
-FILL_MASK = [
-    ({"inputs": "a", "parameters": {"targets": []}}, "parameters.targets: List should have at least 1 item"),
-    ({"inputs": "a", "parameters": {"targets": ["a", 1]}}, "parameters.targets.1: Input should be a valid string"),
-    ({"inputs": "a", "parameters": {"top_k": 2000}}, "parameters.top_k: Input should be less than or equal to 1000"),
-]
-TABLES = ((ClassifyRequest, CLASSIFY), (NerRequest, NER), (FillMaskRequest, FILL_MASK))
-BAD = [pytest.param(kind, *case, id=f"{kind.__name__} {case[1]}") for kind, table in TABLES for case in table]
-
-
-@pytest.mark.parametrize(("kind", "body", "message"), BAD)
-def test_a_bad_body_is_refused_with_the_fields_name(kind, body, message):
-    with pytest.raises(InvalidRequestError) as refused:
-        parse(json.dumps(body).encode(), kind)
-    assert refused.value.message.startswith(message)
-    assert "\n" not in refused.value.message
-
-
-NOT_JSON = [
-    b"",
-    b"{",
-    b"{'inputs': 'a'}",
-    b'{"inputs": "\xff"}',
-    b'{"inputs": "a"} x',
-    b'{"inputs": "\\ud800"}',
-    b"nil",
-]
-
-
-@pytest.mark.parametrize("body", NOT_JSON, ids=repr)
-def test_what_is_not_json_in_utf8_is_malformed(body):
-    with pytest.raises(MalformedBodyError, match="the body is not valid JSON in UTF-8: "):
-        parse(body, ClassifyRequest)
-
-
-def test_a_message_does_not_quote_the_text():
-    with pytest.raises(InvalidRequestError) as refused:
-        parse(b'{"inputs": ["a", {"text": "a secret"}]}', ClassifyRequest)
-    assert "secret" not in refused.value.message
-
-
-def test_a_long_field_name_is_cut():
-    with pytest.raises(InvalidRequestError) as refused:
-        parse(json.dumps({"inputs": "a", "x" * 10_000: 1}).encode(), ClassifyRequest)
-    assert len(refused.value.message) < 200
-
-
-@pytest.mark.parametrize("text", ["a\x00b", "é 😀", "\u200b", "x" * 100_000], ids=lambda text: ascii(text)[:20])
-def test_strange_texts_are_texts(text):
-    assert parse(json.dumps({"inputs": text}).encode(), ClassifyRequest).inputs == text
-
-
-def test_nulls_are_defaults():
-    body = b'{"inputs": "a", "model": null, "parameters": {"top_k": null, "function_to_apply": null}}'
-    assert parse(body, ClassifyRequest) == ClassifyRequest(inputs="a")
-
-
-@pytest.mark.parametrize("item", [1, "", " "])
-def test_of_a_list_only_the_first_fault_is_looked_for(item):
-    body = json.dumps({"inputs": ["a", *[item] * 1000]}).encode()
-    for request_type in (ClassifyRequest, NerRequest, FillMaskRequest):
-        with pytest.raises(ValidationError) as refused:
-            request_type.model_validate_json(body)
-        assert refused.value.error_count() == 1
-        with pytest.raises(InvalidRequestError, match=r"^inputs\.1: "):
-            parse(body, request_type)
 
 
 # --- Reading --------------------------------------------------------------------------------------------
@@ -233,3 +123,40 @@ def test_a_request_id_that_cannot_be_echoed_is_made_anew(given):
     one, other = request_id_of(headers), request_id_of(headers)
     assert one != other
     assert len(one) == 32
+
+
+# --- Keys and paths ---------------------------------------------------------------------------------------
+
+KEYS = [SecretStr("first"), SecretStr("second")]
+
+
+@pytest.mark.parametrize("given", ["Bearer first", "bearer second", "Bearer  second "])
+def test_any_configured_key_opens(given):
+    check_key(as_headers(Authorization=given), KEYS)
+
+
+@pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer wrong", "Basic first", "first", "Bearer first second"])
+def test_anything_else_is_refused(given):
+    with pytest.raises(UnauthorizedError):
+        check_key(as_headers(Authorization=given) if given is not None else {}, KEYS)
+
+
+def test_without_configured_keys_none_is_asked_for():
+    check_key({}, [])
+    check_key(as_headers(Authorization="Bearer hf_saved_on_this_machine"), [])
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix", "expected"),
+    [
+        ("/ner", None, "/ner"),
+        ("/ner", "", "/ner"),
+        ("/api/ner", "/api", "/ner"),
+        ("/ner", "/api", "/ner"),
+        ("/apiary/ner", "/api", "/apiary/ner"),
+        ("/api", "/api", ""),
+        ("/api/", "/api", "/"),
+    ],
+)
+def test_a_path_is_read_without_the_prefix_of_a_mount(path, prefix, expected):
+    assert path_of({"path": path} if prefix is None else {"path": path, "root_path": prefix}) == expected

@@ -1,7 +1,8 @@
-"""A worker's link to an engine: answers, cancelling, deadlines, and an engine that goes."""
+"""A worker's connection to an engine: answers, cancelling, deadlines, and an engine that goes."""
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -14,14 +15,13 @@ from app.errors import (
     RequestTooLargeError,
 )
 from app.processes import engine_server, stream
-from app.processes.engine_client import GRACE_S, Link
+from app.processes.engine_client import GRACE_S, EngineClient
 from app.processes.messages import (
-    Answer,
     Cancel,
+    ModelTable,
+    Outputs,
     Refused,
-    Table,
     ToEngine,
-    join_outputs,
 )
 from app.processes.stream import Stream
 from tests.app.builders import window
@@ -29,7 +29,7 @@ from tests.app.engines import PATIENCE_S, play
 
 
 class Engine:
-    """The other end of a link: keeps what it is told."""
+    """The other end of the connection: keeps what it is told."""
 
     def __init__(self):
         self.received, self.arrived, self.stream = [], asyncio.Event(), None
@@ -51,21 +51,21 @@ class Engine:
         return self.received[-1]
 
 
-def with_link(tmp_path, scenario):
-    """Play a scenario with an engine and a link that has its table."""
+def with_client(tmp_path, scenario):
+    """Play a scenario with an engine and a client that has its table."""
 
     async def play_it():
         engine, changed = Engine(), asyncio.Event()
         await engine.listen(tmp_path / "engine.sock")
-        link = Link(tmp_path / "engine.sock", changed.set)
-        keeper = asyncio.create_task(link.keep())
+        client = EngineClient(tmp_path / "engine.sock", changed.set)
+        keeper = asyncio.create_task(client.keep())
         while engine.stream is None:
             await asyncio.sleep(0)
-        engine.stream.send(Table("cpu", [], {}))
+        engine.stream.send(ModelTable("cpu", [], {}))
         await changed.wait()
-        await scenario(engine, link)
+        await scenario(engine, client)
         keeper.cancel()
-        link.close()
+        client.close()
         engine.stream.close()
         engine.server.close()
         await asyncio.gather(keeper, return_exceptions=True)
@@ -73,105 +73,103 @@ def with_link(tmp_path, scenario):
     play(play_it())
 
 
-def ask(link, *windows, timeout_s=PATIENCE_S):
-    work = link.submit("toy:1", windows or [window(5)], deadline=time.monotonic() + timeout_s, priority=0)
+def ask(client, *windows, timeout_s=PATIENCE_S):
+    work = client.submit("toy:1", windows or [window(5)], deadline=time.monotonic() + timeout_s, priority=0)
     return asyncio.create_task(work)
 
 
-def test_an_answer_in_many_parts_is_put_together(tmp_path, monkeypatch):
-    async def scenario(engine, link):
-        task = ask(link)
+def test_outputs_in_many_frames_are_put_together(tmp_path, monkeypatch):
+    async def scenario(engine, client):
+        task = ask(client)
         number = (await engine.next()).number
         outputs = [np.arange(100, dtype=np.float32).reshape(20, 5)]
-        timing = type("Timing", (), {"queue_s": 0.25, "forward_s": 0.5})
-        messages = list(
-            engine_server.answer_in_parts(number, *join_outputs(outputs)[:1], timing, join_outputs(outputs)[1])
-        )
+        ticket = SimpleNamespace(outputs=outputs, queue_s=0.25, forward_s=0.5)
+        messages = list(engine_server.outputs_in_frames(number, ticket))
         assert len(messages) == 7
         for message in messages:
             engine.stream.send(message)
         reply = await task
         assert (reply.outputs[0] == outputs[0]).all()
         assert (reply.queue_s, reply.forward_s) == (0.25, 0.5)
-        assert link.outstanding_tokens == 0
+        assert client.outstanding_tokens == 0
 
-    monkeypatch.setattr(engine_server, "PART_BYTES", 64)
-    with_link(tmp_path, scenario)
+    monkeypatch.setattr(engine_server, "FRAME_BYTES", 64)
+    with_client(tmp_path, scenario)
 
 
 def test_a_caller_that_is_cancelled_cancels_at_the_engine_and_a_late_answer_harms_nobody(tmp_path):
-    async def scenario(engine, link):
-        gone, stays = ask(link), ask(link, window(7))
+    async def scenario(engine, client):
+        gone, stays = ask(client), ask(client, window(7))
         first = await engine.next()
-        assert link.outstanding_tokens == 12
+        assert client.outstanding_tokens == 12
         gone.cancel()
         assert await engine.next() == Cancel(engine.received[0].number)
-        assert link.outstanding_tokens == 7
+        assert client.outstanding_tokens == 7
         for number in (engine.received[0].number, first.number):
-            engine.stream.send(Answer(number, [(1, 1)], 0.0, 0.0, b"\0" * 4))
+            engine.stream.send(Outputs(number, [(1, 1)], 0.0, 0.0, b"\0" * 4))
         assert [part.shape for part in (await stays).outputs] == [(1, 1)]
 
-    with_link(tmp_path, scenario)
+    with_client(tmp_path, scenario)
 
 
-def test_an_engine_that_goes_fails_what_it_had_and_the_link_comes_back(tmp_path):
-    async def scenario(engine, link):
-        tasks = [ask(link) for _ in range(3)]
+def test_an_engine_that_goes_fails_what_it_had_and_the_client_connects_again(tmp_path):
+    async def scenario(engine, client):
+        tasks = [ask(client) for _ in range(3)]
         await engine.next()
         first = engine.stream
         first.close()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(answer) for answer in answers} == {EngineLostError}
-        assert link.table is None
+        assert client.table is None
         while engine.stream is first:
             await asyncio.sleep(0)
-        while not link.is_connected:
+        while not client.is_connected:
             await asyncio.sleep(0)
         engine.arrived.clear()
-        task = ask(link)
+        task = ask(client)
         engine.stream.send(Refused((await engine.next()).number, "queue_full", "full", 3.0))
         with pytest.raises(QueueFullError) as caught:
             await task
         assert caught.value.retry_after_s == 3.0
 
-    with_link(tmp_path, scenario)
+    with_client(tmp_path, scenario)
 
 
 def test_an_engine_that_says_nothing_at_the_deadline_is_not_waited_for(tmp_path):
-    async def scenario(engine, link):
-        task = ask(link, timeout_s=5.0)
+    async def scenario(engine, client):
+        task = ask(client, timeout_s=5.0)
         await engine.next()
-        link.expire(time.monotonic() + 5.0)
+        client.expire(time.monotonic() + 5.0)
         assert not task.done()
-        link.expire(time.monotonic() + 5.0 + 2 * GRACE_S)
+        client.expire(time.monotonic() + 5.0 + 2 * GRACE_S)
         with pytest.raises(DeadlineExceededError):
             await task
         assert isinstance(await engine.next(), Cancel)
-        assert link.problem(PATIENCE_S) is None
-        assert link.problem(0.0) == "stalled"
+        assert client.problem(PATIENCE_S) is None
+        assert client.problem(0.0) == "stalled"
 
-    with_link(tmp_path, scenario)
+    with_client(tmp_path, scenario)
 
 
 def test_an_engine_that_does_not_read_is_not_waited_for_either(tmp_path):
-    async def scenario(engine, link):
-        link._stream.pause_writing()
+    async def scenario(engine, client):
+        client._stream.pause_writing()
         with pytest.raises(DeadlineExceededError):
-            await ask(link, timeout_s=0.01)
-        waiting = ask(link)
+            await ask(client, timeout_s=0.01)
+        waiting = ask(client)
         await asyncio.sleep(0)
         assert engine.received == []
-        link._stream.resume_writing()
-        engine.stream.send(Answer((await engine.next()).number, [(1, 1)], 0.0, 0.0, b"\0" * 4))
+        client._stream.resume_writing()
+        engine.stream.send(Outputs((await engine.next()).number, [(1, 1)], 0.0, 0.0, b"\0" * 4))
         assert [part.shape for part in (await waiting).outputs] == [(1, 1)]
 
-    with_link(tmp_path, scenario)
+    with_client(tmp_path, scenario)
 
 
 def test_a_request_that_fits_in_no_frame_is_too_large(tmp_path, monkeypatch):
-    async def scenario(_, link):
+    async def scenario(_, client):
         with pytest.raises(RequestTooLargeError, match="1000 tokens"):
-            await ask(link, window(1000))
+            await ask(client, window(1000))
 
     monkeypatch.setattr(stream, "MAX_FRAME_BYTES", 1000)
-    with_link(tmp_path, scenario)
+    with_client(tmp_path, scenario)

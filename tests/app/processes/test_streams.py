@@ -9,17 +9,16 @@ import pytest
 
 from app.errors import (
     InternalError,
-    QueueFullError,
     ServeError,
 )
 from app.processes import stream
 from app.processes.messages import (
     Cancel,
-    Piece,
     Refused,
     Submit,
     ToEngine,
     ToWorker,
+    WireWindow,
     join_outputs,
     rebuild,
     refusal,
@@ -41,8 +40,8 @@ def over_the_wire(message, kind):
 @pytest.mark.parametrize("types", [None, [0, 0, 1, 1]])
 def test_a_window_arrives_as_it_was(types):
     sent = Window(np.array([0, 50264, 7, 2]), np.array([0, 3]), None if types is None else np.array(types))
-    message = over_the_wire(Submit(1, "toy:1", 12.5, -3, [Piece.of(sent)]), ToEngine)
-    (received,) = [piece.window() for piece in message.pieces]
+    message = over_the_wire(Submit(1, "toy:1", 12.5, -3, [WireWindow.of(sent)]), ToEngine)
+    (received,) = [each.window() for each in message.windows]
     for field in dataclasses.fields(Window):
         one, other = getattr(sent, field.name), getattr(received, field.name)
         assert one is other is None or (one.dtype == other.dtype and one.tolist() == other.tolist())
@@ -65,10 +64,10 @@ def test_outputs_of_another_size_are_an_error():
 
 @pytest.mark.parametrize("kind", ServeError.__subclasses__(), ids=lambda kind: kind.code)
 def test_every_error_is_rebuilt(kind):
-    sent = kind("a sentence", 7.0) if kind is QueueFullError else kind("a sentence")
-    received = rebuild(over_the_wire(refusal(3, sent), ToWorker))
-    assert type(received) is kind
-    assert (received.message, received.retry_after_s) == ("a sentence", sent.retry_after_s)
+    for sent in (kind(), kind("a sentence"), kind("a sentence", 7.0)):
+        received = rebuild(over_the_wire(refusal(3, sent), ToWorker))
+        assert type(received) is kind
+        assert (received.message, received.retry_after_s) == (sent.message, sent.retry_after_s)
 
 
 def test_an_unknown_error_is_internal():
@@ -115,7 +114,7 @@ async def written(*messages):
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
 def test_frames_are_found_however_they_are_cut(size):
     async def scenario():
-        messages = [Cancel(n) for n in range(20)] + [Submit(9, "toy:1", 1.0, 0, [Piece.of(window(300))])]
+        messages = [Cancel(n) for n in range(20)] + [Submit(9, "toy:1", 1.0, 0, [WireWindow.of(window(300))])]
         data, received = await written(*messages), []
         receiver = make_stream(received)
         for start in range(0, len(data), size):
@@ -140,7 +139,7 @@ def test_a_message_that_is_too_large_is_not_sent(monkeypatch):
         sender = make_stream()
         sender.send(Cancel(1))
         with pytest.raises(stream.FrameTooLargeError):
-            sender.send(Submit(2, "toy:1", 1.0, 0, [Piece.of(window(1000))]))
+            sender.send(Submit(2, "toy:1", 1.0, 0, [WireWindow.of(window(1000))]))
         sender.send(Cancel(3))
         await asyncio.sleep(0)
         received = []

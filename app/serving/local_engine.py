@@ -1,9 +1,14 @@
-"""What runs the models: the engine and the loader of one process, whether HTTP is in the same process or in others."""
+"""The engine of this process: its runners, the models that they run, and what is measured of both."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 
+import structlog
+from prometheus_client import CollectorRegistry
+
+from app import __version__
 from app.engine.engine import Engine
 from app.engine.scheduler import Limits
 from app.metrics import Metrics
@@ -13,16 +18,20 @@ from app.serving.loading import Loader
 from app.serving.registry import Registry
 from app.settings import Settings
 
+STOP_S = 2.0  # for running batches; by then their requests have been answered or given up
 
-class Core:
-    """The engine, the models that it runs, and what is measured of both. Several cores share a machine's GPUs.
+log = structlog.get_logger(__name__)
+
+
+class LocalEngine:
+    """An engine, the loader that fills its registry, and its gauges. `number` tells the engines of a machine apart.
 
     Raises `SessionError` when CUDA is asked for and the installed onnxruntime has none.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, number: int = 0) -> None:
-        self.device = choose_device(settings)
-        self._settings, self._metrics = settings, metrics
+        self.device: Device = choose_device(settings)
+        self.metrics, self._settings = metrics, settings
         runners = settings.runners_on(self.device)
         limits = Limits(
             max_queue_tokens=settings.max_queue_tokens,
@@ -35,14 +44,28 @@ class Core:
         self.registry = Registry(settings.models.name)
         self.loader = Loader(settings, self.device, self.engine, metrics, self.registry)
         self._gpus = GpuReader()
-        self._first_runner = number * runners  # runners of all cores are numbered through
+        self._first_runner = number * runners  # `roberta_runner_busy_ratio` numbers the runners of all engines through
         self._read_at = time.monotonic()
         self._busy_s = [0.0] * runners
 
-    def stop(self, limit_s: float) -> None:
-        """Load no more models, refuse what is queued, and give the batches in hand `limit_s` to end."""
+    @property
+    def exposed(self) -> CollectorRegistry:
+        """What `/metrics` shows."""
+        return self.metrics.registry
+
+    async def start(self) -> None:
+        """Start the runners."""
+        self.engine.start()
+        log.info("starting", version=__version__, device=self.device, runners=len(self.engine.runners))
+
+    async def load(self) -> None:
+        """Load the models folder; called again, its new versions."""
+        await asyncio.to_thread(self.loader.load)
+
+    async def stop(self, limit_s: float = STOP_S) -> None:
+        """Load no more models, refuse what is queued, and give running batches `limit_s` to end."""
         self.loader.stop()
-        self.engine.stop(limit_s)
+        await asyncio.to_thread(self.engine.stop, limit_s)
 
     def problem(self) -> str | None:
         """Return `stalled` when a runner makes no progress."""
@@ -56,10 +79,10 @@ class Core:
         for runner, before in zip(self.engine.runners, self._busy_s, strict=True):
             share = (runner.busy_seconds(now) - before) / elapsed
             label = self._first_runner + runner.number
-            self._metrics.runner_busy_ratio.labels(label).set(min(max(share, 0.0), 1.0))
+            self.metrics.runner_busy_ratio.labels(label).set(min(max(share, 0.0), 1.0))
         self._read_at = now
         self._busy_s = [runner.busy_seconds(now) for runner in self.engine.runners]
-        self._gpus.report(self._metrics)
+        self._gpus.report(self.metrics)
 
 
 def choose_device(settings: Settings) -> Device:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from app.api.transport import MOST_HELD, JoiningTransport
+from app.api.server import MOST_HELD, JoiningTransport
 
 
 class Recorder:

@@ -1,0 +1,167 @@
+"""The service without HTTP: what the HTTP application, a batch job or a replica of another server embeds.
+
+async with Service(Settings(models=Path("models"))) as service:
+    answer = await service.answer("classify", {"inputs": "A warm, funny film."})
+    print(answer.content)  # b'[[{"label":"positive","score":0.99},...]]'
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from app.errors import DrainingError, RouteNotFoundError
+from app.metrics import Metrics
+from app.serving.model import Answer
+from app.serving.parsing import json_of, parse
+from app.serving.registry import Registry
+from app.settings import Settings
+from app.tasks import TASKS
+from app.tasks.base import TaskRequest
+
+REQUEST_TYPES: dict[str, type[TaskRequest]] = {task.route: task.request_type for task in TASKS.values()}
+
+log = structlog.get_logger(__name__)
+
+
+class Backend(Protocol):
+    """What runs the models: the engine of this process, or the engine processes that it is connected to."""
+
+    @property
+    def registry(self) -> Registry:
+        """The models that it runs."""
+        ...
+
+    @property
+    def metrics(self) -> Metrics:
+        """What this process counts."""
+        ...
+
+    @property
+    def exposed(self) -> CollectorRegistry:
+        """What `/metrics` shows: `metrics`, or what several processes have counted together."""
+        ...
+
+    @property
+    def device(self) -> str: ...
+
+    async def start(self) -> None:
+        """Begin to run what is submitted."""
+        ...
+
+    async def load(self) -> None:
+        """Return once every bundle is loaded or refused. Called again: load new versions."""
+        ...
+
+    async def stop(self) -> None:
+        """Refuse what is queued, and end a load that is under way."""
+        ...
+
+    def problem(self) -> str | None:
+        """Return in a word why the models make no progress; None when they do."""
+        ...
+
+    def refresh_gauges(self) -> None:
+        """Set the gauges that are measured at scrape time."""
+        ...
+
+
+class Service:
+    """Answers requests from the models of a folder; belongs to one event loop, and is started once.
+
+    Without a `backend` the models run in this process, whatever `settings.http_workers` says. Raises `SessionError`
+    when CUDA is asked for and the installed onnxruntime has none.
+    """
+
+    def __init__(self, settings: Settings, backend: Backend | None = None) -> None:
+        self.settings = settings
+        self.backend = local_backend(settings) if backend is None else backend
+        self.registry, self.metrics = self.backend.registry, self.backend.metrics
+        self.draining = False  # new requests are refused, those in flight are answered
+        self._is_started = False
+        self._loads: set[asyncio.Task[None]] = set()
+
+    async def start(self, wait: bool = True) -> None:
+        """Start the runners and load the models.
+
+        With `wait`, return once every bundle is loaded or refused, and raise `NotReadyError` where none is served;
+        the service is stopped then. Without, models load in the background.
+        """
+        self._is_started = True
+        await self.backend.start()
+        loading = self.load()
+        if not wait:
+            return
+        try:
+            await asyncio.shield(loading)  # a load cannot be cancelled, only be told to stop
+            self.registry.check_ready()
+        except BaseException:
+            await self.stop()
+            raise
+
+    def load(self) -> asyncio.Task[None]:
+        """Load the models folder in the background, or its new versions; what is served goes on answering."""
+        loading = asyncio.create_task(self.backend.load())
+        self._loads.add(loading)
+        loading.add_done_callback(self._loads.discard)
+        return loading
+
+    async def answer(
+        self,
+        route: str,
+        body: bytes | Mapping[str, Any],
+        *,
+        model: str | None = None,
+        timeout_s: float | None = None,
+        priority: int = 0,
+    ) -> Answer:
+        """Answer one request of a task, `route` without its slash, as `POST /{route}` does.
+
+        `body` is JSON, or a mapping of the same fields; its own `model` goes before `model`, a `name` or
+        `name:version`. The default of `timeout_s` is `settings.request_timeout_s`; a higher `priority` goes first.
+        Raises a `ServeError`. Of a caller that is cancelled nothing stays queued.
+        """
+        deadline = time.monotonic() + (self.settings.request_timeout_s if timeout_s is None else timeout_s)
+        if self.draining:
+            raise DrainingError
+        if route not in REQUEST_TYPES:
+            raise RouteNotFoundError(f"there is no task {route!r}; choose one of {', '.join(REQUEST_TYPES)}")
+        request = parse(body if isinstance(body, bytes) else json_of(body), REQUEST_TYPES[route])
+        chosen = self.registry.find(route, request.model or model)
+        return await chosen.answer(request, deadline=deadline, priority=priority)
+
+    def problem(self) -> str | None:
+        """Return in a word why the models make no progress; None when they do."""
+        return self.backend.problem()
+
+    async def stop(self) -> None:
+        """Refuse what is queued, let running batches end, and leave no thread behind. Once stopped, it stays so."""
+        self.draining = True
+        if self._is_started:
+            self._is_started = False
+            await self.backend.stop()
+            if self._loads:
+                await asyncio.wait(self._loads)
+            log.info("stopped")
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+def local_backend(settings: Settings) -> Backend:
+    """Return an engine of this process, whose metrics are its own."""
+    from app.serving.local_engine import LocalEngine  # onnxruntime comes with it, which a worker does not need
+
+    return LocalEngine(settings, Metrics(CollectorRegistry()))

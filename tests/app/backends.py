@@ -1,0 +1,61 @@
+"""A backend without an engine, whose one model answers at once, for tests of what stands on a service."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from prometheus_client import CollectorRegistry
+
+from app.metrics import Metrics
+from app.serving.model import Answer
+from app.serving.registry import Entry, Registry
+from app.tasks.classify import Classify
+
+
+class ToyModel:
+    """Answers a classification with its own name, or raises `error`; keeps what it was asked."""
+
+    def __init__(self, metrics, name="toy", error=None):
+        self.name, self.id, self.task, self.error = name, f"{name}:1", Classify, error
+        self.bundle = SimpleNamespace(manifest=SimpleNamespace(version=1))
+        self.series = metrics.of_model("classify", name)
+        self.asked = []
+
+    async def answer(self, request, *, deadline, priority=0):
+        self.asked.append((request, deadline, priority))
+        if self.error is not None:
+            raise self.error
+        return Answer(self.name.encode(), 1, 0.001, 0.002, 0.003)
+
+
+class ToyBackend:
+    """Serves a `ToyModel` from its first `load` on; notes what is done with it."""
+
+    device = "toy"
+
+    def __init__(self, error=None):
+        self.metrics = Metrics(CollectorRegistry())
+        self.exposed = self.metrics.registry
+        self.registry = Registry("models")
+        self.model = ToyModel(self.metrics, error=error)
+        self.calls = []
+
+    async def start(self):
+        self.calls.append("start")
+
+    async def load(self):
+        self.calls.append("load")
+        self.registry.publish([Entry("toy", self.model)], {})
+
+    async def stop(self):
+        self.calls.append("stop")
+
+    def problem(self):
+        return None
+
+    def refresh_gauges(self):
+        pass
+
+    def value(self, name, **labels):
+        """Return a sample, or None."""
+        return self.metrics.registry.get_sample_value(f"roberta_{name}", labels)

@@ -13,9 +13,10 @@ from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from app.bundle import Bundle, Precision
 from benchmarks.serving.bundles import NAME, extract
-from training.config import Recipe
-from training.export.publish import Material, publish
+from training.config import ExportConfig
+from training.export.publish import Publication, publish
 from training.pretraining.vocabulary import train_vocabulary
+from training.trained import TrainedCheckpoint
 
 VOCABULARY, POSITIONS = 50_265, 512
 WORDS = ("light", "river", "engine", "paper", "market", "winter", "signal", "garden", "letter", "mirror")
@@ -39,9 +40,8 @@ def make_random_bundles(
         random_model(shape).save_pretrained(checkpoint)
         train_vocabulary([" ".join(WORDS)] * 4, VOCABULARY, POSITIONS).save_pretrained(checkpoint)
     if not published.is_dir():
-        export = {"precisions": list(precisions), "max_length": POSITIONS}
-        recipe = {"name": NAME, "task": "text-classification", "base": f"random-{shape}", "export": export}
-        publish(Recipe.model_validate(recipe), Material(str(checkpoint), make_texts(64)), published)
+        publication = Publication(NAME, ExportConfig(precisions=tuple(precisions), max_length=POSITIONS))
+        publish(publication, TrainedCheckpoint(str(checkpoint), f"random-{shape}", make_texts(64)), published)
     return checkpoint, {precision: extract(published, precision, folder / precision) for precision in precisions}
 
 

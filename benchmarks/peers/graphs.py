@@ -11,7 +11,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from transformers import PreTrainedModel
 
 from app.bundle import Precision
-from training.encoders.loading import load_checkpoint, load_tokenizer
+from training.encoders import load_checkpoint, load_tokenizer
 
 MAX_TOKENS = 512
 OPSET = 20  # from here GELU is one operator

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.bundle import Bundle, Precision, read_bundle, write_manifest
-from training.config import Recipe
-from training.export.publish import Material, publish
+from training.config import ExportConfig
+from training.export.publish import Publication, publish
+from training.trained import TrainedCheckpoint
 
 NAME = "benchmark"
 PRECISIONS: tuple[Precision, ...] = ("int8", "fp32")
@@ -20,11 +21,9 @@ def make_bundles(checkpoint: str, texts: Sequence[str], folder: Path) -> dict[Pr
     What is in `folder` already is used again. Windows are as long as the model allows, so that the service runs
     long texts whole, as the pipeline does.
     """
-    recipe = Recipe.model_validate(
-        {"name": NAME, "task": "text-classification", "base": checkpoint, "export": {"precisions": PRECISIONS}}
-    )
     if not (folder / "both").is_dir():
-        publish(recipe, Material(checkpoint, texts), folder / "both")
+        publication = Publication(NAME, ExportConfig(precisions=PRECISIONS))
+        publish(publication, TrainedCheckpoint(checkpoint, checkpoint, texts), folder / "both")
     return {precision: extract(folder / "both", precision, folder / precision) for precision in PRECISIONS}
 
 

@@ -11,8 +11,10 @@ from transformers import AutoTokenizer
 
 from app.bundle import Bundle
 from app.tasks.base import softmax
-from training.encoders.loading import load_checkpoint
+from training.data import ClassificationExample
+from training.encoders import load_checkpoint
 from training.evaluation.served import ServedGraph
+from training.tasks.classify import ClassifyTraining
 
 Scores = dict[str, float]
 
@@ -35,8 +37,12 @@ def torch_scores(checkpoint: str, texts: Sequence[str]) -> list[Scores]:
 
 def int8_scores(bundle: Bundle, texts: Sequence[str]) -> list[Scores]:
     """Answer all texts with the int8 graph, without a server."""
-    graph = ServedGraph(bundle, "int8")
-    return [named(row, bundle.manifest.labels) for row in graph.classify(texts)]
+    return [named(row, bundle.manifest.labels) for row in graph_logits(ServedGraph(bundle, "int8"), texts)]
+
+
+def graph_logits(graph: ServedGraph, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Return the logits (N, labels) of a classifier's graph, without a server."""
+    return ClassifyTraining().predict_graph(graph, [ClassificationExample(text, ()) for text in texts])
 
 
 def named(logits: NDArray[np.float32], labels: Sequence[str]) -> Scores:

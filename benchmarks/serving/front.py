@@ -25,7 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 from app.bundle import Bundle, Graph, Manifest, new_version, read_bundle, write_manifest
 from app.processes.metrics import children_of
 from benchmarks.machine import describe_machine, machine_cpu_s, process_cpu_s
-from benchmarks.serving.expected import Scores, named
+from benchmarks.serving.expected import Scores, graph_logits, named
 from benchmarks.serving.load import LoadGenerator
 from benchmarks.serving.servers import Server, running
 from benchmarks.serving.texts import read_texts, short_and_mixed
@@ -125,7 +125,8 @@ def measure(
 
 def sentiment_scores(bundle: Bundle, texts: Sequence[str]) -> list[Scores]:
     """Answer all texts with the shipped graph and its temperature, without a server."""
-    rows, temperature = ServedGraph(bundle, "int8").classify(texts), bundle.manifest.graphs["int8"].temperature
+    rows = graph_logits(ServedGraph(bundle, "int8"), texts)
+    temperature = bundle.manifest.graphs["int8"].temperature
     return [named(row / temperature, bundle.manifest.labels) for row in rows]
 
 

@@ -35,9 +35,9 @@ from benchmarks.serving.material import (
 from benchmarks.serving.openloop import closed_loop, drive, percentile_ms, texts_per_s
 from benchmarks.serving.servers import Server, our_servers, running
 from benchmarks.tables import table
-from training.config import Recipe
-from training.export.publish import Material as ExportMaterial
-from training.export.publish import publish
+from training.config import ExportConfig
+from training.export.publish import Publication, publish
+from training.trained import TrainedCheckpoint
 
 CONNECTIONS = (1, 32)
 TEXTS = 64
@@ -148,7 +148,8 @@ def task_of(
     models = material.folder / route
     if not models.is_dir():
         log.info("exporting %s", checkpoint)
-        publish(fp32_recipe(route, checkpoint), ExportMaterial(checkpoint), models)
+        publication = Publication(NAME, ExportConfig(precisions=("fp32",)))
+        publish(publication, TrainedCheckpoint(checkpoint, checkpoint), models)
     answer = make_pipeline(route, checkpoint)
     return TaskUnderTest(
         route=route,
@@ -157,11 +158,6 @@ def task_of(
         servers=[*our_servers({"fp32": models}), *peers(route, checkpoint)],
         tokens=[len(encoding.ids) for encoding in material.tokenizer.encode_batch(list(texts))],
     )
-
-
-def fp32_recipe(route: str, checkpoint: str) -> Recipe:
-    task = {"fill-mask": "fill-mask", "ner": "token-classification"}[route]
-    return Recipe.model_validate({"name": NAME, "task": task, "base": checkpoint, "export": {"precisions": ["fp32"]}})
 
 
 def peers(route: str, checkpoint: str) -> list[Server]:

@@ -26,7 +26,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from training.config import PretrainingConfig, Recipe
-from training.data import Splits, read_documents, read_splits
+from training.data import Splits, read_documents
 from training.evaluation import evaluate_classification, evaluate_fill_mask, torch_classifier, torch_mask_filler
 from training.fit.finetune import peak_memory_mb
 from training.fit.hardware import attention_implementation, tune_allocator
@@ -37,6 +37,7 @@ from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
 from training.pretraining.run import MaskedLanguageTrainer, masked_loss
 from training.pretraining.run import training_arguments as pretraining_arguments
+from training.tasks import training_task
 
 WARM_UP_STEPS = 10  # unmeasured
 LEARNING_RATE, MAX_LENGTH = 1e-4, 128
@@ -67,7 +68,7 @@ def ours(settings: dict[str, str], folder: Path) -> tuple[Trainer, Callable[[], 
         args=bounded(training_arguments(recipe.training, recipe.seed, "accuracy", folder), settings),
         train_dataset=plan.rows,
         data_collator=plan.collator,
-        compute_loss_func=plan.loss,
+        loss=plan.loss,
         score=dict,
     )
     return trainer, lambda: accuracy(plan.model, plan.tokenizer, splits)
@@ -78,11 +79,11 @@ def glue(settings: dict[str, str], folder: Path) -> tuple[Trainer, Callable[[], 
     recipe, splits = sentiment(settings)
     tokenizer = AutoTokenizer.from_pretrained(recipe.base)
     model = AutoModelForSequenceClassification.from_pretrained(
-        recipe.base, dtype=torch.float32, attn_implementation="sdpa", num_labels=len(splits.labels)
+        recipe.base, dtype=torch.float32, attn_implementation="sdpa", num_labels=len(splits.labeling.labels)
     )
     texts = [example.text for example in splits.train]
     encoded = dict(tokenizer(texts, truncation=True, max_length=MAX_LENGTH, padding="max_length"))
-    ids = {label: number for number, label in enumerate(splits.labels)}
+    ids = {label: number for number, label in enumerate(splits.labeling.labels)}
     rows = Dataset.from_dict(encoded | {"labels": [ids[example.labels[0]] for example in splits.train]})
     rates = recipe.training
     args = TrainingArguments(
@@ -127,7 +128,7 @@ def masked_language_model(
         args=bounded(pretraining_arguments(config, int(settings["seed"]), folder), settings),
         train_dataset=rows,
         data_collator=MaskingCollator(tokenizer, config.masked_share),
-        compute_loss_func=masked_loss if kind is MaskedLanguageTrainer else exact_loss,
+        loss=masked_loss if kind is MaskedLanguageTrainer else exact_loss,
         score=dict,
     )
     documents = read_documents(corpus / "validation.txt.gz", VALIDATION // 10)
@@ -147,7 +148,7 @@ def sentiment(settings: dict[str, str]) -> tuple[Recipe, Splits]:
     }
     fields = {"name": "benchmark", "task": "classification", "base": settings["base"], "seed": int(settings["seed"])}
     recipe = Recipe.model_validate(fields | {"data": data, "training": rates})
-    return recipe, read_splits(recipe, Path(settings["data"]))
+    return recipe, training_task(recipe.task).read_splits(recipe, Path(settings["data"]))
 
 
 def bounded(args: TrainingArguments, settings: dict[str, str]) -> TrainingArguments:
@@ -162,7 +163,8 @@ def bounded(args: TrainingArguments, settings: dict[str, str]) -> TrainingArgume
 
 def accuracy(model: Any, tokenizer: Any, splits: Splits) -> float:
     some: Any = splits.validation[:VALIDATION]
-    return evaluate_classification(some, splits.labels, torch_classifier(model, tokenizer, MAX_LENGTH))["accuracy"]
+    predict = torch_classifier(model, tokenizer, MAX_LENGTH)
+    return evaluate_classification(some, splits.labeling.labels, predict)["accuracy"]
 
 
 ARMS: dict[str, Arm] = {"ours": ours, "glue": glue, "masked": masked, "all": everywhere}

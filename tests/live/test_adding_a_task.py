@@ -66,7 +66,11 @@ def write_labels(folder):
 
 def train(project, task, name, file):
     settings = [f"--set=training.{key}={json.dumps(value)}" for key, value in QUICK.items() if value is not None]
-    settings += ["--set=export.precisions=['int8', 'fp32']", "--set=export.max_length=64", "--set=export.max_metric_drop=100"]
+    settings += [
+        "--set=export.precisions=['int8', 'fp32']",
+        "--set=export.max_length=64",
+        "--set=export.max_metric_drop=100",
+    ]
     line = [sys.executable, "-m", "training", "finetune", "--task", task, "--name", name, "--base", "base"]
     done = subprocess.run(
         [*line, "--train", file, *settings], cwd=project, env=environment(), capture_output=True, text=True, check=False

@@ -23,7 +23,7 @@ CLI = SettingsConfigDict(  # how both commands read their flags
 
 
 def reject_blank_key(key: SecretStr) -> SecretStr:
-    """An empty key would let everybody in, and no client can send one with spaces around it."""
+    """Refuse an empty key, which would let everybody in, and one with spaces at its ends, which no client can send."""
     value = key.get_secret_value()
     if not value or value != value.strip():
         raise ValueError("a key must not be empty, nor begin or end with white space")

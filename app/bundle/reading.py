@@ -22,13 +22,13 @@ def version_folders(models: Path, name: str) -> dict[int, Path]:
     """Return the folder of each version of a bundle, the highest first; a Hub folder is itself its version 1."""
     try:
         numbers = versions(models, name)
-    except OSError:  # reading it will say so
+    except OSError:  # whoever reads the folder reports the error
         numbers = []
     return {number: models / name / str(number) for number in numbers} or {1: models / name}
 
 
 def read_bundle(path: Path, *, name: str, version: int) -> Bundle:
-    """Read and check a bundle folder, hashes included. Whether its task is served is not for this to know.
+    """Read and check a bundle folder, hashes included. Whether its task is served is not checked.
 
     Raises `BundleError` with the reason when anything is missing, altered or not understood.
     """

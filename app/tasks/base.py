@@ -97,7 +97,7 @@ class Encoded(Generic[StateT]):
 class Task(ABC, Generic[RequestT, StateT]):
     """One kind of question, bound to a bundle's labels and tokenizer, and to what was fitted for one of its graphs.
 
-    What a task says of itself stands in its class attributes; nothing outside `app/tasks` knows any of it by heart.
+    What a task says of itself stands in its class attributes; no module outside `app/tasks` repeats any of it.
     """
 
     name: ClassVar[str]  # of Hugging Face's pipeline; manifests name the task by it
@@ -151,7 +151,7 @@ class Task(ABC, Generic[RequestT, StateT]):
 
 
 def by_input(outputs: Sequence[Floats], windows: Iterable[int]) -> Iterator[Sequence[Floats]]:
-    """Yield the outputs of each input: those of its first `windows[0]` windows, of the next `windows[1]`, ..."""
+    """Yield the outputs of each input in turn; `windows` are the numbers of windows that the inputs have."""
     start = 0
     for count in windows:
         yield outputs[start : start + count]

@@ -82,7 +82,7 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         super().__init__(manifest, encoder, graph)
         self.mask_token, self.mask_id = mask_token_of(encoder)
         added = encoder.tokenizer.get_added_tokens_decoder().get(self.mask_id)
-        self.swallows_space = added is not None and added.lstrip  # RoBERTa's `<mask>` takes the space before it
+        self.takes_space = added is not None and added.lstrip  # RoBERTa's `<mask>` takes the space before it
         self.special_ids = {i for i, token in encoder.tokenizer.get_added_tokens_decoder().items() if token.special}
         self.continuation: str | None = getattr(encoder.tokenizer.model, "continuing_subword_prefix", None)
         self.vocabulary = encoder.tokenizer.get_vocab_size()
@@ -110,7 +110,7 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         return Encoded([window for _, windows in found for window in windows], [masked for masked, _ in found])
 
     def masks_in(self, text: EncodedText) -> list[int]:
-        """Return the places of the masks among the tokens that are answered."""
+        """Return the positions of the masks among the tokens that are answered."""
         return [i for i, token in enumerate(text.ids[: text.pieces[-1].home_end]) if token == self.mask_id]
 
     def check_size(
@@ -144,7 +144,7 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
 
     def mask_at(self, text: str, start: int, end: int, targets: Targets) -> Mask:
         """Describe one mask; its range takes in the space that the mask token stands for."""
-        start = len(text[:start].rstrip()) if self.swallows_space else start
+        start = len(text[:start].rstrip()) if self.takes_space else start
         after_space = text[start : start + 1].isspace() or text[:start].endswith(" ")
         return Mask(text, start, end, targets(after_space))
 
@@ -184,7 +184,7 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         piece, filling = self.encoder.tokenizer.id_to_token(token) or "", written
         if self.continuation and piece.startswith(self.continuation):  # WordPiece: goes on with the word before
             before, filling = before.rstrip(), piece.removeprefix(self.continuation)
-        elif before and self.swallows_space and piece.startswith(WORD_START):
+        elif before and self.takes_space and piece.startswith(WORD_START):
             filling = f" {written}"
         return Candidate(score=score, token=token, token_str=written, sequence=f"{before}{filling}{after}")
 

@@ -112,7 +112,7 @@ class Ner(Task[NerRequest, list[EncodedText]]):
     def tag(
         self, text: EncodedText, scores: Floats, offsets: NDArray[np.int64], strategy: AggregationStrategy
     ) -> list[Tagged]:
-        """Tag tokens (simple) or words; tokens that cover no character, such as a lone space, are left out."""
+        """Tag tokens (simple) or words; tokens that cover no character, such as a single space, are left out."""
         visible = [i for i in range(len(scores)) if offsets[i, 0] < offsets[i, 1]]
         if strategy == "simple":
             units = [[i] for i in visible]

@@ -87,8 +87,8 @@ class TextEncoder:
     ) -> list[EncodedText]:
         """Tokenize texts and cut those that are too long into overlapping pieces, or to the first of them.
 
-        Without offsets, which take a fifth of the time, those of the encodings are all (0, 0). Raises
-        `InvalidRequestError` for an overlap in tokens of more than half a window.
+        Without offsets, which is faster, those of the encodings are all (0, 0). Raises `InvalidRequestError` for an
+        overlap in tokens of more than half a window.
         """
         overlap = self.capacity // OVERLAP_SHARE if overlap is None else overlap
         if overlap > self.capacity // 2:
@@ -104,6 +104,8 @@ class TextEncoder:
 
     def tokenize(self, texts: Sequence[str], with_offsets: bool) -> list[Encoding]:
         """Encode without special tokens. For one text with offsets, `encode` is cheaper than a batch of one."""
+        if not texts:
+            return []
         if not with_offsets:
             return self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         if len(texts) == 1:

@@ -24,7 +24,7 @@ class ErrorBody(BaseModel):
 
 
 def install_openapi(app: FastAPI, default_route: str) -> None:
-    """Make `app.openapi()` describe bodies that the routes read themselves."""
+    """Make `app.openapi()` describe the predictions too, which FastAPI does not see."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -37,7 +37,7 @@ def install_openapi(app: FastAPI, default_route: str) -> None:
 
 
 def describe_predictions(document: dict[str, Any], default_route: str) -> None:
-    """Add the routes of `app.api.predictions`, which FastAPI does not know: they read their bodies themselves."""
+    """Add the endpoints of `app.api.predictions`."""
     for task in TASKS.values():
         operation = describe(document, task.route, task.__doc__, task.request_type, task.answer_type)
         document["paths"].setdefault(f"/{task.route}", {})["post"] = operation

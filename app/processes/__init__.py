@@ -2,6 +2,7 @@
 
     clients -> worker 0..N-1 (HTTP, validation, tokenizing, decoding) -> engine 0.. (queue, scheduler, sessions)
 
-The supervisor keeps the port, on which each worker listens, and watches over everybody. Workers and engines
-talk over unix sockets in a private folder, which also holds the files that their metrics are counted in.
+The supervisor holds the port, on which each worker listens, and replaces a process that dies. Workers and engines
+talk over unix sockets in a private folder, which also holds the files that their metrics are counted in: an
+`EngineServer` is the engine's end, an `EngineClient` a worker's, and its `EnginePool` has one for each engine.
 """

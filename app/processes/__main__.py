@@ -1,4 +1,4 @@
-"""A process of the supervisor's: `python -m app.processes worker|engine`, its assignment on standard input."""
+"""A process under the supervisor: `python -m app.processes worker|engine`, its assignment on standard input."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def make_random_bundles(
         random_model(shape).save_pretrained(checkpoint)
         train_vocabulary([" ".join(WORDS)] * 4, VOCABULARY, POSITIONS).save_pretrained(checkpoint)
     if not published.is_dir():
-        publication = Publication(NAME, ExportConfig(precisions=tuple(precisions), max_length=POSITIONS))
+        publication = Publication(name=NAME, export=ExportConfig(precisions=tuple(precisions), max_length=POSITIONS))
         publish(publication, TrainedCheckpoint(str(checkpoint), f"random-{shape}", make_texts(64)), published)
     return checkpoint, {precision: extract(published, precision, folder / precision) for precision in precisions}
 

@@ -22,7 +22,7 @@ def make_bundles(checkpoint: str, texts: Sequence[str], folder: Path) -> dict[Pr
     long texts whole, as the pipeline does.
     """
     if not (folder / "both").is_dir():
-        publication = Publication(NAME, ExportConfig(precisions=PRECISIONS))
+        publication = Publication(name=NAME, export=ExportConfig(precisions=PRECISIONS))
         publish(publication, TrainedCheckpoint(checkpoint, checkpoint, texts), folder / "both")
     return {precision: extract(folder / "both", precision, folder / precision) for precision in PRECISIONS}
 

@@ -148,7 +148,7 @@ def task_of(
     models = material.folder / route
     if not models.is_dir():
         log.info("exporting %s", checkpoint)
-        publication = Publication(NAME, ExportConfig(precisions=("fp32",)))
+        publication = Publication(name=NAME, export=ExportConfig(precisions=("fp32",)))
         publish(publication, TrainedCheckpoint(checkpoint, checkpoint), models)
     answer = make_pipeline(route, checkpoint)
     return TaskUnderTest(

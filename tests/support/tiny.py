@@ -90,7 +90,7 @@ def save_checkpoint(model: PreTrainedModel, folder: Path) -> Path:
 
 def publish_tiny(checkpoint: Path, models: Path, name: str, precisions: tuple[str, ...] = ("int8", "fp32")) -> Path:
     """Publish a checkpoint through the real export."""
-    publication = Publication(name, ExportConfig(precisions=precisions, max_length=64))
+    publication = Publication(name=name, export=ExportConfig(precisions=precisions, max_length=64))
     return publish(publication, TrainedCheckpoint(str(checkpoint), "tiny-random", CORPUS * 4), models).folder
 
 

@@ -13,7 +13,7 @@ import pytest
 from transformers import GPT2Config, GPT2LMHeadModel, RobertaForMaskedLM
 
 import training.commands.finetune
-import training.export.publish
+import training.export.draft
 from app.bundle import new_version, versions
 from app.serving.loading import is_bundle
 from tests.support.tiny import save_checkpoint, tiny_config
@@ -216,7 +216,7 @@ def test_a_disk_that_is_full_while_publishing_leaves_nothing_behind(tiny_checkpo
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(training.export.publish.onnx, "save", full)
+    monkeypatch.setattr(training.export.draft.onnx, "save", full)
     sentence = sentence_of("export", tiny_checkpoints["classify"], "--name", "x", "--max-length", 64)
     assert "the disk is full; free some space and run the same command again." in sentence
     assert not list((folder / "models").iterdir())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from training.commands.arguments import Verbs, add_publish_arguments
 from training.commands.publishing import publish_bundle
-from training.config import ExportConfig, load_recipe
+from training.config import load_recipe
 from training.data import read_documents
 from training.export.publish import Publication
 from training.progress import Phases
@@ -27,8 +27,12 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> str:
     """Publish a checkpoint; there is nothing to score it on."""
-    settings = {"precisions": tuple(options.precision or ["int8"]), "max_length": options.max_length}
-    publication = Publication(options.name, load_recipe(ExportConfig, None, settings))
+    fields = {
+        "name": options.name,
+        "export.precisions": tuple(options.precision or ["int8"]),
+        "export.max_length": options.max_length,
+    }
+    publication = load_recipe(Publication, None, fields)
     limit = publication.export.calibration_texts
     texts = read_documents(options.texts, limit) if options.texts else GENERIC_TEXTS
     checkpoint = TrainedCheckpoint(options.checkpoint, options.checkpoint, texts)

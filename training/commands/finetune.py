@@ -39,7 +39,13 @@ def finetune_and_publish(recipe: Recipe, options: argparse.Namespace) -> Publish
     checkpoint = finetune(recipe, options.data, run_dir, phases)
     if not is_main_process():
         return None
-    publication = Publication(recipe.name, recipe.export, recipe.card, recipe.evaluation, recipe.seed)
+    publication = Publication(
+        name=recipe.name,
+        export=recipe.export,
+        card=recipe.card,
+        evaluation=recipe.evaluation,
+        seed=recipe.seed,
+    )
     published = publish_bundle(publication, checkpoint, options, phases)
     with phases("report"):
         report = report_run(checkpoint, published, run_dir)

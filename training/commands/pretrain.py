@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> str:
     checkpoint = pretrain(recipe, options.data, run_dir)
     if not is_main_process():
         return ""
-    publication = Publication(recipe.name, recipe.export, recipe.card)
+    publication = Publication(name=recipe.name, export=recipe.export, card=recipe.card, seed=recipe.seed)
     published = publish_bundle(publication, checkpoint, options, phases)
     with phases("report"):
         report = report_run(checkpoint, published, run_dir)

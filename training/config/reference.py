@@ -60,6 +60,9 @@ def values(field: FieldInfo) -> str:
         for kind, attribute, words in SIGNS
         if isinstance(constraint, kind)
     ]
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and isinstance(names := extra.get("enum"), list):
+        return ", ".join(f"`{name}`" for name in names)
     return ", ".join([type_name(field.annotation), *bounds])
 
 

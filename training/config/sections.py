@@ -35,7 +35,7 @@ def full_task_name(name: str) -> str:
     return known[name]
 
 
-TaskName = Annotated[str, AfterValidator(full_task_name)]
+TaskName = Annotated[str, AfterValidator(full_task_name), Field(json_schema_extra={"enum": list(TASKS)})]
 
 
 class RecipeError(ValueError):

@@ -10,16 +10,19 @@ import itertools
 import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from onnx import ModelProto
+from pydantic import Field
 
 from app.bundle import Graph, Manifest, Precision, Probe, new_version, sha256, write_manifest
+from app.bundle.manifest import BundleName
 from app.runtime.packing import PackedLayout
 from training.config import CardConfig, EvaluationConfig, ExportConfig
+from training.config.sections import Section
 from training.evaluation.bootstrap import PairedDrop, Scorer, paired_drop
 from training.evaluation.metrics import greater_is_better
 from training.evaluation.record import Evaluation, Trial
@@ -42,15 +45,14 @@ VERIFIED_TEXTS = 200  # whose tokens the windows of verification are cut from
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Publication:
-    """What is to be published, and how: the bundle's name, its graphs, its card, and what its scores are made of."""
+class Publication(Section):
+    """What is to be published, and how."""
 
-    name: str
-    export: ExportConfig = field(default_factory=ExportConfig)
-    card: CardConfig = field(default_factory=CardConfig)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    seed: int = 42
+    name: BundleName = Field(description="Folder of the bundle in models/.")
+    export: ExportConfig = Field(default_factory=ExportConfig, description="Which graphs are made.")
+    card: CardConfig = Field(default_factory=CardConfig, description="Text of the model card.")
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="What scores are made of.")
+    seed: int = Field(42, ge=0, description="Seed of probes, of calibration and of resamples.")
 
 
 @dataclass(frozen=True)

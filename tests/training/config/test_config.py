@@ -48,7 +48,7 @@ def test_overrides_are_typed_and_create_sections(recipe_file):
         ({"trainig.epochs": "3"}, "unknown key trainig; the nearest known key is training"),
         ({"zzz": "3"}, "unknown key zzz; the nearest known key is "),
         ({"training.batch_size": "0"}, "training.batch_size: input should be greater than or equal to 1"),
-        ({"task": "translation"}, "task: input should be 'text-classification', "),
+        ({"task": "translation"}, "task: there is no task 'translation'; there are text-classification, "),
         ({"name.first": "x"}, "name.first: name is a value, not a section"),
         ({"name": "../up"}, "name: string should match pattern"),
     ],

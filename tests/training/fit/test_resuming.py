@@ -52,7 +52,7 @@ def run_in_process(recipe, data_dir, run_dir, *death):
 def uninterrupted(tiny_base, data_dir, tmp_path_factory):
     """Return a recipe, three epochs of eight steps, and the checkpoint of its run from start to end."""
     recipe = recipe_of("single", tiny_base, epochs=3, early_stopping_patience=None)
-    return recipe, finetune(recipe, data_dir, tmp_path_factory.mktemp("whole") / "run").checkpoint
+    return recipe, Path(finetune(recipe, data_dir, tmp_path_factory.mktemp("whole") / "run").source)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_run_that_is_killed_and_started_again_ends_with_the_same_weights(
     assert not (run_dir / "checkpoint").exists()
     assert {path.name for path in (run_dir / "trainer").glob("checkpoint-*")} == kept
     steps = count_steps(monkeypatch)
-    resumed = finetune(often, data_dir, run_dir).checkpoint
+    resumed = Path(finetune(often, data_dir, run_dir).source)
     assert same_weights(whole, resumed)
     assert len(steps) == 24 - (14 if death[0] == "mark" else 13)
 
@@ -162,7 +162,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(uninterrupted, da
         with pytest.raises(TrainingError, match=r"the disk is full; free some space and run the same command again"):
             finetune(recipe, data_dir, tmp_path / "run")
     assert {path.name for path in (tmp_path / "run" / "trainer").iterdir()} == {"checkpoint-8"}
-    assert same_weights(whole, finetune(recipe, data_dir, tmp_path / "run").checkpoint)
+    assert same_weights(whole, Path(finetune(recipe, data_dir, tmp_path / "run").source))
 
 
 def test_other_errors_while_saving_stay_what_they_are(tmp_path):

@@ -101,6 +101,7 @@ def test_the_trainer_uses_the_groups(rows, model, tokenizer, tmp_path):
         args=training_arguments(settings, 0, "accuracy", tmp_path),
         train_dataset=rows,
         data_collator=DataCollatorWithPadding(tokenizer),
+        loss=exact_loss,
         score=dict,
         layer_decay=settings.layer_decay,
     )

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -72,7 +73,7 @@ def test_it_learns_and_a_finished_run_is_not_repeated(tiny_base, corpus, tmp_pat
 
 
 def test_a_killed_run_resumes_to_the_same_weights(tiny_base, corpus, tmp_path, monkeypatch):
-    whole = pretrain(recipe_of(tiny_base), corpus, tmp_path / "whole").checkpoint
+    whole = Path(pretrain(recipe_of(tiny_base), corpus, tmp_path / "whole").source)
     step, steps = MaskedLanguageTrainer.training_step, itertools.count()
 
     def dying_step(*args, **kwargs):
@@ -84,7 +85,7 @@ def test_a_killed_run_resumes_to_the_same_weights(tiny_base, corpus, tmp_path, m
         patch.setattr(MaskedLanguageTrainer, "training_step", dying_step)
         with pytest.raises(Killed):
             pretrain(recipe_of(tiny_base), corpus, tmp_path / "cut")
-    resumed = pretrain(recipe_of(tiny_base), corpus, tmp_path / "cut").checkpoint
+    resumed = Path(pretrain(recipe_of(tiny_base), corpus, tmp_path / "cut").source)
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (whole, resumed))
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
 

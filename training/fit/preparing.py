@@ -15,7 +15,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.compression import SoftTargets, load_teacher, make_student
 from training.config import DistillationConfig, Recipe
 from training.data import Splits
-from training.encoders import family_of
 from training.fit.bases import config_settings, load_base, load_tokenizer, longest_input
 from training.fit.caching import cached, key_of
 from training.fit.hardware import attention_implementation
@@ -60,7 +59,7 @@ def distil(recipe: Recipe, distillation: DistillationConfig, splits: Splits, cac
     train = features_of(recipe, splits, splits.train, tokenizer, length, cache)
     validation = features_of(recipe, splits, splits.validation, tokenizer, length, cache)
     collator, loss = PROBLEMS[recipe.task].collator(tokenizer), loss_of(recipe, splits, train)
-    settings = config_settings(recipe, splits, family_of(teacher))
+    settings = config_settings(recipe, splits, teacher.config)
     student = make_student(teacher, distillation, train, validation, collator, loss, settings)
     student.set_attn_implementation(attention_implementation())
     targets = SoftTargets(distillation.temperature, distillation.weight, splits.problem_type)

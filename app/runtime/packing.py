@@ -113,9 +113,8 @@ class PackedBatch:
 
     def nearby(self, slots: int) -> NDArray[np.bool_]:
         """(S, S) whether two of so many slots in a row are at most `local_attention` tokens apart."""
-        assert self.local_attention is not None  # `PackedLayout` has checked that
         columns = np.arange(slots)
-        near: NDArray[np.bool_] = np.abs(columns[:, None] - columns) <= self.local_attention
+        near: NDArray[np.bool_] = np.abs(columns[:, None] - columns) <= (self.local_attention or 0)
         return near
 
     def lone(self) -> NDArray[np.bool_]:
@@ -188,8 +187,6 @@ class PackedLayout:
     def __init__(self, input_names: Collection[str], position_offset: int, local_attention: int | None = None) -> None:
         if unknown := set(input_names) - self.KNOWN:
             raise ValueError(f"the graph has inputs that no packed batch provides: {', '.join(sorted(unknown))}")
-        if "local_attention_mask" in input_names and local_attention is None:
-            raise ValueError("the graph has the input local_attention_mask and the manifest no local_attention")
         self.position_offset, self.local_attention = position_offset, local_attention
         self.builders = {name: methodcaller(name) for name in input_names}
         self.of_one = LoneWindow if "lone" in input_names else PackedBatch

@@ -116,6 +116,7 @@ class Publication:
             labels=[] if task_of(config) == "fill-mask" else labels_of(config),
             max_length=min(recipe.export.max_length, family.positions(model.config)),
             position_offset=family.position_offset(model.config),
+            local_attention=family.local_attention(model.config),
             graphs={p: Graph(file=f"model.{p}.onnx", tolerance=1.0) for p in self.precisions},
         )
         self.encoder = TextEncoder(folder / "tokenizer.json", self.manifest.max_length)
@@ -192,7 +193,8 @@ class Publication:
     def calibration_feeds(self, graph: ModelProto) -> list[dict[str, Any]]:
         mask_id = mask_token_of(self.encoder)[1] if self.manifest.task == "fill-mask" else None
         windows = calibration_windows(self.calibration_texts, self.encoder, mask_id, self.recipe.seed)
-        layout = PackedLayout([i.name for i in graph.graph.input], self.manifest.position_offset)
+        names = [value.name for value in graph.graph.input]
+        layout = PackedLayout(names, self.manifest.position_offset, self.manifest.local_attention)
         lengths = [len(window) for window in windows]
         order = sorted(range(len(windows)), key=lengths.__getitem__)
         return [layout.feed([windows[i] for i in batch]) for batch in batches(order, lengths)]

@@ -38,8 +38,8 @@ class PackedBatch:
     `position_offset`: pad_id + 1 for RoBERTa (Liu et al. 2019, arXiv:1907.11692; fairseq's make_positions), 0 for BERT.
     """
 
-    def __init__(self, windows: Sequence[Window], position_offset: int) -> None:
-        self.windows, self.position_offset = windows, position_offset
+    def __init__(self, windows: Sequence[Window], position_offset: int, local_attention: int | None = None) -> None:
+        self.windows, self.position_offset, self.local_attention = windows, position_offset, local_attention
         self.lengths = np.fromiter(map(len, windows), np.int64, len(windows))  # (B,)
         self.ends = np.cumsum(self.lengths)  # (B,)
         self.starts = self.ends - self.lengths  # (B,)
@@ -76,6 +76,14 @@ class PackedBatch:
         """(N,) rows of the packed tokens."""
         return np.concatenate([w.head_rows + start for w, start in zip(self.windows, self.starts, strict=True)])
 
+    def token_windows(self) -> Ints:
+        """(T,) the number of the window that each token belongs to."""
+        return np.repeat(np.arange(len(self.windows)), self.lengths)
+
+    def window_lengths(self) -> Ints:
+        """(B,) the tokens of each window."""
+        return self.lengths
+
     @cached_property
     def token_slots(self) -> Ints:
         """(T,) the slot of the flattened grid that holds each token."""
@@ -98,6 +106,16 @@ class PackedBatch:
         queries = owners.reshape(self.grid.rows, 1, self.grid.width, 1)
         same: NDArray[np.bool_] = queries == queries.transpose(0, 1, 3, 2)
         return same
+
+    def local_attention_mask(self) -> NDArray[np.bool_]:
+        """(R, 1, S, S) `attention_mask` where a query and a key are at most `local_attention` tokens apart."""
+        return self.attention_mask() & self.nearby(self.grid.width)
+
+    def nearby(self, slots: int) -> NDArray[np.bool_]:
+        """(S, S) whether two of so many slots in a row are at most `local_attention` tokens apart."""
+        columns = np.arange(slots)
+        near: NDArray[np.bool_] = np.abs(columns[:, None] - columns) <= (self.local_attention or 0)
+        return near
 
     def lone(self) -> NDArray[np.bool_]:
         """() whether attention may do without the grid."""
@@ -127,6 +145,10 @@ class LoneWindow(PackedBatch):
     def unpad_rows(self) -> Ints:
         return np.zeros(1, np.int64)
 
+    def local_attention_mask(self) -> NDArray[np.bool_]:
+        """(1, 1, T, T)"""
+        return self.nearby(int(self.lengths[0]))[None, None]
+
 
 def place_tokens(lengths: Ints, longest: int) -> NDArray[np.int32]:
     """Return (B, S) slots of the flattened grid with a row for each window: first those of tokens, then of padding.
@@ -150,29 +172,34 @@ class PackedLayout:
             "position_ids",
             "token_type_ids",
             "head_rows",
+            "token_windows",
+            "window_lengths",
             "pad_rows",
             "unpad_rows",
             "attention_mask",
+            "local_attention_mask",
             "lone",
             "token_offset",
             "cumulative_lengths",
         }
     )
 
-    def __init__(self, input_names: Collection[str], position_offset: int) -> None:
+    def __init__(self, input_names: Collection[str], position_offset: int, local_attention: int | None = None) -> None:
         if unknown := set(input_names) - self.KNOWN:
             raise ValueError(f"the graph has inputs that no packed batch provides: {', '.join(sorted(unknown))}")
-        self.position_offset = position_offset
+        self.position_offset, self.local_attention = position_offset, local_attention
         self.builders = {name: methodcaller(name) for name in input_names}
         self.of_one = LoneWindow if "lone" in input_names else PackedBatch
 
     def feed(self, windows: Sequence[Window]) -> Feed:
-        batch = (self.of_one if len(windows) == 1 else PackedBatch)(windows, self.position_offset)
+        kind = self.of_one if len(windows) == 1 else PackedBatch
+        batch = kind(windows, self.position_offset, self.local_attention)
         return {name: build(batch) for name, build in self.builders.items()}
 
     def split(self, output: Floats, windows: Sequence[Window]) -> list[Floats]:
-        """`output` has shape (N, width): the head rows of all windows, one after the other."""
-        ends = list(accumulate((len(window.head_rows) for window in windows), initial=0))
+        """`output` has shape (N, width), the head rows of all windows one after the other, or (B, width)."""
+        counts = (len(window.head_rows) if "head_rows" in self.builders else 1 for window in windows)
+        ends = list(accumulate(counts, initial=0))
         if len(output) != ends[-1]:
             raise ValueError(f"the graph answered {len(output)} rows where {ends[-1]} were asked for")
         return [output[start:end] for start, end in pairwise(ends)]

@@ -104,7 +104,7 @@ def open_graph(bundle: Bundle, precision: Precision, options: ort.SessionOptions
 
 def layout_of(bundle: Bundle, input_names: Sequence[str]) -> Layout:
     if bundle.manifest.layout == "packed":
-        return PackedLayout(input_names, bundle.manifest.position_offset)
+        return PackedLayout(input_names, bundle.manifest.position_offset, bundle.manifest.local_attention)
     return PaddedLayout(input_names, pad_id=int(bundle.config.get("pad_token_id") or 0))
 
 

@@ -37,11 +37,12 @@ def important_layers(model: PreTrainedModel, wanted: int, batches: Sequence[Batc
     Returns the indices of the layers that stay, ascending. Source: Song et al. 2024 (SLEB), arXiv:2402.09025.
     """
     kept = list(range(model.config.num_hidden_layers))
-    trials = sum(range(wanted + 1, len(kept) + 1))
+    fixed = 1 if family_of(model).keeps_first_layer else 0  # of the layers that are left, how many are not tried
+    trials = sum(range(wanted + 1 - fixed, len(kept) + 1 - fixed))
     with tqdm(total=trials, desc="layers tried for removal", unit="", leave=False, disable=None) as bar:
         while len(kept) > wanted:
             losses = {}
-            for layer in kept:
+            for layer in kept[fixed:]:
                 losses[layer] = loss_with(model, [other for other in kept if other != layer], batches, loss)
                 bar.update()
             kept.remove(min(losses, key=losses.__getitem__))

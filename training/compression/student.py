@@ -75,6 +75,8 @@ def layers_to_keep(
     available = int(teacher.config.num_hidden_layers)
     wanted = distillation.layers or available
     if distillation.keep == "spaced" or wanted == available:
+        if family_of(teacher).keeps_first_layer:
+            return [0, *(1 + layer for layer in spaced_layers(available - 1, wanted - 1))]
         return spaced_layers(available, wanted)
     batches: list[Batch] = batches_of(validation, collator)
     return important_layers(teacher, wanted, batches, loss)

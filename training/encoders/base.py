@@ -51,6 +51,7 @@ class Encoder(ABC):
     feed_forward_in: ClassVar[str]  # of a layer: its linear from hidden to the width of the feed-forward block
     feed_forward_out: ClassVar[str]  # of a layer: its linear back
     width_field: ClassVar[str] = "intermediate_size"  # the config's name for that width
+    keeps_first_layer: ClassVar[bool] = False  # whether a student must have it
     dropout_fields: ClassVar[tuple[str, ...]] = ("hidden_dropout_prob", "classifier_dropout")
     attention_dropout_field: ClassVar[str] = "attention_probs_dropout_prob"
 

@@ -77,13 +77,28 @@ class PooledHead(nn.Module):
         return cast(Tensor, self.classifier(first if self.pooler is None else self.pooler(first)))
 
 
-class SequentialHead(nn.Sequential):
-    """Named modules, one after the other, over rows: (N, hidden) -> (N, width)."""
-
-
 def merge_linears(*linears: nn.Linear) -> nn.Linear:
     """Stack linear layers of the same input into one: (T, hidden) -> (T, sum of outputs)."""
     merged = nn.Linear(linears[0].in_features, sum(linear.out_features for linear in linears))
     merged.weight = nn.Parameter(torch.cat([linear.weight for linear in linears]).detach())
     merged.bias = nn.Parameter(torch.cat([linear.bias for linear in linears]).detach())
     return merged
+
+
+def linear_with_bias(linear: nn.Linear) -> nn.Linear:
+    """Return `linear` with a bias of zeros where it has none: it is exported as a Gemm then, which int8 looks for."""
+    if linear.bias is not None:
+        return linear
+    biased = nn.Linear(linear.in_features, linear.out_features)
+    biased.weight = linear.weight
+    biased.bias = nn.Parameter(torch.zeros(linear.out_features, dtype=linear.weight.dtype))
+    return biased
+
+
+def norm_with_bias(norm: nn.LayerNorm) -> nn.LayerNorm:
+    """Return `norm` with a bias of zeros where it has none, which the operators that CUDA's are joined to expect."""
+    if norm.bias is not None:
+        return norm
+    biased = nn.LayerNorm(norm.normalized_shape, eps=norm.eps)
+    biased.weight = norm.weight
+    return biased

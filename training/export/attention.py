@@ -91,7 +91,6 @@ def masked_attention(qkv: Tensor, inputs: Inputs, heads: int) -> Tensor:
     query, key, value = parts  # (R, heads, S, width)
     width = hidden // heads
     scores = (query * width**-0.5) @ key.transpose(2, 3)
-    # A padding slot sees itself alone, so that no row of the softmax is empty.
     seen = torch.where(inputs[LOCAL_MASK], scores, torch.full((), torch.finfo(qkv.dtype).min, dtype=qkv.dtype))
     context = torch.softmax(seen, dim=-1) @ value  # (R, heads, S, width)
     return context.transpose(1, 2).reshape(-1, hidden).index_select(0, inputs["unpad_rows"])

@@ -31,7 +31,7 @@ def export_fp32(model: PreTrainedModel, head: nn.Module, reads: Reads = "rows") 
 def export_fp16(model: PreTrainedModel, head: nn.Module, reads: Reads = "rows") -> ModelProto:
     """Export the packed graph in float16 with CUDA's packed attention; logits stay float32."""
     model, head = copy.deepcopy((model, head))  # together: a head may share its weights with the embeddings
-    return export(PackedModel(family_of(model), model.half(), FlashAttention(), head.half(), reads))
+    return export(PackedModel(family_of(model), model, FlashAttention(), head, reads).half())
 
 
 def export(module: PackedModel) -> ModelProto:

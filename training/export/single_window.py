@@ -49,6 +49,7 @@ def lone(gather: NodeProto, split: NodeProto, attention: NodeProto, *_: NodeProt
     row, context = f"{gather.output[0]}.lone", f"{attention.output[0]}.lone"
     parts = [f"{name}.lone" for name in split.output]
     attend = helper.make_node("Attention", parts, [context])
+    attend.input.extend(name for name in attention.input[3:] if name != "attention_mask")  # a local mask still holds
     attend.attribute.extend(attention.attribute)
     cut = helper.make_node("Split", [row], parts)
     cut.attribute.extend(split.attribute)

@@ -6,11 +6,11 @@ import logging
 from typing import Any
 
 import torch
-from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from training.config import Recipe, RecipeError
 from training.data import Labeling
-from training.encoders import Encoder, family_of, family_of_config, loading
+from training.encoders import family_of, family_of_config, loading
 from training.encoders.loading import check_vocabulary, reason_of
 from training.fit.hardware import attention_implementation
 from training.tasks import training_task
@@ -26,10 +26,9 @@ def load_base(recipe: Recipe, labeling: Labeling) -> tuple[PreTrainedModel, PreT
     auto_model: Any = training_task(recipe.task).auto_model
     settings: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention_implementation()}
     try:
-        family = family_of_config(AutoConfig.from_pretrained(recipe.base))
-        settings |= config_settings(recipe, labeling, family)
+        settings |= config_settings(recipe, labeling, AutoConfig.from_pretrained(recipe.base))
         model: PreTrainedModel = auto_model.from_pretrained(recipe.base, **settings)
-        family.check(model.config)
+        family_of(model)
         tokenizer = load_tokenizer(recipe.base)
         check_vocabulary(tokenizer, model)
     except Exception as error:  # the Hub's client, safetensors and every config have errors of their own
@@ -52,9 +51,12 @@ def longest_input(model: PreTrainedModel, wanted: int) -> int:
     return min(wanted, positions)
 
 
-def config_settings(recipe: Recipe, labeling: Labeling, family: Encoder) -> dict[str, Any]:
-    """Return what the recipe sets in the model's config: dropout, and what the task says of its outputs."""
+def config_settings(recipe: Recipe, labeling: Labeling, config: PretrainedConfig) -> dict[str, Any]:
+    """Return what the recipe sets in the config of its base: dropout, and what the task says of its outputs."""
+    family = family_of_config(config)
     dropouts: dict[str, float | None] = dict.fromkeys(family.dropout_fields, recipe.training.dropout)
     dropouts[family.attention_dropout_field] = recipe.training.attention_dropout
-    settings: dict[str, Any] = {name: value for name, value in dropouts.items() if value is not None}
+    settings: dict[str, Any] = {
+        name: value for name, value in dropouts.items() if value is not None and hasattr(config, name)
+    }
     return settings | training_task(recipe.task).base_settings(labeling)

@@ -13,7 +13,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.compression import TEACHER_LOGITS, SoftTargets, load_teacher, make_student
 from training.config import DistillationConfig, Recipe
 from training.data import Splits
-from training.encoders import family_of
 from training.fit.bases import config_settings, load_base, load_tokenizer, longest_input
 from training.fit.caching import cached, key_of
 from training.fit.hardware import attention_implementation

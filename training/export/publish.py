@@ -177,7 +177,8 @@ def calibration_feeds(draft: Draft, graph: ModelProto, publication: Publication)
     encoder, generator = draft.encoder, np.random.default_rng(publication.seed)
     texts = list(draft.checkpoint.texts[: publication.export.calibration_texts])
     windows = [draft.task.calibration_window(text, encoder, generator) for text in encoder.encode(texts, truncate=True)]
-    layout = PackedLayout([i.name for i in graph.graph.input], draft.manifest.position_offset)
+    manifest, names = draft.manifest, [value.name for value in graph.graph.input]
+    layout = PackedLayout(names, manifest.position_offset, manifest.local_attention)
     lengths = [len(window) for window in windows]
     order = sorted(range(len(windows)), key=lengths.__getitem__)
     return [layout.feed([windows[i] for i in batch]) for batch in batches_of(order, lengths)]

@@ -60,7 +60,7 @@ def distil(recipe: Recipe, distillation: DistillationConfig, splits: Splits, cac
     train = features_of(recipe, splits, splits.train, tokenizer, length, cache)
     validation = features_of(recipe, splits, splits.validation, tokenizer, length, cache)
     collator, loss = task.collator(tokenizer), task.loss(recipe, labeling, train)
-    settings = config_settings(recipe, labeling, family_of(teacher))
+    settings = config_settings(recipe, labeling, teacher.config)
     student = make_student(teacher, distillation, train, validation, collator, loss, settings)
     student.set_attn_implementation(attention_implementation())
     soft = SoftTargets(distillation.temperature, distillation.weight, labeling.problem_type)

@@ -7,7 +7,7 @@ A bundle is written to a temporary folder that is renamed last, so one that exis
 Which tasks there are is not known here: a manifest names its own, and `app.serving.sources` checks that it is served.
 """
 
-from app.bundle.config import labels_of, position_offset_of, problem_type_of
+from app.bundle.config import labels_of, problem_type_of
 from app.bundle.files import read_json, sha256
 from app.bundle.manifest import (
     MANIFEST,
@@ -35,7 +35,6 @@ __all__ = [
     "ProblemType",
     "labels_of",
     "new_version",
-    "position_offset_of",
     "problem_type_of",
     "read_bundle",
     "read_json",

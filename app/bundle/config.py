@@ -36,14 +36,6 @@ def whole_number(config: dict[str, Any], key: str, default: int | None = None) -
     return value
 
 
-def position_offset_of(config: dict[str, Any]) -> int:
-    """Return the first position id.
-
-    RoBERTa and its kin count positions from pad_token_id + 1 (fairseq's make_positions); BERT from zero.
-    """
-    return 0 if config.get("model_type") == "bert" else whole_number(config, "pad_token_id", 1) + 1
-
-
 def usable_positions(config: dict[str, Any]) -> int:
     """Return how many tokens the position embeddings are for.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from app.bundle import replace_folder
 from training.commands.arguments import Verbs
 from training.config import RecipeError
 from training.pretraining.transplant import transplant
@@ -23,8 +24,7 @@ def run(options: argparse.Namespace) -> str:
     if options.out.exists():
         raise RecipeError(f"{options.out} exists; name a folder that does not, or delete it")
     model, tokenizer = transplant(options.body, options.tokenizer)
-    unfinished = options.out.with_name(f"{options.out.name}.unfinished")
-    model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    unfinished.rename(options.out)
+    with replace_folder(options.out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return f"{options.out}"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from datasets import Dataset, disable_progress_bars, enable_progress_bars, load_from_disk
 from transformers import PreTrainedTokenizerBase
 
+from app.bundle import replace_folder
 from training.fit.distributed import from_main, is_main_process
 
 log = logging.getLogger(__name__)
@@ -46,12 +45,10 @@ def key_of(examples: Iterable[object], tokenizer: PreTrainedTokenizerBase, *sett
 
 
 def store(rows: Dataset, folder: Path) -> None:
-    """Write to a folder beside it and rename that: what exists is whole."""
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    """Write rows to disk; the folder appears when it is whole."""
     disable_progress_bars()
     try:
-        rows.save_to_disk(str(unfinished))
-        unfinished.rename(folder)
+        with replace_folder(folder) as unfinished:
+            rows.save_to_disk(str(unfinished))
     finally:
         enable_progress_bars()
-        shutil.rmtree(unfinished, ignore_errors=True)

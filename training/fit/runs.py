@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from app.bundle import replace_file, replace_folder
 from training.config import RecipeError
 from training.fit.checkpoints import last_whole_checkpoint
 
@@ -33,14 +34,8 @@ def claim(run_dir: Path, recipe: BaseModel, include: Set[str], data: Mapping[str
         if not is_same_data(run_dir / STORED_DATA, data):
             raise RecipeError(f"{run_dir} holds a run on other data; {ANOTHER}")
     run_dir.mkdir(parents=True, exist_ok=True)
-    store(run_dir / STORED, recipe.model_dump_json(indent=1))
-    store(run_dir / STORED_DATA, json.dumps(data, indent=1))
-
-
-def store(path: Path, text: str) -> None:
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    replace_file(run_dir / STORED, recipe.model_dump_json(indent=1) + "\n")
+    replace_file(run_dir / STORED_DATA, json.dumps(data, indent=1) + "\n")
 
 
 def is_same_data(stored: Path, data: Mapping[str, str]) -> bool:
@@ -73,11 +68,10 @@ def save_run(
     run_dir: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, history: Mapping[str, object]
 ) -> None:
     """Write history.json, then the checkpoint, which appears under its name when it is whole."""
-    (run_dir / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
-    unfinished = run_dir / "checkpoint.unfinished"
-    model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    unfinished.rename(run_dir / "checkpoint")
+    replace_file(run_dir / "history.json", json.dumps(history, indent=1) + "\n")
+    with replace_folder(run_dir / "checkpoint") as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     shutil.rmtree(run_dir / "trainer", ignore_errors=True)
 
 

@@ -26,7 +26,6 @@ from transformers.modeling_outputs import ModelOutput
 from training.config import PretrainingConfig, PretrainRecipe, RecipeError
 from training.data import DataError, read_documents
 from training.data.fingerprint import fingerprint
-from training.encoders import UnsupportedModelError
 from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
 from training.evaluation import evaluate_fill_mask, torch_mask_filler
 from training.fit.bases import longest_input
@@ -39,7 +38,7 @@ from training.fit.trackers import trackers
 from training.fit.trainer import ScoredTrainer, fit
 from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
-from training.pretraining.transplant import BODIES, transplant
+from training.pretraining.transplant import check_body, transplant
 from training.pretraining.vocabulary import fresh_model, train_vocabulary
 from training.trained import TrainedCheckpoint
 
@@ -105,9 +104,7 @@ def start(recipe: PretrainRecipe, documents: Sequence[str]) -> tuple[PreTrainedM
         tokenizer = train_vocabulary(documents, shape.vocabulary_size, shape.positions)
         return fresh_model(shape, tokenizer), tokenizer
     try:
-        kind = AutoConfig.from_pretrained(recipe.base).model_type
-        if kind not in BODIES:
-            raise UnsupportedModelError(f"it is of type {kind}; pretraining takes {', '.join(BODIES)}")
+        check_body(AutoConfig.from_pretrained(recipe.base), "it")
         model = AutoModelForMaskedLM.from_pretrained(recipe.base, dtype=torch.float32)
         tokenizer = load_tokenizer(str(recipe.base))
         check_vocabulary(tokenizer, model)

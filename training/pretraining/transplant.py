@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import (
     AutoModel,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     RobertaConfig,
@@ -18,12 +19,12 @@ from transformers import (
 )
 
 from training.config import RecipeError
-from training.encoders import UnsupportedModelError
-from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
+from training.encoders import UnsupportedModelError, check_vocabulary, family_of, load_tokenizer
+from training.encoders.loading import reason_of
+from training.encoders.registry import families
 
 log = logging.getLogger(__name__)
 
-BODIES = ("bert", "roberta", "xlm-roberta", "camembert")  # one naming of layers, absolute positions
 SPECIALS = ("bos_token", "eos_token", "cls_token", "sep_token", "pad_token", "unk_token", "mask_token")
 CONFIG_TAKEN = (
     "hidden_size",
@@ -125,16 +126,17 @@ def same_special(donor: PreTrainedTokenizerBase, name: str) -> int | None:
 
 def move_positions(source: Any, encoder: Any) -> None:
     """Copy the positions to where RoBERTa counts from, pad_token_id + 1."""
+    family, own = family_of(source), family_of(encoder)
     old, new = source.embeddings.position_embeddings.weight, encoder.embeddings.position_embeddings.weight
-    count = len(new) - offset(encoder.config)
-    new[offset(encoder.config) :] = old[offset(source.config) : offset(source.config) + count]
+    first, from_where = own.position_offset(encoder.config), family.position_offset(source.config)
+    new[first:] = old[from_where : from_where + len(new) - first]
 
 
 def config_of(donor: PreTrainedModel, target: PreTrainedTokenizerBase) -> RobertaConfig:
     taken = {name: getattr(donor.config, name) for name in CONFIG_TAKEN}
     return RobertaConfig(
         vocab_size=len(target),
-        max_position_embeddings=donor.config.max_position_embeddings - offset(donor.config) + target.pad_token_id + 1,
+        max_position_embeddings=family_of(donor).positions(donor.config) + target.pad_token_id + 1,
         type_vocab_size=1,
         pad_token_id=target.pad_token_id,
         bos_token_id=target.cls_token_id,
@@ -143,26 +145,28 @@ def config_of(donor: PreTrainedModel, target: PreTrainedTokenizerBase) -> Robert
     )
 
 
-def offset(config: Any) -> int:
-    return 0 if config.model_type == "bert" else int(config.pad_token_id) + 1
-
-
 def load_encoder(body: str, tokenizer: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerBase]:
     donor = loaded(AutoModel.from_pretrained, body, dtype=torch.float32)
-    if donor.config.model_type not in BODIES:
-        raise RecipeError(f"body {body} is of type {donor.config.model_type}; transplant takes {', '.join(BODIES)}")
+    check_body(donor.config, f"body {body}")
     target = loaded(load_tokenizer, tokenizer)
     if not target.is_fast or type(target.backend_tokenizer.decoder).__name__ != "ByteLevel":
         raise RecipeError(f"tokenizer {tokenizer} is not a byte-level BPE with a tokenizer.json, as RoBERTa's is")
     if target.mask_token_id is None or target.pad_token_id is None:
         raise RecipeError(f"tokenizer {tokenizer} has no <mask> or no <pad> token")
-    target.model_max_length = donor.config.max_position_embeddings - offset(donor.config)
+    target.model_max_length = family_of(donor).positions(donor.config)
     donor_tokenizer = loaded(load_tokenizer, body)
     try:
         check_vocabulary(donor_tokenizer, donor)
     except UnsupportedModelError as error:
         raise RecipeError(f"body {body} cannot be used: {error}") from error
     return donor, donor_tokenizer, target
+
+
+def check_body(config: PretrainedConfig, what: str) -> None:
+    """Raise `RecipeError` for a config whose layers RoBERTa's are not the same as."""
+    bodies = [name for name, family in families().items() if family.can_be_transplanted]
+    if config.model_type not in bodies:
+        raise RecipeError(f"{what} is of type {config.model_type}; {', '.join(bodies)} can be gone on from")
 
 
 def loaded(load: Callable[..., Any], source: str, **settings: object) -> Any:

@@ -21,13 +21,13 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from app.bundle import Bundle, Graph, Manifest, position_offset_of, read_bundle
+from app.bundle import Bundle, Graph, Manifest, read_bundle
 from app.runtime.packing import PackedLayout
 from app.runtime.session import Session
 from app.tasks import task_of
 from app.window import Window
 from tests.support.tiny import fp16_graph, fp32_graph, tiny_model
-from training.encoders import UnsupportedModelError, load_checkpoint
+from training.encoders import UnsupportedModelError, family_of_config, load_checkpoint
 from training.export.ranges import observe
 from training.export.verify import reference_logits
 
@@ -136,7 +136,7 @@ def open_graph(graph, config, folder):
         labels=list(config.id2label.values()),
         layout="packed",
         max_length=64,
-        position_offset=position_offset_of(config.to_dict()),
+        position_offset=family_of_config(config).position_offset(config),
         graphs={"fp32": Graph(file="model.fp32.onnx", tolerance=1e-3)},
     )
     return Session(Bundle(folder, manifest, {}), "fp32")

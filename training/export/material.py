@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from transformers import PreTrainedModel
 
-from app.bundle import Manifest, Probe
+from app.bundle import Manifest, Probe, TaskName
 from app.tasks.fill_mask import FillMask
 from app.tasks.text import TextEncoder
 from app.window import Window
 from training.evaluation.served import ServedGraph
-from training.export.verify import reference_logits
+from training.export.verify import Read, answers_of
 
 PROBES = 8
 PROBE_CHARACTERS = 300
@@ -65,11 +65,20 @@ def mask_a_word(text: str, generator: random.Random) -> str:
     return " ".join(words)
 
 
+def reader_of(task: TaskName) -> Read:
+    """Return what takes of a checkpoint's logits those that the task reads."""
+    if task == "text-classification":
+        return lambda output, windows: list(output.logits.numpy()[:, None])
+    return lambda output, windows: [
+        logits[window.head_rows] for logits, window in zip(output.logits.numpy(), windows, strict=True)
+    ]
+
+
 def make_probes(graph: ServedGraph, model: PreTrainedModel, texts: Sequence[str]) -> list[Probe]:
     """Record what the checkpoint, not the graph, answers to `texts`."""
     probes = []
-    for text in texts:
-        logits = reference_logits(model, graph.task.name, graph.task.probe(text))  # (rows, width)
+    answers = answers_of(model, [graph.task.probe(text) for text in texts], reader_of(graph.task.name))
+    for text, logits in zip(texts, answers, strict=True):  # (rows, width)
         columns = None
         if isinstance(graph.task, FillMask):
             columns = sorted({int(c) for row in logits for c in np.argsort(-row)[:PROBE_COLUMNS]})

@@ -25,12 +25,12 @@ from app.bundle import Bundle, Graph, Manifest, position_offset_of, read_bundle,
 from app.runtime.packing import PackedLayout
 from app.runtime.session import Session
 from app.window import Window
+from tests.support.reference import reference_logits
 from tests.support.tiny import tiny_model
 from training.encoders.heads import UnsupportedModelError
 from training.encoders.loading import load_checkpoint
 from training.export.graph import export_fp16, export_fp32
 from training.export.ranges import observe
-from training.export.verify import reference_logits
 
 ROUTES = ("classify", "ner", "fill-mask")
 MIXES = [(1,), (3, 7), (64, 1, 1), (5,) * 32, (64,) * 3, tuple(range(1, 65)), (2, 64, 2, 33, 1)]

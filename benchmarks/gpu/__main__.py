@@ -35,7 +35,7 @@ from benchmarks.gpu.http import Row, measure_http
 from benchmarks.gpu.models import POSITIONS, SHAPES, forward_flops, make_random_bundles
 from benchmarks.tables import table
 from training.encoders.loading import load_checkpoint
-from training.export.verify import reference_logits
+from training.export.verify import answers_of
 
 PRECISIONS: dict[Device, tuple[Precision, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("fp32",)}
 TOKENS: dict[Device, tuple[int, ...]] = {"cuda": tuple(2**n for n in range(7, 16)), "cpu": (128, 256, 512, 1024)}
@@ -144,8 +144,8 @@ def measure_correctness(session: AnySession, checkpoint: Path) -> Row:
     greatest, largest = 0.0, 0.0
     for lengths in CORRECTNESS_LENGTHS:
         windows = make_windows(lengths, generator)
-        for window, answered in zip(windows, session.run(windows), strict=True):
-            expected = reference_logits(model, "text-classification", window)
+        answers = answers_of(model, windows, lambda output, _: list(output.logits.numpy()[:, None]))
+        for answered, expected in zip(session.run(windows), answers, strict=True):
             greatest = max(greatest, float(np.abs(answered - expected).max()))
             largest = max(largest, float(np.abs(expected).max()))
     return {"greatest_difference": greatest, "largest_logit": largest}

@@ -103,8 +103,8 @@ def sentencepiece_tokenizer(words=("Paris", "is", "good", "a")):
 
 def serve_checkpoint(folder):
     """Return a function from a request's body to its answer: our tasks around PyTorch's own logits."""
+    from tests.support.reference import reference_logits
     from training.encoders.loading import load_checkpoint
-    from training.export.verify import reference_logits
 
     config = json.loads((folder / "config.json").read_text())
     kind = task_of(config)

@@ -10,11 +10,13 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
+from tqdm import tqdm
 
 Feed = Mapping[str, NDArray[np.generic]]
 
 PERCENTILES = (100.0, 99.999, 99.99)
-SAMPLES_PER_RUN = 20_000
+RANGE_VALUES = 400_000  # among which the rarest clip, one value in 100,000, is still of a few
+SAMPLED_TOKENS = 2_048  # of all feeds: 128 MB for 6 layers 384 wide
 LEVELS = 255
 
 
@@ -36,54 +38,72 @@ class Range:
 
 @dataclass(frozen=True)
 class Activation:
-    """What calibration knows of an activation (tokens, K): its range, and its mean (K,) before and after rounding."""
+    """What is measured of an activation (tokens, K): its range, and its mean (K,) before and after rounding."""
 
     range: Range
     mean: NDArray[np.float64]
     rounded_mean: NDArray[np.float64]
 
 
-def measure_activations(model: ModelProto, names: Iterable[str], feeds: Iterable[Feed]) -> dict[str, Activation]:
-    """Run `feeds` through the fp32 graph twice: to choose a range for each named activation, and for its means."""
+def observe_activations(model: ModelProto, names: Iterable[str], feeds: Iterable[Feed]) -> dict[str, Activation]:
+    """Run `feeds` through the fp32 graph once: a range for each named activation, and its means.
+
+    The means before rounding are of all tokens. What rounding adds to them is measured on a sample of tokens.
+    """
     wanted, feeds = sorted(set(names)), list(feeds)
-    ranges = measure_ranges(model, wanted, feeds)
-    sums = {name: [np.zeros(1), np.zeros(1)] for name in wanted}
-    tokens = dict.fromkeys(wanted, 0)
+    tokens_per_run = max(1, SAMPLED_TOKENS // max(1, len(feeds)))
+    seen = {name: Observations(tokens_per_run) for name in wanted}
     for name, values in observe(model, wanted, feeds):
-        sums[name][0] = sums[name][0] + values.sum(axis=0, dtype=np.float64)
-        sums[name][1] = sums[name][1] + round_trip(values, ranges[name]).sum(axis=0, dtype=np.float64)
-        tokens[name] += len(values)
-    return {name: Activation(ranges[name], *(each / tokens[name] for each in sums[name])) for name in wanted}
+        seen[name].add(values)
+    return {name: each.summarize() for name, each in seen.items()}
 
 
-def measure_ranges(model: ModelProto, names: Sequence[str], feeds: Iterable[Feed]) -> dict[str, Range]:
-    """Run `feeds` through the fp32 graph and choose a range for each named activation."""
-    generator = np.random.default_rng(0)
-    samples: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
-    for name, values in observe(model, names, feeds):
-        flat = values.ravel()
-        picked = generator.choice(flat, min(flat.size, SAMPLES_PER_RUN), replace=False)
-        samples[name].append(np.concatenate([picked, [flat.min(), flat.max()]]))
-    return {name: choose_range(np.concatenate(values)) for name, values in samples.items()}
+class Observations:
+    """What is kept of one activation (tokens, K) while the feeds run."""
+
+    def __init__(self, tokens_per_run: int) -> None:
+        self.tokens_per_run = tokens_per_run
+        self.generator = np.random.default_rng(0)
+        self.tokens = 0
+        self.sums = np.zeros(1)  # (K,) once anything was added
+        self.samples: list[NDArray[np.float32]] = []  # (tokens_per_run, K) of each run
+        self.extremes: list[np.float32] = []  # the least and the greatest value of each run
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        self.tokens += len(values)
+        self.sums = self.sums + values.sum(axis=0, dtype=np.float64)
+        self.extremes += [values.min(), values.max()]
+        picked = self.generator.choice(len(values), min(len(values), self.tokens_per_run), replace=False)
+        self.samples.append(values[picked])
+
+    def summarize(self) -> Activation:
+        sample, mean = np.concatenate(self.samples), self.sums / self.tokens
+        chosen = choose_range(np.append(self.some_of(sample.ravel()), self.extremes))
+        rounding = (round_trip(sample, chosen) - sample).mean(axis=0, dtype=np.float64)  # (K,)
+        return Activation(chosen, mean, mean + rounding)
+
+    def some_of(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return as many values as are enough to choose a range by."""
+        if len(values) <= RANGE_VALUES:
+            return values
+        return values[self.generator.integers(len(values), size=RANGE_VALUES)]
 
 
 def observe(
-    model: ModelProto, names: Sequence[str], feeds: Iterable[Feed]
+    model: ModelProto, names: Sequence[str], feeds: Sequence[Feed]
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Yield each named activation (tokens, K) of each feed."""
     observed = copy.deepcopy(model)
     observed.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     session = ort.InferenceSession(observed.SerializeToString(), providers=["CPUExecutionProvider"])
-    for feed in feeds:
+    for feed in tqdm(feeds, desc="activations measured", unit="batch", leave=False, disable=None):
         yield from zip(names, session.run(list(names), dict(feed)), strict=True)
 
 
 def choose_range(values: NDArray[np.float32]) -> Range:
     """Of a few percentile clips, pick the one with the least mean squared error after rounding."""
-    candidates = [
-        Range(min(0.0, float(np.percentile(values, 100 - p))), max(0.0, float(np.percentile(values, p))))
-        for p in PERCENTILES
-    ]
+    lows, highs = np.split(np.percentile(values, [*(100 - p for p in PERCENTILES), *PERCENTILES]), 2)
+    candidates = [Range(min(0.0, float(low)), max(0.0, float(high))) for low, high in zip(lows, highs, strict=True)]
     return min(candidates, key=lambda r: float(np.mean((values - round_trip(values, r)) ** 2)))
 
 

@@ -14,6 +14,7 @@ from transformers import (
 
 from app.runtime.packing import PackedLayout
 from app.window import Window
+from tests.support.reference import reference_logits
 from tests.support.students import LABELS, logits
 from tests.support.tiny import fp32_graph, save_checkpoint
 from training.compression import load_teacher, make_student
@@ -21,7 +22,6 @@ from training.compression.importance import batches_of, important_layers, loss_w
 from training.compression.student import most_important, shrink, spaced_layers
 from training.config import DistillationConfig, RecipeError
 from training.export.gate import logits_of
-from training.export.verify import reference_logits
 from training.fit.losses import exact_loss
 
 

@@ -26,10 +26,10 @@ from app.runtime.packing import PackedLayout
 from app.runtime.session import Session
 from app.tasks import task_of
 from app.window import Window
+from tests.support.reference import reference_logits
 from tests.support.tiny import fp16_graph, fp32_graph, tiny_model
 from training.encoders import UnsupportedModelError, family_of_config, load_checkpoint
 from training.export.ranges import observe
-from training.export.verify import reference_logits
 
 ROUTES = ("classify", "ner", "fill-mask")
 MIXES = [(1,), (3, 7), (64, 1, 1), (5,) * 32, (64,) * 3, tuple(range(1, 65)), (2, 64, 2, 33, 1)]

@@ -1,0 +1,92 @@
+"""What a person sees of a command that takes minutes: each phase while it runs, and how long it took."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+log = logging.getLogger(__name__)
+
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+REDRAW_S = 0.1
+ERASE_REST = "\x1b[K"  # of the line, where a bar may have been left
+
+
+class Phases:
+    """The phases of a command: `with phases("verify"): ...`.
+
+    On a terminal a phase has a line with a spinner and the time so far, which ends as `verify  3.2 s`; elsewhere it
+    logs `verify took 3.2 s` at its end. A phase that raises says that it failed. Bars of tqdm may be drawn and lines
+    be logged meanwhile. Phases may be nested, and run in several threads at once.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """`stream`: where phases are shown if it is a terminal; standard error by default."""
+        self.stream = stream
+        self.seconds: dict[str, float] = {}  # by phase; those of one name add up
+        self.lock = threading.Lock()
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        stream = self.stream or sys.stderr
+        show = on_terminal(name, stream) if stream.isatty() else in_log(name)
+        started = time.perf_counter()
+        try:
+            with show:
+                yield
+        finally:
+            with self.lock:
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+@contextmanager
+def in_log(name: str) -> Iterator[None]:
+    """Log one line when the phase is over."""
+    started = time.perf_counter()
+    try:
+        yield
+    except BaseException:
+        log.error("%s failed after %.1f s", name, time.perf_counter() - started)
+        raise
+    log.info("%s took %.1f s", name, time.perf_counter() - started)
+
+
+@contextmanager
+def on_terminal(name: str, stream: TextIO) -> Iterator[None]:
+    """Keep the last line of the terminal up to date, and leave one above it when the phase is over.
+
+    The line is a bar of tqdm, so that other bars have lines of their own below it and log lines appear above it.
+    """
+    started, over = time.perf_counter(), threading.Event()
+    line = tqdm(bar_format="{desc}", file=stream, leave=False, dynamic_ncols=True)
+
+    def text(before: str) -> str:
+        return f"{before}{time.perf_counter() - started:.1f} s{ERASE_REST}"
+
+    def spin() -> None:
+        for sign in itertools.cycle(SPINNER):
+            line.set_description_str(text(f"{sign} {name}  "))
+            if over.wait(REDRAW_S):
+                return
+
+    spinner = threading.Thread(target=spin, name=f"spinner of {name}", daemon=True)
+    how = "failed after "
+    try:
+        with logging_redirect_tqdm():
+            spinner.start()
+            yield
+        how = ""
+    finally:
+        over.set()
+        spinner.join()
+        line.close()
+        tqdm.write(text(f"\r{name}  {how}"), file=stream)  # a bar that ends may leave the cursor anywhere

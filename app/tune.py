@@ -147,6 +147,7 @@ def tokens_per_s(
     metrics = Metrics(CollectorRegistry())
     engine = Engine(Limits(UNBOUNDED, max_queue_age_s=PATIENCE_S, runners=way.runners), metrics)
     lane = Lane(
+        engine=engine,
         name="tune",
         run=session.run,
         computed_tokens=session.layout.computed_tokens,
@@ -163,7 +164,7 @@ def tokens_per_s(
 
         async def keep_asking() -> None:
             for window in left:
-                await engine.submit(lane, [window], deadline=deadline)
+                await lane.submit([window], deadline=deadline)
 
         await asyncio.gather(*(keep_asking() for _ in range(at_once)))
 

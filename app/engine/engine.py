@@ -37,7 +37,8 @@ class Engine:
         self._stopping = False
         self._busy: set[int] = set()  # threads that have a batch in hand
         self._shared_at = float("-inf")  # when a batch last began while others ran or waited
-        self._mailbox: Mailbox | None = None  # of the event loop that asks
+        self._mailbox: Mailbox | None = None  # of the event loop that submits
+        self._timers: dict[Ticket, asyncio.TimerHandle] = {}  # that event loop's, one for each deadline
         self.runners = [Runner(number, self) for number in range(limits.runners)]
 
     def start(self) -> None:
@@ -65,20 +66,20 @@ class Engine:
         """Run `windows` and return the finished ticket, whose outputs are (rows, width) per window.
 
         `deadline` is in seconds of `time.monotonic()`; a higher `priority` goes first. Raises what admission
-        raises, `DeadlineExceededError` and `InferenceFailedError`. When the caller is cancelled, its places in
-        the queue are freed.
+        raises, `DeadlineExceededError` and `InferenceFailedError`. When the caller is cancelled, its windows leave
+        the queue.
         """
-        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def resolve(_: Ticket) -> None:
-            if not answered.done():
-                answered.set_result(None)
+        def on_finish(_: Ticket) -> None:
+            if not finished.done():  # the caller may have been cancelled
+                finished.set_result(None)
 
-        ticket = self.begin(lane, windows, deadline=deadline, priority=priority, on_end=resolve)
+        ticket = self.begin(lane, windows, deadline=deadline, priority=priority, on_finish=on_finish)
         try:
-            await answered
+            await finished
         finally:
-            if not ticket.done:
+            if not ticket.finished:
                 self.abandon(ticket)
         if ticket.error is not None:
             raise ticket.error
@@ -91,27 +92,20 @@ class Engine:
         *,
         deadline: float,
         priority: int = 0,
-        on_end: Callable[[Ticket], None],
+        on_finish: Callable[[Ticket], None],
     ) -> Ticket:
-        """Queue `windows`, and call `on_end` on this event loop once the ticket has its outputs or its error.
+        """Queue `windows`, and call `on_finish` on this event loop once the ticket has its outputs or its error.
 
-        That is `submit` without a coroutine. Raises what admission raises.
+        This is `submit` without a coroutine. Raises what admission raises.
         """
         loop = asyncio.get_running_loop()
         if self._mailbox is None or self._mailbox.loop is not loop:
             self._mailbox = Mailbox(loop)
-        mailbox = self._mailbox
-
-        def on_done(ticket: Ticket) -> None:
-            mailbox.leave(partial(self._end, ticket, timer, on_end))
-
-        ticket = Ticket(lane, windows, time.monotonic(), deadline, priority, on_done)
-        timer = loop.call_later(max(0.0, deadline - ticket.arrival), self._expire, ticket)
-        try:
-            self._admit(ticket)
-        except ServeError:
-            timer.cancel()
-            raise
+        finish = partial(self._finish_on_loop, self._mailbox, on_finish)
+        ticket = Ticket(lane, windows, time.monotonic(), deadline, priority, finish)
+        self._admit(ticket)
+        # A runner may have finished the ticket by now, but this event loop hears of it later than this call.
+        self._timers[ticket] = loop.call_later(max(0.0, deadline - ticket.arrival), self._expire, ticket)
         return ticket
 
     def abandon(self, ticket: Ticket) -> None:
@@ -123,11 +117,15 @@ class Engine:
         self._metrics.queue_tokens.set(self._scheduler.queued_tokens)
         self._metrics.queue_requests.set(self._scheduler.queued_requests)
 
-    def _end(self, ticket: Ticket, timer: asyncio.TimerHandle, on_end: Callable[[Ticket], None]) -> None:
-        timer.cancel()
+    def _finish_on_loop(self, mailbox: Mailbox, on_finish: Callable[[Ticket], None], ticket: Ticket) -> None:
+        """Have a ticket that some thread has just finished reported on the event loop that submitted it."""
+        mailbox.leave(partial(self._finish, ticket, on_finish))
+
+    def _finish(self, ticket: Ticket, on_finish: Callable[[Ticket], None]) -> None:
+        self._timers.pop(ticket).cancel()
         if isinstance(ticket.error, DeadlineExceededError):
             self._metrics.deadline_missed.inc()
-        on_end(ticket)
+        on_finish(ticket)
 
     def _admit(self, ticket: Ticket) -> None:
         with self._lock:
@@ -143,7 +141,7 @@ class Engine:
     def _withdraw(self, ticket: Ticket, error: ServeError | None) -> None:
         """Finish a ticket whose deadline passed, or whose caller went away: no error."""
         with self._lock:
-            if ticket.done:
+            if ticket.finished:
                 return
             self._scheduler.withdraw(ticket)
             if error is None:

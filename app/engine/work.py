@@ -26,14 +26,21 @@ class Forward(Protocol):
     def __call__(self, windows: Sequence[Window], *, runner: int, alone: bool) -> Sequence[Floats]: ...
 
 
+class Submitter(Protocol):
+    """What a lane's windows are submitted to: the engine."""
+
+    async def submit(self, lane: Lane, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Ticket: ...
+
+
 @dataclass(eq=False)
 class Lane:
-    """A forward pass that batches can be made for. Windows of different lanes never share a batch.
+    """A forward pass that the engine makes batches for. Windows of different lanes never share a batch.
 
-    `computed_tokens` says what a batch costs by its number of windows, their tokens in all and the longest of them;
-    at most `max_batch_tokens`, but for a single window, which runs whatever it costs.
+    `computed_tokens` returns how many tokens a batch computes, given its number of windows, their tokens in all and
+    the longest of them. A batch computes at most `max_batch_tokens`, except that a single window always runs.
     """
 
+    engine: Submitter
     name: str
     run: Forward
     computed_tokens: Callable[[int, int, int], int]
@@ -41,21 +48,28 @@ class Lane:
     max_batch_tokens: int
     series: ModelSeries
 
+    async def submit(self, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Ticket:
+        """Run `windows`; see `app.engine.engine.Engine.submit`."""
+        return await self.engine.submit(self, windows, deadline=deadline, priority=priority)
+
 
 @dataclass(eq=False)
 class Ticket:
-    """One request's windows, answered all together or not at all. Times are seconds of the engine's clock."""
+    """One request's windows, answered all together or not at all. Times are seconds of the engine's clock.
+
+    `on_finish` is called once, on the thread that finishes the ticket.
+    """
 
     lane: Lane
     windows: Sequence[Window]
     arrival: float
     deadline: float
     priority: int = 0
-    on_done: Callable[[Ticket], None] = lambda ticket: None
+    on_finish: Callable[[Ticket], None] = lambda ticket: None
     tokens: int = field(init=False)
     outputs: list[Floats] = field(init=False)
     error: ServeError | None = field(init=False, default=None)
-    done: bool = field(init=False, default=False)
+    finished: bool = field(init=False, default=False)
     waiting: int = field(init=False)
     started: float | None = field(init=False, default=None)
     forward_s: float = field(init=False, default=0.0)
@@ -71,8 +85,8 @@ class Ticket:
         return 0.0 if self.started is None else self.started - self.arrival
 
     def fill(self, index: int, output: Floats) -> None:
-        """Take one window's output; the last one completes the ticket."""
-        if self.done:
+        """Take one window's output; the last one finishes the ticket."""
+        if self.finished:
             return
         self.outputs[index] = output
         self.waiting -= 1
@@ -80,10 +94,10 @@ class Ticket:
             self.finish(None)
 
     def finish(self, error: ServeError | None) -> None:
-        """Complete the ticket, once; whatever comes later is ignored."""
-        if not self.done:
-            self.done, self.error = True, error
-            self.on_done(self)
+        """Finish the ticket, with an error or without; later calls change nothing."""
+        if not self.finished:
+            self.finished, self.error = True, error
+            self.on_finish(self)
 
 
 @dataclass(slots=True, eq=False)  # not frozen, which would take four times as long to make

@@ -37,9 +37,14 @@ log = structlog.get_logger(__name__)
 class RemoteLane:
     """A model's lane in the engines, by its `name:version`."""
 
+    pool: Fleet
     model: str
     max_batch_tokens: int
     series: ModelSeries
+
+    async def submit(self, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply:
+        """Have windows run by one of the engines; see `Fleet.submit`."""
+        return await self.pool.submit(self.model, windows, deadline=deadline, priority=priority)
 
 
 class Fleet:
@@ -68,14 +73,14 @@ class Fleet:
         for link in self._links:
             link.close()
 
-    async def submit(self, lane: RemoteLane, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply:
+    async def submit(self, model: str, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply:
         """Have windows run by the engine with the fewest outstanding tokens. Raises as `Engine.submit` does."""
         loaded = [link for link in self._links if link.models]
-        links = [link for link in loaded if lane.model in link.models] or loaded
+        links = [link for link in loaded if model in link.models] or loaded
         if not links:
             raise NotReadyError(RESTARTING)
         link = min(links, key=lambda link: link.outstanding_tokens)
-        return await link.submit(lane.model, windows, deadline=deadline, priority=priority)
+        return await link.submit(model, windows, deadline=deadline, priority=priority)
 
     # --- What `app.api.status` asks ----------------------------------------------------------------------
 
@@ -151,8 +156,8 @@ class Fleet:
         encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length)
         task = TASKS[manifest.task](manifest, encoder, manifest.graphs[precision])
         series = self._metrics.of_model(task.route, manifest.name)
-        lane = RemoteLane(served.id, served.max_batch_tokens, series)
-        return Model(bundle, precision, served.provider, task, lane, self, self._settings.max_inputs)
+        lane = RemoteLane(self, served.id, served.max_batch_tokens, series)
+        return Model(bundle, precision, served.provider, task, lane, self._settings.max_inputs)
 
     async def _expire(self) -> None:
         while True:

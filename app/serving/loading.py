@@ -193,6 +193,7 @@ def load_model(
             raise BundleError(str(out_of_memory("the model's first batches"))) from error
         raise
     lane = Lane(
+        engine=engine,
         name=manifest.name,
         run=session.run,
         computed_tokens=session.layout.computed_tokens,
@@ -200,7 +201,7 @@ def load_model(
         max_batch_tokens=budget,
         series=metrics.of_model(task.route, manifest.name),
     )
-    return Model(bundle, session.precision, PROVIDERS[device], task, lane, engine, settings.max_inputs), lane, session
+    return Model(bundle, session.precision, PROVIDERS[device], task, lane, settings.max_inputs), lane, session
 
 
 def check_width(bundle: Bundle, session: AnySession) -> None:

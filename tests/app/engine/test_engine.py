@@ -42,6 +42,16 @@ def test_the_outputs_of_a_request_are_in_its_own_order():
         play(scenario())
 
 
+def test_a_lane_submits_to_its_engine():
+    async def scenario():
+        lane = make_lane(engine=engine)
+        ticket = await lane.submit([window(3, token=7)], deadline=time.monotonic() + PATIENCE_S)
+        assert first_tokens(ticket) == [7]
+
+    with running() as engine:
+        play(scenario())
+
+
 def test_many_callers_are_all_answered_with_their_own():
     async def scenario():
         lanes = [make_lane(name="a"), make_lane(name="b")]

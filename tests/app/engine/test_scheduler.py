@@ -180,7 +180,7 @@ def test_expired_work_is_never_started_and_its_request_fails():
     expired, alive = admit(scheduler, lane, 10, 10, deadline=1.0), admit(scheduler, lane, 10, deadline=3.0)
     batch = scheduler.next_batch(1.0)
     assert [item.ticket for item in batch.items] == [alive]
-    assert expired.done
+    assert expired.finished
     assert isinstance(expired.error, DeadlineExceededError)
     assert state_of(scheduler) == (0, 0, 0)
 
@@ -190,7 +190,7 @@ def test_an_expired_window_is_no_company_either():
     expired = admit(scheduler, lane, 10, deadline=1.0)
     admit(scheduler, lane, 10, deadline=3.0, priority=1)
     assert len(scheduler.next_batch(2.0).items) == 1
-    assert not expired.done
+    assert not expired.finished
     assert scheduler.next_batch(2.0) is None
     assert isinstance(expired.error, DeadlineExceededError)
 
@@ -203,7 +203,7 @@ def test_withdrawing_frees_the_places():
     assert state_of(scheduler) == (10, 1, 1)
     admit(scheduler, lane, 90)
     assert kept in {item.ticket for item in scheduler.next_batch(0.0).items}
-    assert not gone.done
+    assert not gone.finished
 
 
 def test_withdrawing_what_is_half_done_frees_the_rest():
@@ -284,7 +284,7 @@ def test_random_operations_lose_nothing_and_leave_nothing(seed):
         elif (batch := scheduler.next_batch(now)) is not None:
             assert {item.ticket.lane for item in batch.items} == {batch.lane}
             assert sum(lengths_of(batch)) <= batch.lane.max_batch_tokens or len(batch.items) == 1
-            assert all(item.ticket.deadline > now and not item.ticket.done for item in batch.items)
+            assert all(item.ticket.deadline > now and not item.ticket.finished for item in batch.items)
             taken.update((item.ticket, item.index) for item in batch.items)
         assert 0 <= scheduler.queued_tokens <= 400
     drained = set(scheduler.drain())

@@ -81,6 +81,9 @@ class Manifest(Frozen):
     labels: list[str] = Field(default_factory=list, description="Label of each output column, in order.")
     max_length: int = Field(ge=8, description="Tokens in a window, special tokens included.")
     position_offset: int = Field(0, ge=0, description="First position id; RoBERTa counts from pad_token_id + 1.")
+    local_attention: int | None = Field(
+        None, ge=0, description="Tokens on each side that a layer of local attention sees; null where none is local."
+    )
     pooling: Pooling = Field("mean", description="How the windows of a long text become one classification.")
     graphs: dict[Precision, Graph] = Field(min_length=1)
     probes: list[Probe] = Field(default_factory=list)

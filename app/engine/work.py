@@ -1,4 +1,4 @@
-"""What the engine works on: lanes (a model's forward pass), tickets (a request), items (a window of it)."""
+"""What the engine works on: lanes (a model's forward pass), tickets (a request), queued windows, and batches."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ UNANSWERED: Floats = np.empty((0, 0), np.float32)
 class Forward(Protocol):
     """A forward pass: (rows, width) per window, in order.
 
-    `runner` is the number of the runner that calls; `alone` says that nothing else runs or waits, nor did just
+    `runner` is the number of the runner that calls. `idle_machine` says that nothing else runs or waits, nor did just
     before, so that this pass may use the whole machine.
     """
 
-    def __call__(self, windows: Sequence[Window], *, runner: int, alone: bool) -> Sequence[Floats]: ...
+    def __call__(self, windows: Sequence[Window], *, runner: int, idle_machine: bool) -> Sequence[Floats]: ...
 
 
 class Submitter(Protocol):
@@ -100,11 +100,11 @@ class Ticket:
             self.on_finish(self)
 
 
-@dataclass(slots=True, eq=False)  # not frozen, which would take four times as long to make
-class Item:
-    """One window of a ticket in the queue. `cost` is in seconds. Nothing of it changes.
+@dataclass(slots=True, eq=False)  # not frozen, because that takes four times as long to construct; nothing changes it
+class QueuedWindow:
+    """A window of a ticket, for the queue and for a batch. `cost` is in seconds.
 
-    `number` counts items in order of arrival, those of one request by length, the longest first.
+    `number` counts windows in order of arrival, those of one request by length, the longest first.
     """
 
     number: int
@@ -120,11 +120,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Items of one lane that run together; `alone` when nothing else runs or waits, nor did just before."""
+    """Windows of one lane that run together. `idle_machine`: nothing else runs or waits, nor did just before."""
 
     lane: Lane
-    items: Sequence[Item]
-    alone: bool = False
+    items: Sequence[QueuedWindow]
+    idle_machine: bool = False
 
     @property
     def windows(self) -> list[Window]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.bundle import Bundle, Precision
-from app.runtime.session import Session
+from app.runtime.cpu.session import CpuSession
 from app.settings import available_cores
 from app.tasks import TASKS
 from app.tasks.base import TaskRequest
@@ -26,7 +26,7 @@ class ServedGraph:
     """One precision of an unpublished bundle, on the CPU."""
 
     def __init__(self, bundle: Bundle, precision: Precision) -> None:
-        self.session = Session(bundle, precision, available_cores())
+        self.session = CpuSession(bundle, precision, available_cores())
         self.encoder = TextEncoder(bundle.tokenizer_file, bundle.manifest.max_length)
         graph = bundle.manifest.graphs[precision]
         self.task: Any = TASKS[bundle.manifest.task](bundle.manifest, self.encoder, graph)

@@ -16,16 +16,16 @@ from transformers import PreTrainedModel
 
 from training.export.attention import Attention, FlashAttention, GridAttention
 from training.export.packed import PackedModel
-from training.export.single_window import branch_for_lone_windows
+from training.export.single_window import branch_for_single_windows
 
 Shape = dict[int, Any]
 
 
 def export_fp32(model: PreTrainedModel) -> ModelProto:
-    """Export the packed graph in float32, with a branch for a window that is alone."""
+    """Export the packed graph in float32, with a branch for batches of a single window."""
     attention = GridAttention()
     packed = export(PackedModel(model, attention), attention, model.config.type_vocab_size)
-    return branch_for_lone_windows(packed)
+    return branch_for_single_windows(packed)
 
 
 def export_fp16(model: PreTrainedModel) -> ModelProto:

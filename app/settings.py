@@ -105,9 +105,7 @@ class Settings(BaseSettings):
         None, ge=16, description="Tokens in one batch. Default: found by timing the model at warm-up."
     )
     max_queue_delay_ms: float = Field(
-        0.0,
-        ge=0,
-        description="How long a batch with room left waits for more requests, in ms. 0: not at all.",
+        0.0, ge=0, description="How long a batch with room left waits for more requests, in ms. 0: not at all."
     )
     max_queue_tokens: int = Field(
         131_072, ge=512, description="Tokens that may wait in one engine; beyond it requests get 429."

@@ -1,4 +1,4 @@
-"""`roberta-serve tune MODEL`: time the ways to share out this machine, and write the best as settings."""
+"""`roberta-serve tune MODEL`: time ways to divide this machine among batches, and write the best as settings."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from app.bundle import Bundle, BundleError, version_folders
-from app.engine.cost import CostModel
 from app.engine.engine import Engine
 from app.engine.scheduler import Limits
 from app.engine.work import Lane
 from app.metrics import Metrics
-from app.runtime.opening import AnySession, open_session
-from app.runtime.session import Device, SessionError
+from app.runtime.session import Device, Session, SessionError, open_session
+from app.runtime.warmup import synthetic_windows
 from app.serving.sources import read_folder
-from app.serving.warmup import choose_budget, measure_cost, synthetic_windows
 from app.settings import CLI, ENV_FILE, Settings, available_cores
 from app.window import Window
 
@@ -34,18 +32,18 @@ BUDGETS: dict[Device, tuple[int, ...]] = {
     "cpu": (128, 256, 512, 1024, 2048),
     "cuda": (1024, 4096, 16_384, 32_768, 65_536),
 }
-LENGTHS = (12, 20, 26, 18, 34, 48, 24, 256)  # tokens of the windows that are run: sentences, and now and then a page
-AT_ONCE: dict[Device, int] = {"cpu": 32, "cuda": 1024}  # requests: what is best for a full queue is not for a short one
+LENGTHS = (12, 20, 26, 18, 34, 48, 24, 256)  # tokens of the windows that are run: sentences and one page
+AT_ONCE: dict[Device, int] = {"cpu": 32, "cuda": 1024}  # requests: the best way depends on how full the queue is
 ROUNDS = 3
-GOOD_ENOUGH = 0.98  # of the best: among these the smallest batches win, because they answer soonest
+GOOD_ENOUGH = 0.98  # share of the best rate from which on the way with the smallest batches wins: it answers soonest
 SIGNATURE = "# By `roberta-serve tune`"
 UNBOUNDED = 2**31  # tokens that may queue
 PATIENCE_S = 3600.0
-LEAST_S = 1e-4  # for the windows of a measurement, should the cost model find nothing but a fixed cost
+LEAST_S = 1e-4  # expected for the windows of a measurement, where the cost model finds only a fixed cost
 
 
 class Way(NamedTuple):
-    """One way to share out the machine."""
+    """One way to divide the machine."""
 
     runners: int
     intra_op_threads: int
@@ -92,17 +90,17 @@ class Tune(Settings):
 
 
 def measure(bundle: Bundle, device: Device, settings: Tune) -> dict[Way, float]:
-    """Return the tokens per second of every way, the median of several rounds; each is printed as it is known.
+    """Return the tokens per second of every way, the median of several rounds, and print them.
 
-    The default, which is what the service does where nothing is set, is measured as one way among the others.
+    The way that the service takes where nothing is set is one of them.
     """
     longest = bundle.manifest.max_length
     threads_to_try = {threads for _, threads in splits(device, settings)}
     sessions = {threads: open_with(threads, bundle, device, settings) for threads in threads_to_try}
-    costs = {threads: measure_cost(session, longest) for threads, session in sessions.items()}
+    sessions[1].prepare(None)
     unset = settings.model_copy(update={"runners": None})
-    default = Way(unset.runners_on(device), 1, costs[1].token_budget())
-    budgets = [b for b in sorted({*BUDGETS[device], default.max_batch_tokens}) if fits(b, sessions, costs, longest)]
+    default = Way(unset.runners_on(device), 1, sessions[1].max_batch_tokens)
+    budgets = [b for b in sorted({*BUDGETS[device], default.max_batch_tokens}) if fits(b, sessions)]
     ways = [Way(*split, budget) for split in splits(device, settings) for budget in budgets]
     at_once = settings.at_once or AT_ONCE[device]
     windows = [window for length in LENGTHS for window in synthetic_windows(1, min(length, longest))]
@@ -110,8 +108,8 @@ def measure(bundle: Bundle, device: Device, settings: Tune) -> dict[Way, float]:
     for number in range(ROUNDS):
         for done, way in enumerate(ways, number * len(ways) + 1):
             progress(f"{done} of {ROUNDS * len(ways)}: {way}")
-            session, cost = sessions[way.intra_op_threads], costs[way.intra_op_threads]
-            found[way].append(tokens_per_s(session, cost, way, windows, at_once, settings.seconds))
+            session = sessions[way.intra_op_threads]
+            found[way].append(tokens_per_s(session, way, windows, at_once, settings.seconds))
     progress("")
     rates = {way: statistics.median(each) for way, each in found.items()}
     for way, rate in sorted(rates.items(), key=lambda pair: -pair[1]):
@@ -120,51 +118,54 @@ def measure(bundle: Bundle, device: Device, settings: Tune) -> dict[Way, float]:
 
 
 def splits(device: Device, settings: Settings) -> list[tuple[int, int]]:
-    """Return the numbers of runners and of threads for each that use every core; on CUDA one to four runners a GPU."""
+    """Return (runners, threads of each) that use every core; on CUDA, one to four runners for each GPU."""
     if device == "cuda":
         return [(count * len(settings.gpus), 1) for count in (1, 2, 3, 4)]
     cores = available_cores()
     return [(cores // threads, threads) for threads in range(1, cores + 1) if cores % threads == 0]
 
 
-def fits(budget: int, sessions: Mapping[int, AnySession], costs: Mapping[int, CostModel], longest: int) -> bool:
-    """Whether there is memory for batches of `budget` tokens."""
+def fits(budget: int, sessions: Mapping[int, Session]) -> bool:
+    """Prepare every session for batches of `budget` tokens, and return whether memory suffices."""
     try:
-        return all(choose_budget(sessions[threads], costs[threads], longest, budget) for threads in sessions)
+        for session in sessions.values():
+            session.prepare(budget)
     except SessionError as error:
         say(f"left out: {error}")
         return False
+    return True
 
 
-def open_with(threads: int, bundle: Bundle, device: Device, settings: Settings) -> AnySession:
+def open_with(threads: int, bundle: Bundle, device: Device, settings: Settings) -> Session:
+    """Open the bundle for as many runners as any way has. Under load, neither idle cores nor CUDA graphs matter."""
     most = max(runners for runners, _ in splits(device, settings))
-    return open_session(bundle, device, settings.model_copy(update={"intra_op_threads": threads, "runners": most}))
+    changes = {"intra_op_threads": threads, "runners": most, "idle_threads": 1, "cuda_graphs": False}
+    return open_session(bundle, device, settings.model_copy(update=changes))
 
 
-def tokens_per_s(
-    session: AnySession, cost: CostModel, way: Way, windows: Sequence[Window], at_once: int, seconds: float
-) -> float:
-    """Keep an engine busy with `at_once` requests of a window each, for about `seconds`."""
+def tokens_per_s(session: Session, way: Way, windows: Sequence[Window], at_once: int, seconds: float) -> float:
+    """Return the rate of an engine that has `at_once` requests of one window at any time, over about `seconds`."""
     metrics = Metrics(CollectorRegistry())
     engine = Engine(Limits(UNBOUNDED, max_queue_age_s=PATIENCE_S, runners=way.runners), metrics)
     lane = Lane(
+        engine=engine,
         name="tune",
         run=session.run,
-        computed_tokens=session.layout.computed_tokens,
-        cost=replace(cost),
+        computed_tokens=session.computed_tokens,
+        cost=replace(session.cost),
         max_batch_tokens=way.max_batch_tokens,
         series=metrics.of_model("tune", "tune"),
     )
-    expected_s = sum(cost.share(len(window)) for window in windows) / way.runners
+    expected_s = sum(lane.cost.share(len(window)) for window in windows) / way.runners
     queue = list(windows) * max(1, math.ceil(seconds / max(expected_s, LEAST_S)))
-    random.Random(0).shuffle(queue)  # in turns, the same lengths would meet in every batch
+    random.Random(0).shuffle(queue)  # in order, every batch would have the same lengths
 
     async def answer_all() -> None:
         deadline, left = time.monotonic() + PATIENCE_S, iter(queue)
 
         async def keep_asking() -> None:
             for window in left:
-                await engine.submit(lane, [window], deadline=deadline)
+                await lane.submit([window], deadline=deadline)
 
         await asyncio.gather(*(keep_asking() for _ in range(at_once)))
 
@@ -179,13 +180,13 @@ def tokens_per_s(
 
 
 def choose(rates: Mapping[Way, float]) -> Way:
-    """Return the way with the smallest batches among those that are as good as the best."""
+    """Return the way with the smallest batches among those that are nearly as fast as the fastest."""
     enough = GOOD_ENOUGH * max(rates.values())
     return min((way for way in rates if rates[way] >= enough), key=lambda way: (way.max_batch_tokens, -rates[way]))
 
 
 def render(bundle: Bundle, device: Device, way: Way, before: str) -> str:
-    """Return the settings as an environment file; lines of the one that was there `before` that set others stay."""
+    """Return the settings as an environment file, with the lines of the file `before` that set something else."""
     manifest = bundle.manifest
     values = {f"ROBERTA_{name.upper()}": value for name, value in way._asdict().items()}
     kept = [line for line in before.splitlines() if not line.startswith((SIGNATURE, *(f"{name}=" for name in values)))]
@@ -194,7 +195,7 @@ def render(bundle: Bundle, device: Device, way: Way, before: str) -> str:
 
 
 def progress(line: str) -> None:
-    """Show what is being measured, where somebody looks; an empty line clears it."""
+    """Show what is being measured, on a terminal; an empty line clears it."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\033[K{line}")
         sys.stderr.flush()

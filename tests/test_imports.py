@@ -19,10 +19,10 @@ LAYERS = {
     "logs": {"settings"},
     "metrics": {"errors"},
     "bundle": {"bundle"},
-    "graphs": {"graphs", "bundle", "runtime.session"},
+    "graphs": {"graphs", "bundle"},
     "tasks": {"tasks", "window", "bundle", "errors"},
     "engine": {"engine", "window", "errors", "metrics"},
-    "runtime": {"runtime", "graphs", "window", "bundle", "metrics", "settings"},
+    "runtime": {"runtime", "engine.cost", "graphs", "window", "bundle", "metrics", "settings"},
     "serving": {"serving", "tasks", "engine", "runtime", "window", "bundle", "errors", "metrics", "settings"},
     "service": {"serving", "tasks", "errors", "metrics", "settings"},
     "api": {"api", "service", "serving", "tasks", "errors", "metrics", "settings"},
@@ -61,7 +61,8 @@ ONLY = {
     },
     "time": {
         *("app.api", "app.engine.engine", "app.engine.runner", "app.serving", "app.tune"),
-        *("app.runtime.cpu.idle_cores", "app.processes", "app.service"),
+        *("app.runtime.cpu.idle_cores", "app.runtime.cuda.warmup", "app.runtime.warmup"),
+        *("app.processes", "app.service"),
     },
     "pynvml": {"app.runtime.cuda.nvml"},
 }
@@ -126,7 +127,7 @@ def test_training_uses_of_app_only_what_it_verifies_with(module):
 
 def test_the_scheduler_is_pure():
     """It is told the time and never waits."""
-    for module in ("app.engine.scheduler", "app.engine.cost", "app.engine.work"):
+    for module in ("app.engine.scheduler", "app.engine.queue", "app.engine.cost", "app.engine.work"):
         assert not APP[module] & {"time", "asyncio", "threading", "random", "structlog"}
 
 

@@ -1,4 +1,4 @@
-"""What a batch will cost: `a + b * T + c * R * S**2` seconds, fitted at warm-up and refined as it runs."""
+"""What a batch costs: `a + b * T + c * R * S**2` seconds, fitted at warm-up and refined as batches run."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-# The token budget is the least that keeps a batch's fixed cost at this share of its tokens'. A larger batch saves less
-# than it costs: what is queued is seldom enough for several batches of windows of one length.
+# A batch is just large enough for its fixed cost to be this share of its per-token cost. A larger batch mixes more
+# lengths and saves little.
 OVERHEAD_SHARE = 0.25
 LEAST_BUDGET, GREATEST_BUDGET = 192, 65_536
 SMOOTHING = 0.05  # weight of the newest batch in the running correction
 
 
 class Shape(NamedTuple):
-    """The size of a batch: T tokens in all, and R * S**2 for the R rows of S slots that attention reads."""
+    """The size of a batch: T tokens in all, and the R * S**2 cells of attention over R rows of S slots."""
 
     tokens: int
     grid: int
@@ -29,7 +29,7 @@ class Shape(NamedTuple):
 
 @dataclass
 class CostModel:
-    """Seconds per batch (`fixed`), per token and per attention cell, and a running correction of them all."""
+    """Seconds per batch (`fixed`), per token and per attention cell, and a factor that follows measured batches."""
 
     fixed: float = 0.0
     per_token: float = 0.0
@@ -57,11 +57,11 @@ class CostModel:
         return self.correction * cost
 
     def share(self, length: int) -> float:
-        """Return the seconds that one window of `length` adds to a batch of its like."""
+        """Return the seconds that one window of `length` adds to a batch of windows of this length."""
         return self.correction * (self.per_token * length + self.per_cell * length**2)
 
     def refine(self, shape: Shape, seconds: float) -> None:
-        """Move the correction towards what this batch took."""
+        """Move the correction towards the seconds that a batch took."""
         predicted = self.predict(shape)
         if predicted > 0:
             ratio = min(max(seconds / predicted, 0.1), 10.0)
@@ -69,9 +69,9 @@ class CostModel:
 
     @property
     def fixed_tokens(self) -> float:
-        """How many tokens cost as much as a batch does whatever is in it."""
+        """The number of tokens that cost as much as the fixed part of a batch."""
         return self.fixed / self.per_token if self.per_token > 0 else 0.0
 
     def token_budget(self) -> int:
-        """Return the least batch, in tokens, in which the fixed cost is a small share."""
+        """Return the tokens of the smallest batch in which the fixed cost is a small enough share."""
         return int(min(max(self.fixed_tokens / OVERHEAD_SHARE, LEAST_BUDGET), GREATEST_BUDGET))

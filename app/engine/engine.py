@@ -1,4 +1,4 @@
-"""The engine: an asyncio front to the scheduler, and the runners behind it."""
+"""The engine: an asyncio interface to the scheduler, and the runners that take batches from it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import structlog
 from app.engine.mailbox import Mailbox
 from app.engine.runner import Runner
 from app.engine.scheduler import Limits, Scheduler
-from app.engine.work import Batch, Item, Lane, Ticket
+from app.engine.work import Batch, Lane, QueuedWindow, Ticket
 from app.errors import DeadlineExceededError, DrainingError, InferenceFailedError, ServeError
 from app.metrics import Metrics
 from app.window import Floats, Window
 
-SETTLING_S = 0.05  # since batches last shared the machine; before, more will come that need the other cores
-SWITCH_S = 1e-4  # a runner that has a batch to take waits so long for the event loop to let go of the interpreter
+IDLE_AFTER_S = 0.05  # a batch may use every core once no other has run or waited for this long
+SWITCH_S = 1e-4  # thread switch interval: the longest that a runner waits for the GIL (Python's default: 5 ms)
 
 log = structlog.get_logger(__name__)
 
@@ -32,22 +32,23 @@ class Engine:
         self._scheduler = Scheduler(limits)
         self._metrics = metrics
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)  # for runners that wait for a batch
-        self._waiting = 0  # of them
+        self._changed = threading.Condition(self._lock)  # for runners that wait in `take`
+        self._waiting = 0  # runners that wait in `take`
+        self._busy = 0  # runners that have a batch in hand
         self._stopping = False
-        self._busy: set[int] = set()  # threads that have a batch in hand
         self._shared_at = float("-inf")  # when a batch last began while others ran or waited
-        self._mailbox: Mailbox | None = None  # of the event loop that asks
+        self._mailbox: Mailbox | None = None  # of the event loop that submits
+        self._timers: dict[Ticket, asyncio.TimerHandle] = {}  # that event loop's, one for each deadline
         self.runners = [Runner(number, self) for number in range(limits.runners)]
 
     def start(self) -> None:
-        """Start the runners, and have the threads of this process take turns more often than Python's 5 ms."""
+        """Start the runners, and shorten the thread switch interval of this process."""
         sys.setswitchinterval(SWITCH_S)
         for runner in self.runners:
             runner.start()
 
     def stop(self, limit_s: float | None = None) -> None:
-        """Refuse what is queued and let the batches in hand end; one that is stuck is left behind after `limit_s`."""
+        """Refuse queued requests and wait for the running batches, for `limit_s` at most."""
         deadline = None if limit_s is None else time.monotonic() + limit_s
         with self._lock:
             self._stopping = True
@@ -65,20 +66,20 @@ class Engine:
         """Run `windows` and return the finished ticket, whose outputs are (rows, width) per window.
 
         `deadline` is in seconds of `time.monotonic()`; a higher `priority` goes first. Raises what admission
-        raises, `DeadlineExceededError` and `InferenceFailedError`. When the caller is cancelled, its places in
-        the queue are freed.
+        raises, `DeadlineExceededError` and `InferenceFailedError`. When the caller is cancelled, its windows leave
+        the queue.
         """
-        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def resolve(_: Ticket) -> None:
-            if not answered.done():
-                answered.set_result(None)
+        def on_finish(_: Ticket) -> None:
+            if not finished.done():  # the caller may have been cancelled
+                finished.set_result(None)
 
-        ticket = self.begin(lane, windows, deadline=deadline, priority=priority, on_end=resolve)
+        ticket = self.begin(lane, windows, deadline=deadline, priority=priority, on_finish=on_finish)
         try:
-            await answered
+            await finished
         finally:
-            if not ticket.done:
+            if not ticket.finished:
                 self.abandon(ticket)
         if ticket.error is not None:
             raise ticket.error
@@ -91,43 +92,40 @@ class Engine:
         *,
         deadline: float,
         priority: int = 0,
-        on_end: Callable[[Ticket], None],
+        on_finish: Callable[[Ticket], None],
     ) -> Ticket:
-        """Queue `windows`, and call `on_end` on this event loop once the ticket has its outputs or its error.
+        """Queue `windows`, and call `on_finish` on this event loop once the ticket has its outputs or its error.
 
-        That is `submit` without a coroutine. Raises what admission raises.
+        This is `submit` without a coroutine. Raises what admission raises.
         """
         loop = asyncio.get_running_loop()
         if self._mailbox is None or self._mailbox.loop is not loop:
             self._mailbox = Mailbox(loop)
-        mailbox = self._mailbox
-
-        def on_done(ticket: Ticket) -> None:
-            mailbox.leave(partial(self._end, ticket, timer, on_end))
-
-        ticket = Ticket(lane, windows, time.monotonic(), deadline, priority, on_done)
-        timer = loop.call_later(max(0.0, deadline - ticket.arrival), self._expire, ticket)
-        try:
-            self._admit(ticket)
-        except ServeError:
-            timer.cancel()
-            raise
+        finish = partial(self._finish_on_loop, self._mailbox, on_finish)
+        ticket = Ticket(lane, windows, time.monotonic(), deadline, priority, finish)
+        self._admit(ticket)
+        # A runner may have finished the ticket by now, but this event loop hears of it later than this call.
+        self._timers[ticket] = loop.call_later(max(0.0, deadline - ticket.arrival), self._expire, ticket)
         return ticket
 
     def abandon(self, ticket: Ticket) -> None:
-        """Free the places of a ticket whose caller went away."""
+        """Take a ticket whose caller went away out of the queue."""
         self._withdraw(ticket, None)
 
     def report_queue(self) -> None:
-        """Set the gauges of the queue to how it is now."""
+        """Set the gauges of the queue."""
         self._metrics.queue_tokens.set(self._scheduler.queued_tokens)
         self._metrics.queue_requests.set(self._scheduler.queued_requests)
 
-    def _end(self, ticket: Ticket, timer: asyncio.TimerHandle, on_end: Callable[[Ticket], None]) -> None:
-        timer.cancel()
+    def _finish_on_loop(self, mailbox: Mailbox, on_finish: Callable[[Ticket], None], ticket: Ticket) -> None:
+        """Have a ticket that some thread has just finished reported on the event loop that submitted it."""
+        mailbox.leave(partial(self._finish, ticket, on_finish))
+
+    def _finish(self, ticket: Ticket, on_finish: Callable[[Ticket], None]) -> None:
+        self._timers.pop(ticket).cancel()
         if isinstance(ticket.error, DeadlineExceededError):
             self._metrics.deadline_missed.inc()
-        on_end(ticket)
+        on_finish(ticket)
 
     def _admit(self, ticket: Ticket) -> None:
         with self._lock:
@@ -141,51 +139,52 @@ class Engine:
         self._withdraw(ticket, DeadlineExceededError())
 
     def _withdraw(self, ticket: Ticket, error: ServeError | None) -> None:
-        """Finish a ticket whose deadline passed, or whose caller went away: no error."""
+        """Finish a ticket whose deadline passed, or, without an error, one whose caller went away."""
         with self._lock:
-            if ticket.done:
+            if ticket.finished:
                 return
             self._scheduler.withdraw(ticket)
             if error is None:
                 self._metrics.cancelled.inc()
             ticket.finish(error)
 
-    # --- What the runners call, each on its own thread -------------------------------------------------
+    # --- What the runners call, each on its own thread; see `app.engine.runner.Work` --------------------
 
     def take(self) -> Batch | None:
         with self._lock:
             while not self._stopping:
                 now = time.monotonic()
-                batch = self._scheduler.next_batch(now, len(self.runners) - len(self._busy))
+                batch = self._scheduler.next_batch(now, len(self.runners) - self._busy)
                 if batch is not None:
                     for item in batch.items:
                         item.ticket.started = item.ticket.started or now
                     if self._busy or len(self._scheduler):
                         self._shared_at = now
-                    self._busy.add(threading.get_ident())
-                    return Batch(batch.lane, batch.items, alone=now - self._shared_at > SETTLING_S)
+                    self._busy += 1
+                    return Batch(batch.lane, batch.items, idle_machine=now - self._shared_at > IDLE_AFTER_S)
                 self._waiting += 1
                 self._changed.wait(self._scheduler.ready_in_s(now))
                 self._waiting -= 1
             return None
 
-    def complete(self, batch: Batch, outputs: Sequence[Floats], seconds: float) -> None:
-        """Answer first, then count."""
+    def complete(self, batch: Batch, outputs: Sequence[Floats], seconds: float, *, is_last: bool) -> None:
         lane, shape = batch.lane, batch.shape
-        with self._lock:
-            self._busy.discard(threading.get_ident())
+        with self._lock:  # answer first, then count
+            if is_last:
+                self._busy -= 1
             for item, output in zip(batch.items, outputs, strict=True):
                 item.ticket.forward_s += seconds
                 item.ticket.fill(item.index, output)
         lane.series.observe_batch(len(batch.items), shape.tokens, batch.computed_tokens, seconds)
-        if not batch.alone:  # a pass on every core says nothing of what batches cost under load
+        if not batch.idle_machine:  # a pass on every core does not show what batches cost under load
             lane.cost.refine(shape, seconds)
 
-    def fail(self, item: Item, cause: Exception) -> None:
+    def fail(self, item: QueuedWindow, cause: Exception, *, is_last: bool) -> None:
         lane = item.ticket.lane
         lane.series.forward_failures.inc()
         log.error("forward_failed", model=lane.name, tokens=item.length, cause=type(cause).__name__)
         with self._lock:
-            self._busy.discard(threading.get_ident())
+            if is_last:
+                self._busy -= 1
             self._scheduler.withdraw(item.ticket)
             item.ticket.finish(InferenceFailedError("the model failed on this input; the log has the kind of error"))

@@ -1,4 +1,4 @@
-"""Calls that threads leave for an event loop; however many there are, they wake it once."""
+"""Calls that threads leave for an event loop. Many calls wake the loop once."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from collections.abc import Callable
 
 
 class Mailbox:
-    """To wake a loop is a system call, and a batch has many requests to answer."""
+    """The calls left for one event loop. Waking the loop is a system call, and a batch answers many requests."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._left: deque[Callable[[], None]] = deque()
-        self._is_awaited = False  # a delivery is on its way
+        self._is_awaited = False  # whether the loop has been told to make the calls
 
     def leave(self, call: Callable[[], None]) -> None:
-        """Have `call` called on the loop, after all that was left before. From any thread."""
+        """Have the event loop make a call, after those that were left before. Any thread may leave one."""
         self._left.append(call)
         if not self._is_awaited:
             self._is_awaited = True
             self.loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
-        self._is_awaited = False  # first: what is left from here on finds either this loop or a delivery of its own
+        # Cleared before the calls are made: one that is left meanwhile is made here, or schedules another delivery.
+        self._is_awaited = False
         try:
             while self._left:
                 self._left.popleft()()
         finally:
-            if self._left:  # one call failed; the others do not suffer for it
+            if self._left:  # a call failed; the others are still made
                 self.loop.call_soon(self._deliver)

@@ -1,4 +1,4 @@
-"""One thread that takes batches and runs them; a failing batch is halved until only the culprit is left."""
+"""A thread that takes batches and computes them; a failing batch is halved until only the failing window is left."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Protocol
 
 import numpy as np
 
-from app.engine.work import Batch, Item
+from app.engine.work import Batch, QueuedWindow
 from app.window import Floats
 
-SMALL = 2**14  # numbers of a batch's outputs; up to here a copy of them costs less than a call for each
+SMALL = 2**14  # up to this many values, one `isfinite` over a copy of all is cheaper than one for each window
 
 
 class Work(Protocol):
-    """Where a runner gets its batches and leaves its results."""
+    """Where a runner gets its batches and leaves its results. `is_last`: the runner has nothing left of the batch."""
 
     def take(self) -> Batch | None:
-        """Block for a batch; None means stop."""
+        """Wait for a batch; None means stop."""
         ...
 
-    def complete(self, batch: Batch, outputs: Sequence[Floats], seconds: float) -> None: ...
+    def complete(self, batch: Batch, outputs: Sequence[Floats], seconds: float, *, is_last: bool) -> None: ...
 
-    def fail(self, item: Item, cause: Exception) -> None: ...
+    def fail(self, item: QueuedWindow, cause: Exception, *, is_last: bool) -> None: ...
 
 
 class Runner:
-    """Runs batches one after the other on its own thread."""
+    """Computes batches one after the other on its own thread."""
 
     def __init__(self, number: int, work: Work) -> None:
         self.number = number
-        self._busy_since: float | None = None  # time.monotonic() when the batch in hand began
+        self._busy_since: float | None = None  # `time.monotonic()` when the running batch began
         self._busy_s = 0.0  # seconds spent in batches that have ended
         self._work = work
         self._thread = threading.Thread(target=self._loop, name=f"runner-{number}", daemon=True)
@@ -49,37 +49,47 @@ class Runner:
         return not self._thread.is_alive() or (since is not None and time.monotonic() - since > limit_s)
 
     def busy_seconds(self, now: float) -> float:
-        """Return the seconds spent in batches until `now`, the one in hand included."""
+        """Return the seconds spent in batches until `now`, the running one included."""
         since = self._busy_since
         return self._busy_s + (now - since if since is not None else 0.0)
 
     def _loop(self) -> None:
         while (batch := self._work.take()) is not None:
             self._busy_since = time.monotonic()
-            self.run(batch)
+            self.process(batch)
             self._busy_s += time.monotonic() - self._busy_since
             self._busy_since = None
 
-    def run(self, batch: Batch) -> None:
-        """Run a batch; every window in it is completed or failed, whatever happens."""
-        started = time.monotonic()
-        try:
-            outputs = batch.lane.run(batch.windows, runner=self.number, alone=batch.alone)
-            if len(outputs) != len(batch.items):
-                raise RuntimeError(f"{len(outputs)} outputs for {len(batch.items)} windows")
-            if not are_finite(outputs):
-                raise FloatingPointError("the outputs are not all finite numbers")
-        except Exception as cause:
-            if len(batch.items) == 1:
-                self._work.fail(batch.items[0], cause)
-                return
-            for half in batch.halves():
-                self.run(half)
-            return
-        self._work.complete(batch, outputs, time.monotonic() - started)
+    def process(self, batch: Batch) -> None:
+        """Compute a batch; every window in it is completed or failed, whatever happens.
+
+        A part that fails is halved, until a single window is left to fail.
+        """
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            started = time.monotonic()
+            try:
+                outputs = self._compute(part)
+            except Exception as cause:
+                if len(part.items) == 1:
+                    self._work.fail(part.items[0], cause, is_last=not parts)
+                else:
+                    first, second = part.halves()
+                    parts += second, first
+                continue
+            self._work.complete(part, outputs, time.monotonic() - started, is_last=not parts)
+
+    def _compute(self, batch: Batch) -> Sequence[Floats]:
+        outputs = batch.lane.run(batch.windows, runner=self.number, idle_machine=batch.idle_machine)
+        if len(outputs) != len(batch.items):
+            raise RuntimeError(f"{len(outputs)} outputs for {len(batch.items)} windows")
+        if not are_finite(outputs):
+            raise FloatingPointError("the outputs are not all finite numbers")
+        return outputs
 
 
 def are_finite(outputs: Sequence[Floats]) -> bool:
-    """Whether arrays of (rows, width) hold nothing but finite numbers."""
+    """Whether arrays of (rows, width) hold finite numbers only."""
     arrays = [np.concatenate(outputs)] if sum(output.size for output in outputs) <= SMALL else outputs
     return all(np.isfinite(array).all() for array in arrays)

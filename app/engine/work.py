@@ -1,4 +1,4 @@
-"""What the engine works on: lanes (a model's forward pass), tickets (a request), items (a window of it)."""
+"""What the engine works on: lanes (a model's forward pass), tickets (a request), queued windows, and batches."""
 
 from __future__ import annotations
 
@@ -19,21 +19,28 @@ UNANSWERED: Floats = np.empty((0, 0), np.float32)
 class Forward(Protocol):
     """A forward pass: (rows, width) per window, in order.
 
-    `runner` is the number of the runner that calls; `alone` says that nothing else runs or waits, nor did just
+    `runner` is the number of the runner that calls. `idle_machine` says that nothing else runs or waits, nor did just
     before, so that this pass may use the whole machine.
     """
 
-    def __call__(self, windows: Sequence[Window], *, runner: int, alone: bool) -> Sequence[Floats]: ...
+    def __call__(self, windows: Sequence[Window], *, runner: int, idle_machine: bool) -> Sequence[Floats]: ...
+
+
+class Submitter(Protocol):
+    """What a lane's windows are submitted to: the engine."""
+
+    async def submit(self, lane: Lane, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Ticket: ...
 
 
 @dataclass(eq=False)
 class Lane:
-    """A forward pass that batches can be made for. Windows of different lanes never share a batch.
+    """A forward pass that the engine makes batches for. Windows of different lanes never share a batch.
 
-    `computed_tokens` says what a batch costs by its number of windows, their tokens in all and the longest of them;
-    at most `max_batch_tokens`, but for a single window, which runs whatever it costs.
+    `computed_tokens` returns how many tokens a batch computes, given its number of windows, their tokens in all and
+    the longest of them. A batch computes at most `max_batch_tokens`, except that a single window always runs.
     """
 
+    engine: Submitter
     name: str
     run: Forward
     computed_tokens: Callable[[int, int, int], int]
@@ -41,21 +48,28 @@ class Lane:
     max_batch_tokens: int
     series: ModelSeries
 
+    async def submit(self, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Ticket:
+        """Run `windows`; see `app.engine.engine.Engine.submit`."""
+        return await self.engine.submit(self, windows, deadline=deadline, priority=priority)
+
 
 @dataclass(eq=False)
 class Ticket:
-    """One request's windows, answered all together or not at all. Times are seconds of the engine's clock."""
+    """One request's windows, answered all together or not at all. Times are seconds of the engine's clock.
+
+    `on_finish` is called once, on the thread that finishes the ticket.
+    """
 
     lane: Lane
     windows: Sequence[Window]
     arrival: float
     deadline: float
     priority: int = 0
-    on_done: Callable[[Ticket], None] = lambda ticket: None
+    on_finish: Callable[[Ticket], None] = lambda ticket: None
     tokens: int = field(init=False)
     outputs: list[Floats] = field(init=False)
     error: ServeError | None = field(init=False, default=None)
-    done: bool = field(init=False, default=False)
+    finished: bool = field(init=False, default=False)
     waiting: int = field(init=False)
     started: float | None = field(init=False, default=None)
     forward_s: float = field(init=False, default=0.0)
@@ -71,8 +85,8 @@ class Ticket:
         return 0.0 if self.started is None else self.started - self.arrival
 
     def fill(self, index: int, output: Floats) -> None:
-        """Take one window's output; the last one completes the ticket."""
-        if self.done:
+        """Take one window's output; the last one finishes the ticket."""
+        if self.finished:
             return
         self.outputs[index] = output
         self.waiting -= 1
@@ -80,17 +94,17 @@ class Ticket:
             self.finish(None)
 
     def finish(self, error: ServeError | None) -> None:
-        """Complete the ticket, once; whatever comes later is ignored."""
-        if not self.done:
-            self.done, self.error = True, error
-            self.on_done(self)
+        """Finish the ticket, with an error or without; later calls change nothing."""
+        if not self.finished:
+            self.finished, self.error = True, error
+            self.on_finish(self)
 
 
-@dataclass(slots=True, eq=False)  # not frozen, which would take four times as long to make
-class Item:
-    """One window of a ticket in the queue. `cost` is in seconds. Nothing of it changes.
+@dataclass(slots=True, eq=False)  # not frozen, because that takes four times as long to construct; nothing changes it
+class QueuedWindow:
+    """A window of a ticket, for the queue and for a batch. `cost` is in seconds.
 
-    `number` counts items in order of arrival, those of one request by length, the longest first.
+    `number` counts windows in order of arrival, those of one request by length, the longest first.
     """
 
     number: int
@@ -106,11 +120,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Items of one lane that run together; `alone` when nothing else runs or waits, nor did just before."""
+    """Windows of one lane that run together. `idle_machine`: nothing else runs or waits, nor did just before."""
 
     lane: Lane
-    items: Sequence[Item]
-    alone: bool = False
+    items: Sequence[QueuedWindow]
+    idle_machine: bool = False
 
     @property
     def windows(self) -> list[Window]:

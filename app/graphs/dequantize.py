@@ -1,9 +1,9 @@
-"""Makes a graph for CUDA of an int8 or fp32 one that was made for the CPU.
+"""Rewriting an int8 or fp32 graph that was exported for the CPU to one for CUDA.
 
-CUDA has no kernels for `training.export.quantize`'s unsigned activations, and needs none: fp16 is what its
-tensor cores multiply. Weights become their dequantized values, activations stay unrounded, and attention reads the
-packed rows as they are. So bundles carry one small graph for both devices. What is rewritten is named by what our
-exporter writes; any other graph is refused.
+CUDA has no kernels for the unsigned int8 activations of `training.export.quantize`; its tensor cores multiply fp16.
+Weights become their dequantized values, activations are not rounded, and attention reads the packed rows without a
+grid. So one small graph in a bundle serves both devices. Only the patterns that our exporter writes are known; any
+other graph is refused.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from app.graphs.rewriting import Rewriter, needed
-from app.runtime.session import SessionError
+from app.graphs.rewriting import RewriteError, Rewriter, needed
 
-OPSET = 20  # of what is made for CUDA, and of the fp16 graphs that we export
+OPSET = 20  # of rewritten graphs, as of exported fp16 graphs
 GRID_INPUTS = ("pad_rows", "unpad_rows", "attention_mask")
 INTEGER_ARITHMETIC = {
     "DequantizeLinear",
@@ -32,10 +31,10 @@ FloatType = type[np.float16] | type[np.float32]
 
 
 def dequantize(model: ModelProto, dtype: FloatType, *, packed_attention: bool) -> ModelProto:
-    """Return `model` with float weights of `dtype`; its logits stay float32.
+    """Return `model` with float weights of `dtype`; its output stays float32.
 
-    `packed_attention` replaces the attention over the grid by CUDA's over packed rows, and with it the inputs that
-    lead there; without it the graph runs on the CPU in float32, which is how this is tested.
+    `packed_attention` replaces attention over the grid, and the inputs that describe the grid, by CUDA's attention over
+    packed rows. Without it the graph runs on the CPU in float32, which tests use. Raises `RewriteError`.
     """
     rewriter = Dequantizer(model, dtype)
     rewriter.dequantize_embeddings()
@@ -47,7 +46,7 @@ def dequantize(model: ModelProto, dtype: FloatType, *, packed_attention: bool) -
 
 
 class Dequantizer(Rewriter):
-    """Replaces what `training.export.quantize` wrote by the floats that it stands for."""
+    """Replaces the patterns of `training.export.quantize` by the float operators that they stand for."""
 
     def __init__(self, model: ModelProto, dtype: FloatType) -> None:
         super().__init__(model)
@@ -82,10 +81,10 @@ class Dequantizer(Rewriter):
     def pack_attention(self) -> None:
         """Gather -> Split -> Attention -> Reshape -> Gather becomes Split -> PackedMultiHeadAttention.
 
-        What is left is as it was before Attention came to ONNX, so CUDA need not know that opset. The branch for lone
-        windows goes: packed attention has no grid that they could do without.
+        The other nodes are of an opset before ONNX had Attention, so the graph has that opset. The branch for a single
+        window is dropped: it skips the grid, which packed attention does not have.
         """
-        self.choose_branches("lone", "else_branch")
+        self.choose_branches("single_window", "else_branch")
         attentions = self.find("Attention")
         if not attentions:
             raise unknown("it has no Attention")
@@ -109,6 +108,8 @@ class Dequantizer(Rewriter):
             raise unknown(f"attention {attention.output[0]} does not read one Split of the padded rows")
         if gather.op_type != "Gather" or gather.input[1] != "pad_rows":
             raise unknown(f"attention {attention.output[0]} does not read rows that pad_rows has gathered")
+        if list(attention.input[3:]) != ["attention_mask"]:
+            raise unknown(f"attention {attention.output[0]} has another mask than attention_mask")
         unpadded = self.only_reader(self.only_reader(attention.output[0], "Reshape").output[0], "Gather")
         parts = list(split.output)
         self.replace(split, helper.make_node("Split", [gather.input[0]], parts, axis=1, num_outputs=3))
@@ -163,7 +164,7 @@ class Dequantizer(Rewriter):
         with np.errstate(over="ignore"):
             narrow = values.astype(self.dtype)
         if not np.isfinite(narrow).all():
-            raise SessionError(f"{name} has values beyond {self.dtype}; export the bundle with fp32")
+            raise RewriteError(f"{name} has values beyond {self.dtype}; export the bundle with fp32")
         return narrow
 
     def finish(self) -> ModelProto:
@@ -176,7 +177,7 @@ def scale_of(levels: str) -> str:
     return f"{levels.removesuffix('.int8')}.scale"
 
 
-def unknown(what: str) -> SessionError:
-    return SessionError(
+def unknown(what: str) -> RewriteError:
+    return RewriteError(
         f"the graph is not one that can be rewritten for CUDA: {what}; export the bundle again with fp16"
     )

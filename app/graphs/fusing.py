@@ -1,11 +1,11 @@
-"""Fewer passes over memory on CUDA: onnxruntime's contributed operators in place of ONNX's.
+"""Fewer passes over memory on CUDA, by onnxruntime's contributed operators in place of ONNX's.
 
-Its CUDA Gemm writes a bias out to every row before it multiplies, it does not join an addition and a norm over packed
-rows, (T, hidden), and three matrices that one product made have to be split first. The contributed operators do all
-that within passes that are made anyway. What is computed stays the same but for the order of additions. Sources:
-onnxruntime's gemm.cc, skip_layer_norm.cc, bias_gelu.cc and packed_multihead_attention_impl.cu.
+onnxruntime's CUDA Gemm writes the bias to every output row before it multiplies, an addition and a norm over packed
+rows, (T, hidden), stay two kernels, and a product that holds query, key and value is split first. The contributed
+operators do all of this in passes that are needed anyway. Only the order of additions changes. Sources: onnxruntime's
+gemm.cc, skip_layer_norm.cc, bias_gelu.cc and packed_multihead_attention_impl.cu.
 
-Not for the CPU, whose SkipLayerNormalization measured slower than an Add and a LayerNormalization.
+On the CPU this does not pay: its SkipLayerNormalization is slower than an Add and a LayerNormalization.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CONTRIBUTED = "com.microsoft"
 
 
 def fuse(model: ModelProto) -> ModelProto:
-    """Return `model`, a packed graph in fp16 or fp32, with fewer and larger nodes. What is not known stays as it is."""
+    """Return `model`, a packed graph in fp16 or fp32, with fewer and larger nodes; other patterns stay."""
     fuser = Fuser(model)
     fuser.fuse_norms()
     fuser.fuse_gelus()
@@ -28,15 +28,15 @@ def fuse(model: ModelProto) -> ModelProto:
 
 
 class Fuser(Rewriter):
-    """Finds the patterns that our exporter writes, and replaces each by one node."""
+    """Replaces each of the patterns that our exporter writes by one node."""
 
     def fuse_norms(self) -> None:
-        """Add -> LayerNormalization becomes SkipLayerNormalization, which adds a product's bias as well."""
+        """Add -> LayerNormalization becomes SkipLayerNormalization, which also adds the bias of the product before."""
         for norm in self.find("LayerNormalization"):
             added = self.producer(norm.input[0])
             if added is None or added.op_type != "Add" or len(self.readers(added.output[0])) > 1:
                 continue
-            if any(name in self.weights for name in added.input):  # a row for all tokens, not one for each
+            if any(name in self.weights for name in added.input):  # one row that is added to every token
                 continue
             bias = next((taken for name in added.input if (taken := self.take_bias(name))), "")
             fused = contributed("SkipLayerNormalization", [*added.input, *norm.input[1:3], bias], norm)
@@ -52,7 +52,7 @@ class Fuser(Rewriter):
                 self.replace(gelu, contributed("BiasGelu", [gelu.input[0], bias], gelu))
 
     def fuse_attention(self) -> None:
-        """Gemm -> Split -> attention becomes Gemm without a bias -> attention on (T, heads, 3, width) as it is."""
+        """Gemm -> Split -> attention becomes Gemm without a bias -> attention that reads (T, heads, 3, width)."""
         for attention in self.find("PackedMultiHeadAttention"):
             split = self.producer(attention.input[0])
             if split is None or split.op_type != "Split" or list(split.output) != list(attention.input[:3]):
@@ -83,7 +83,7 @@ class Fuser(Rewriter):
         return packed
 
     def take_bias(self, name: str) -> str:
-        """Take the bias, (width,), from the Gemm that computes `name`; nothing where there is none to take."""
+        """Remove the bias, (width,), from the Gemm that computes `name` and return its name, or an empty one."""
         product = self.producer(name)
         if product is None or len(product.input) < 3 or not self.is_linear(product) or len(self.readers(name)) > 1:
             return ""
@@ -91,7 +91,7 @@ class Fuser(Rewriter):
         return bias
 
     def is_linear(self, product: NodeProto) -> bool:
-        """Whether a node is x W + b or x W: a Gemm without factors, of a constant weight and a constant row."""
+        """Whether a node is x W + b or x W: a Gemm without factors, its weight and its bias, (width,), constants."""
         if product.op_type != "Gemm" or any(a.f != 1 for a in product.attribute if a.name in ("alpha", "beta")):
             return False
         weight, *bias = product.input[1:]
@@ -99,7 +99,7 @@ class Fuser(Rewriter):
 
 
 def contributed(op_type: str, inputs: list[str], old: NodeProto) -> NodeProto:
-    """Return a node of onnxruntime's own that answers what `old` does."""
+    """Return a node of an operator of onnxruntime's own that has the outputs of `old`."""
     return helper.make_node(op_type, inputs, list(old.output), domain=CONTRIBUTED)
 
 

@@ -1,4 +1,4 @@
-"""The graph that a GPU runs, made in memory of the one that a bundle has."""
+"""The graph that a GPU runs: a bundle's graph, rewritten in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.graphs.fusing import fuse
 def read_for_gpu(path: Path, precision: Precision) -> bytes:
     """Return the packed graph at `path`, of `precision`, in fp16 or fp32 and with CUDA's own operators.
 
-    Raises `SessionError` when it is not one that our exporter makes.
+    Raises `RewriteError` when our exporter did not make it.
     """
     model = onnx.load(path)
     if precision != "fp16":

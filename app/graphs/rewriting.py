@@ -1,4 +1,4 @@
-"""A graph whose nodes and weights are replaced one by one, before a session is opened on it."""
+"""Replacing nodes and weights of an ONNX graph, before a session is opened on it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper
 
 
+class RewriteError(Exception):
+    """A graph cannot be rewritten. The message says why, and what to do."""
+
+
 class Rewriter:
-    """Nodes in their order, weights by name. What nothing reads any more is left out at the end."""
+    """A graph that is being rewritten: nodes in their order, weights by name. `finish` drops what nothing reads."""
 
     def __init__(self, model: ModelProto) -> None:
         self.model = model
@@ -21,7 +25,7 @@ class Rewriter:
 
     @property
     def output(self) -> str:
-        """The name of what the graph answers."""
+        """The name of the graph's output."""
         name: str = self.model.graph.output[0].name
         return name
 
@@ -35,7 +39,10 @@ class Rewriter:
         return [node for node in self.nodes if name in reads(node)]
 
     def choose_branches(self, condition: str, branch: str) -> None:
-        """Put the nodes of `then_branch` or `else_branch` in the place of each If on an input, and drop that."""
+        """Replace each If on the input `condition` by one branch's nodes, and drop the input.
+
+        `branch` is `then_branch` or `else_branch`.
+        """
         for choice in self.find("If"):
             if choice.input[0] == condition:
                 nodes = [copy_of(node) for a in choice.attribute if a.name == branch for node in a.g.node]
@@ -48,7 +55,7 @@ class Rewriter:
         self.nodes[place : place + 1] = new
 
     def finish(self) -> ModelProto:
-        """Return the graph as it is now."""
+        """Return the rewritten graph."""
         nodes = needed(self.nodes, self.output)
         read = {name for node in nodes for name in reads(node)}
         graph = helper.make_graph(
@@ -63,7 +70,7 @@ class Rewriter:
 
 
 def needed(nodes: Iterable[NodeProto], output: str) -> list[NodeProto]:
-    """Return those nodes, in their order, that `output` depends on."""
+    """Return the nodes that `output` depends on, in their order."""
     wanted, kept = {output}, []
     for node in reversed(list(nodes)):
         if wanted & set(node.output):
@@ -73,7 +80,7 @@ def needed(nodes: Iterable[NodeProto], output: str) -> list[NodeProto]:
 
 
 def reads(node: NodeProto) -> set[str]:
-    """Return the names that a node reads; of its branches, what they read from outside."""
+    """Return the names that a node reads, those that its branches read from outside among them."""
     names = set(node.input)
     for attribute in node.attribute:
         inner = attribute.g.node

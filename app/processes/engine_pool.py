@@ -40,9 +40,14 @@ log = structlog.get_logger(__name__)
 class RemoteLane:
     """A model's lane in the engines, by its `name:version`."""
 
+    pool: EnginePool
     model: str
     max_batch_tokens: int
     series: ModelSeries
+
+    async def submit(self, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply:
+        """Have windows run by one of the engines; see `EnginePool.submit`."""
+        return await self.pool.submit(self.model, windows, deadline=deadline, priority=priority)
 
 
 class EnginePool:
@@ -92,14 +97,14 @@ class EnginePool:
         for client in self._clients:
             client.close()
 
-    async def submit(self, lane: RemoteLane, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply:
+    async def submit(self, model: str, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply:
         """Have windows run by the engine with the fewest outstanding tokens. Raises as `Engine.submit` does."""
         loaded = [client for client in self._clients if client.models]
-        clients = [client for client in loaded if lane.model in client.models] or loaded
+        clients = [client for client in loaded if model in client.models] or loaded
         if not clients:
             raise NotReadyError(RESTARTING)
         client = min(clients, key=lambda client: client.outstanding_tokens)
-        return await client.submit(lane.model, windows, deadline=deadline, priority=priority)
+        return await client.submit(model, windows, deadline=deadline, priority=priority)
 
     # --- Health and gauges -------------------------------------------------------------------------------
 
@@ -175,8 +180,8 @@ class EnginePool:
         precision = cast(Precision, served.precision)
         task = open_task(bundle, precision)
         series = self.metrics.of_model(task.route, manifest.name)
-        lane = RemoteLane(served.id, served.max_batch_tokens, series)
-        return Model(bundle, precision, served.provider, task, lane, self, self._settings.max_inputs)
+        lane = RemoteLane(self, served.id, served.max_batch_tokens, series)
+        return Model(bundle, precision, served.provider, task, lane, self._settings.max_inputs)
 
     async def _expire(self) -> None:
         while True:

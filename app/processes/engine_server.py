@@ -153,7 +153,11 @@ class Connection:
                 raise NotReadyError(f"{request.model} is not loaded any more; try again")
             windows = [window.window() for window in request.windows]
             self._tickets[number] = self._local.engine.begin(
-                lane, windows, deadline=request.deadline, priority=request.priority, on_end=partial(self._end, number)
+                lane,
+                windows,
+                deadline=request.deadline,
+                priority=request.priority,
+                on_finish=partial(self._end, number),
             )
         except Exception as error:
             self._refuse(number, error)

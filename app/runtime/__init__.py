@@ -1,1 +1,1 @@
-"""ONNX Runtime sessions and the arrays they eat. Knows no queue, no task and no HTTP."""
+"""Sessions of ONNX Runtime and the arrays that they read. Knows no queue, no task and no HTTP."""

@@ -1,4 +1,4 @@
-"""Batches as arrays: the packed layout of our own graphs, and the padded layout of everybody else's."""
+"""Batches as arrays: the packed layout of our own graphs, and the padded layout of graphs exported by others."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ class Layout(Protocol):
         ...
 
     def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
-        """Return how many tokens a batch costs, padding included: of so many windows with `tokens` in all."""
+        """Return how many tokens, padding included, are computed for so many windows with `tokens` in all."""
         ...
 
 
 class PackedBatch:
     """The arrays of one batch without padding, each made when a graph asks for it by name.
 
-    With T tokens in all, B windows, S the longest, and R rows of S slots in attention's grid. Position ids start at
-    `position_offset`: pad_id + 1 for RoBERTa (Liu et al. 2019, arXiv:1907.11692; fairseq's make_positions), 0 for BERT.
+    In their shapes T is the number of tokens in all, B of windows, S of tokens in the longest window, N of head rows,
+    and R of rows of S slots in attention's grid. Position ids start at `position_offset`: pad_id + 1 for RoBERTa (Liu
+    et al. 2019, arXiv:1907.11692; fairseq's make_positions), 0 for BERT. `local_attention` is how many tokens away a
+    local layer attends.
     """
 
     def __init__(self, windows: Sequence[Window], position_offset: int, local_attention: int | None = None) -> None:
@@ -51,8 +53,15 @@ class PackedBatch:
 
     @cached_property
     def grid(self) -> Grid:
-        """Where on attention's grid each window is."""
+        """Where each window is on attention's grid."""
         return Grid.of(self.lengths.tolist())
+
+    @cached_property
+    def token_slots(self) -> Ints:
+        """(T,) the slot of the flattened grid that holds each token."""
+        return self.columns + np.repeat(self.grid.slots, self.lengths)
+
+    # --- Inputs of graphs ---------------------------------------------------------------------------------
 
     def input_ids(self) -> Ints:
         """(T,)"""
@@ -84,11 +93,6 @@ class PackedBatch:
         """(B,) the tokens of each window."""
         return self.lengths
 
-    @cached_property
-    def token_slots(self) -> Ints:
-        """(T,) the slot of the flattened grid that holds each token."""
-        return self.columns + np.repeat(self.grid.slots, self.lengths)
-
     def pad_rows(self) -> Ints:
         """(R, S) the token row that each slot of the grid reads; padding slots read the first."""
         rows = np.zeros(self.grid.rows * self.grid.width, np.int64)
@@ -100,9 +104,9 @@ class PackedBatch:
         return self.token_slots
 
     def attention_mask(self) -> NDArray[np.bool_]:
-        """(R, 1, S, S) whether the slot of a query and the slot of a key hold tokens of one window."""
+        """(R, 1, S, S) whether a query's slot and a key's slot hold tokens of one window."""
         owners = np.full(self.grid.rows * self.grid.width, -1)
-        owners[self.token_slots] = np.repeat(np.arange(len(self.windows)), self.lengths)
+        owners[self.token_slots] = self.token_windows()
         queries = owners.reshape(self.grid.rows, 1, self.grid.width, 1)
         same: NDArray[np.bool_] = queries == queries.transpose(0, 1, 3, 2)
         return same
@@ -113,12 +117,13 @@ class PackedBatch:
 
     def nearby(self, slots: int) -> NDArray[np.bool_]:
         """(S, S) whether two of so many slots in a row are at most `local_attention` tokens apart."""
+        assert self.local_attention is not None  # `PackedLayout` has checked that
         columns = np.arange(slots)
-        near: NDArray[np.bool_] = np.abs(columns[:, None] - columns) <= (self.local_attention or 0)
+        near: NDArray[np.bool_] = np.abs(columns[:, None] - columns) <= self.local_attention
         return near
 
-    def lone(self) -> NDArray[np.bool_]:
-        """() whether attention may do without the grid."""
+    def single_window(self) -> NDArray[np.bool_]:
+        """() whether the batch is one window, whose attention does without the grid."""
         return np.array(False)
 
     def token_offset(self) -> NDArray[np.int32]:
@@ -130,19 +135,26 @@ class PackedBatch:
         return np.concatenate([[0], self.ends]).astype(np.int32)
 
 
-class LoneWindow(PackedBatch):
-    """One window for a graph that has a branch for it, and there reads nothing of the grid."""
+class SingleWindow(PackedBatch):
+    """A batch of one window, for graphs that skip attention's grid in that case.
 
-    def lone(self) -> NDArray[np.bool_]:
+    The inputs that describe the grid are dummies. `local_attention_mask` is none of these: a long window needs it
+    without a grid as well.
+    """
+
+    def single_window(self) -> NDArray[np.bool_]:
         return np.array(True)
 
     def pad_rows(self) -> Ints:
+        """(1, 1)"""
         return np.zeros((1, 1), np.int64)
 
     def attention_mask(self) -> NDArray[np.bool_]:
+        """(1, 1, 1, 1)"""
         return np.ones((1, 1, 1, 1), np.bool_)
 
     def unpad_rows(self) -> Ints:
+        """(1,)"""
         return np.zeros(1, np.int64)
 
     def local_attention_mask(self) -> NDArray[np.bool_]:
@@ -151,7 +163,7 @@ class LoneWindow(PackedBatch):
 
 
 def place_tokens(lengths: Ints, longest: int) -> NDArray[np.int32]:
-    """Return (B, S) slots of the flattened grid with a row for each window: first those of tokens, then of padding.
+    """Return (B, S) slots of a flattened grid with a row for each window: first those of tokens, then of padding.
 
     Source: the `token_offset` input of com.microsoft.PackedMultiHeadAttention.
     """
@@ -164,7 +176,10 @@ def place_tokens(lengths: Ints, longest: int) -> NDArray[np.int32]:
 
 
 class PackedLayout:
-    """Our own graphs: nothing is padded."""
+    """The layout of our own graphs: nothing is padded.
+
+    A graph with the input `head_rows` answers one row for each of them; a graph without it, one row for each window.
+    """
 
     KNOWN = frozenset(
         {
@@ -178,18 +193,23 @@ class PackedLayout:
             "unpad_rows",
             "attention_mask",
             "local_attention_mask",
-            "lone",
+            "single_window",
             "token_offset",
             "cumulative_lengths",
         }
     )
+    GRID = frozenset({"pad_rows", "unpad_rows", "attention_mask", "local_attention_mask"})
 
     def __init__(self, input_names: Collection[str], position_offset: int, local_attention: int | None = None) -> None:
         if unknown := set(input_names) - self.KNOWN:
             raise ValueError(f"the graph has inputs that no packed batch provides: {', '.join(sorted(unknown))}")
+        if "local_attention_mask" in input_names and local_attention is None:
+            raise ValueError("the graph has the input local_attention_mask and the manifest no local_attention")
         self.position_offset, self.local_attention = position_offset, local_attention
         self.builders = {name: methodcaller(name) for name in input_names}
-        self.of_one = LoneWindow if "lone" in input_names else PackedBatch
+        self.has_head_rows = "head_rows" in self.builders
+        self.has_grid = not self.GRID.isdisjoint(self.builders)
+        self.of_one = SingleWindow if "single_window" in self.builders else PackedBatch
 
     def feed(self, windows: Sequence[Window]) -> Feed:
         kind = self.of_one if len(windows) == 1 else PackedBatch
@@ -198,11 +218,15 @@ class PackedLayout:
 
     def split(self, output: Floats, windows: Sequence[Window]) -> list[Floats]:
         """`output` has shape (N, width), the head rows of all windows one after the other, or (B, width)."""
-        counts = (len(window.head_rows) if "head_rows" in self.builders else 1 for window in windows)
+        counts = (len(window.head_rows) if self.has_head_rows else 1 for window in windows)
         ends = list(accumulate(counts, initial=0))
         if len(output) != ends[-1]:
             raise ValueError(f"the graph answered {len(output)} rows where {ends[-1]} were asked for")
         return [output[start:end] for start, end in pairwise(ends)]
+
+    def count_rows(self, windows: Sequence[Window]) -> int:
+        """Return how many rows the graph answers for a batch."""
+        return sum(len(window.head_rows) for window in windows) if self.has_head_rows else len(windows)
 
     def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
         return tokens

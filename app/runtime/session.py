@@ -1,26 +1,28 @@
-"""One ONNX Runtime session over one graph of a bundle: windows in, one array of logits per window out."""
+"""A session runs a bundle's graph on one kind of device and prepares itself for that; each device has a module."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime is imported
 
 import onnxruntime as ort
 
 from app.bundle import Bundle, Precision
-from app.runtime.cpu.denormals import denormals_as_zero
-from app.runtime.cpu.idle_cores import Alone
-from app.runtime.packing import Feed, Layout, PackedLayout, PaddedLayout
+from app.engine.cost import CostModel
+from app.runtime.cuda.shared_lock import SharedLock
+from app.runtime.packing import Layout, PackedLayout, PaddedLayout
+from app.settings import Settings
 from app.window import Floats, Window
 
 Device = Literal["cpu", "cuda"]
 
 PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
-# What each device runs best, first: fp16 needs CUDA's kernels, int8 the CPU's; CUDA runs int8 rewritten to fp16.
+# The precisions that each device can run, the fastest first. CUDA has kernels for fp16 and the CPU for int8; an int8
+# graph is rewritten to fp16 for CUDA.
 PREFERENCES: dict[Device, tuple[Precision, ...]] = {
     "cpu": ("int8", "fp32"),
     "cuda": ("fp16", "int8", "fp32"),
@@ -28,7 +30,37 @@ PREFERENCES: dict[Device, tuple[Precision, ...]] = {
 
 
 class SessionError(Exception):
-    """A graph cannot be opened on the device that was asked for. The message says why."""
+    """A graph cannot be opened, or not run, on the device that was asked for. The message says why."""
+
+
+class Session(Protocol):
+    """A bundle's graph, opened on a device. `cost` and `max_batch_tokens` are known once it is prepared."""
+
+    device: Device
+    precision: Precision
+    provider: str  # onnxruntime's name of what computes
+    cost: CostModel
+    max_batch_tokens: int
+
+    def run(self, windows: Sequence[Window], *, runner: int = 0, idle_machine: bool = False) -> list[Floats]:
+        """Compute a batch: an array of shape (rows, width) for each window, in order.
+
+        Several threads may call this at once, each with a `runner` number of its own. `idle_machine` says that nothing
+        else runs, so that the batch may use every core.
+        """
+        ...
+
+    def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
+        """Return how many tokens, padding included, are computed for so many windows with `tokens` in all."""
+        ...
+
+    def prepare(self, max_batch_tokens: int | None) -> None:
+        """Time batches, find how many tokens a batch may have, and make ready all that speeds batches up.
+
+        `max_batch_tokens` sets the size instead. To be called before the first batch is served; what `run` answers
+        does not depend on it. Raises `SessionError` when memory does not suffice.
+        """
+        ...
 
 
 def available_devices() -> list[Device]:
@@ -37,99 +69,59 @@ def available_devices() -> list[Device]:
 
 
 def choose_precision(bundle: Bundle, device: Device) -> Precision:
-    """Return the precision of the bundle that `device` runs best. Raises `SessionError` if there is none."""
+    """Return the precision of the bundle that `device` runs fastest. Raises `SessionError` if there is none."""
     for precision in PREFERENCES[device]:
-        foreign = device == "cuda" and precision == "int8" and bundle.manifest.layout == "padded"  # no rewriting those
-        if precision in bundle.manifest.graphs and not foreign:
+        # Only our own graphs, which are packed, can be rewritten from int8 to fp16.
+        cannot_rewrite = device == "cuda" and precision == "int8" and bundle.manifest.layout == "padded"
+        if precision in bundle.manifest.graphs and not cannot_rewrite:
             return precision
     raise SessionError(f"none of its graphs ({', '.join(bundle.manifest.graphs)}) runs on {device}")
 
 
-class Session:
-    """A graph on the CPU. `run` is safe to call from several threads at once."""
+def open_session(bundle: Bundle, device: Device, settings: Settings, capture_lock: SharedLock | None = None) -> Session:
+    """Open the precision of the bundle that `device` runs fastest.
 
-    device: Device = "cpu"
+    Sessions of one process that may be opened or prepared at the same time share a `capture_lock`, for the sake of
+    CUDA graphs (see `app.runtime.cuda.session`). Raises `SessionError` where no graph can be opened.
+    """
+    precision = choose_precision(bundle, device)
+    if device == "cpu":
+        from app.runtime.cpu.session import CpuSession  # here, because each device's module needs this one
 
-    def __init__(
-        self, bundle: Bundle, precision: Precision, intra_op_threads: int = 1, *, has_machine: bool = False
-    ) -> None:
-        """Open the graph of `precision`; `has_machine` says that nothing else will run beside it.
+        return CpuSession(bundle, precision, settings.intra_op_threads, idle_threads=settings.idle_threads_here())
+    from app.runtime.cuda.session import CudaOptions, CudaSession
 
-        Raises `SessionError` when it does not load.
-        """
-        self.precision, self.intra_op_threads = precision, intra_op_threads
-        self._bundle = bundle
-        self._alone: Alone | None = None  # for batches that have the machine to themselves
-        options = idle_options(intra_op_threads) if has_machine else session_options(intra_op_threads)
-        self.session = open_graph(bundle, precision, options)
-        try:
-            self.layout = layout_of(bundle, [graph_input.name for graph_input in self.session.get_inputs()])
-        except ValueError as error:
-            raise SessionError(f"{bundle.graph_file(precision).name} cannot be fed: {error}") from error
-        self.output_names = [self.session.get_outputs()[0].name]
-
-    def run(self, windows: Sequence[Window], *, runner: int = 0, alone: bool = False) -> list[Floats]:
-        """Compute the head outputs of every window: an array of shape (rows, width) each, in order.
-
-        `alone` says that nothing else runs, so that idle cores may be used; which runner calls changes nothing here.
-        """
-        if alone and self._alone is not None:
-            return self._alone.run(windows)
-        return self.layout.split(self.compute(self.layout.feed(windows)), windows)
-
-    def compute(self, feed: Feed) -> Floats:
-        """Return what the graph answers to one batch's arrays."""
-        with denormals_as_zero():
-            output: Floats = self.session.run(self.output_names, feed)[0]
-        return output
-
-    def use_idle_cores(self, threads: int) -> None:
-        """Open the graph once more, on so many threads, for batches that are alone, where that proves faster.
-
-        Raises `SessionError` when it cannot be opened again.
-        """
-        idle = Session(self._bundle, self.precision, threads, has_machine=True)
-        self._alone = Alone(self.run, idle.run)
-
-
-def open_graph(bundle: Bundle, precision: Precision, options: ort.SessionOptions) -> ort.InferenceSession:
-    """Open one graph of a bundle on the CPU. Raises `SessionError` when it does not load."""
-    try:
-        with denormals_as_zero():  # the first session of a process sets this for its thread as well, and leaves it so
-            return ort.InferenceSession(str(bundle.graph_file(precision)), options, providers=[PROVIDERS["cpu"]])
-    except Exception as error:  # onnxruntime raises its own types, one for each status code
-        reason = str(error).replace(f"{bundle.path}{os.sep}", "")  # `GET /models` shows it: no path of this machine
-        raise SessionError(f"onnxruntime cannot open {bundle.graph_file(precision).name}: {reason}") from error
+    options = CudaOptions(
+        gpus=tuple(settings.gpus),
+        runners=settings.runners_on(device),
+        memory_limit_mb=settings.gpu_memory_limit_mb,
+        cuda_graphs=settings.cuda_graphs,
+    )
+    return CudaSession(bundle, precision, options, capture_lock or SharedLock())
 
 
 def layout_of(bundle: Bundle, input_names: Sequence[str]) -> Layout:
-    if bundle.manifest.layout == "packed":
-        return PackedLayout(input_names, bundle.manifest.position_offset, bundle.manifest.local_attention)
+    """Return how batches become the inputs of a bundle's graph. Raises `ValueError` for an input that is not known."""
+    manifest = bundle.manifest
+    if manifest.layout == "packed":
+        return PackedLayout(input_names, manifest.position_offset, manifest.local_attention)
     return PaddedLayout(input_names, pad_id=int(bundle.config.get("pad_token_id") or 0))
 
 
 def session_options(intra_op_threads: int) -> ort.SessionOptions:
-    """Threads are ours to place: a runner's own thread does the work, and none of them spins while idle."""
+    """Return options for a session whose batches run beside others: no thread spins while it waits."""
     options = thread_options(intra_op_threads)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
-def idle_options(intra_op_threads: int) -> ort.SessionOptions:
-    """For a batch on an idle machine: threads spin within a run, so that sharing a small matrix product pays."""
-    options = thread_options(intra_op_threads)
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # at the end of the run
-    options.add_session_config_entry("session.dynamic_block_base", "4")
-    return options
-
-
 def thread_options(intra_op_threads: int) -> ort.SessionOptions:
+    """Return options for batches that run on the calling thread and on `intra_op_threads` - 1 others."""
     options = ort.SessionOptions()
-    options.enable_mem_pattern = False  # a plan of memory, kept for each shape: hardly a batch has that of another
+    options.enable_mem_pattern = False  # onnxruntime would cache a memory plan per shape; packed shapes rarely repeat
     options.intra_op_num_threads = intra_op_threads
     options.inter_op_num_threads = 1
-    if intra_op_threads > 1:
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")  # for its own threads; see `compute`
+    if intra_op_threads > 1:  # for onnxruntime's own threads; the calling thread has `denormals_as_zero`
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.log_severity_level = 3  # errors; a graph's warnings are of no use to an operator
     return options

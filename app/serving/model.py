@@ -1,4 +1,4 @@
-"""A served model: one bundle, its task, and its lane in the engine, which may be another process's."""
+"""A served model: a bundle, its task, and the lane that runs its windows, in this process or in another."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Answer:
 
 
 class Finished(Protocol):
-    """One request's windows as they were answered: (rows, width) for each, and where the time went."""
+    """The finished windows of one request: outputs of shape (rows, width) for each, and seconds."""
 
     @property
     def outputs(self) -> Sequence[Floats]: ...
@@ -46,20 +46,18 @@ class Finished(Protocol):
     def forward_s(self) -> float: ...
 
 
-class Submitter(Protocol):
-    """Takes windows and answers them: the engine of this process, or of others. `lane` is one of its own."""
-
-    async def submit(self, lane: Any, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Finished: ...
-
-
-class LaneOfModel(Protocol):
-    """What a model says of its lane, wherever that is."""
+class Lane(Protocol):
+    """What runs a model's windows: a lane of this process's engine, or one that sends them to other processes."""
 
     @property
     def max_batch_tokens(self) -> int: ...
 
     @property
     def series(self) -> ModelSeries: ...
+
+    async def submit(self, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Finished:
+        """Run `windows`. `deadline` is in seconds of `time.monotonic()`; a higher `priority` goes first."""
+        ...
 
 
 class Model:
@@ -71,13 +69,12 @@ class Model:
         precision: Precision,
         provider: str,
         task: Task[Any, Any],
-        lane: LaneOfModel,
-        engine: Submitter,
+        lane: Lane,
         max_inputs: int,
     ) -> None:
         self.bundle, self.precision, self.provider = bundle, precision, provider
         self.task, self.lane = task, lane
-        self._engine, self._max_inputs = engine, max_inputs
+        self._max_inputs = max_inputs
 
     @property
     def name(self) -> str:
@@ -115,7 +112,7 @@ class Model:
         else:
             encoded = self.task.encode(request)
         tokenize_s = time.monotonic() - started
-        ticket = await self._engine.submit(self.lane, encoded.windows, deadline=deadline, priority=priority)
+        ticket = await self.lane.submit(encoded.windows, deadline=deadline, priority=priority)
         if are_many(ticket.outputs):
             content = await on_thread(self.render, request, encoded.state, ticket.outputs, deadline=deadline)
         else:

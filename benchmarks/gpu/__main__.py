@@ -25,14 +25,12 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from app.bundle import Precision
-from app.runtime.cuda.session import CudaSession, open_on
-from app.runtime.opening import AnySession, open_session
-from app.runtime.session import Device, session_options
-from app.serving.warmup import capture_small_batches
+from app.runtime.cuda.opening import open_on
+from app.runtime.session import Device, Session, open_session, session_options
 from app.settings import Settings, available_cores
 from app.window import Window
 from benchmarks.gpu.http import Row, measure_http
-from benchmarks.gpu.models import POSITIONS, SHAPES, forward_flops, make_random_bundles
+from benchmarks.gpu.models import SHAPES, forward_flops, make_random_bundles
 from benchmarks.tables import table
 from training.encoders.loading import load_checkpoint
 from training.export.verify import answers_of
@@ -69,7 +67,7 @@ def median_s(run: Callable[[], object], seconds: float) -> float:
     return statistics.median(durations)
 
 
-def saturated_s(session: AnySession, windows: Sequence[Window], runners: int, seconds: float) -> float:
+def saturated_s(session: Session, windows: Sequence[Window], runners: int, seconds: float) -> float:
     """Keep every runner busy with the same batch for about `seconds`, as a service under load does.
 
     Return the time between two batches' ends, whichever runner's they are.
@@ -108,12 +106,14 @@ def measure_ceiling(device: Device, precision: Precision, seconds: float) -> flo
     return 2 * PRODUCTS * size**3 / median_s(lambda: session.run_with_iobinding(binding), seconds)
 
 
-def measure_forward(session: AnySession, shape: str, device: Device, ceiling: float, seconds: float) -> list[Row]:
+def measure_forward(
+    session: Session, shape: str, device: Device, runners: int, ceiling: float, seconds: float
+) -> list[Row]:
     """Time batches of more and more tokens, arrays and copies included, and the same batch padded to its longest.
 
     `ms` is of one batch at a time; rates are those of all runners at once.
     """
-    rows, runners = [], session.options.runners if isinstance(session, CudaSession) else 1
+    rows = []
     for tokens in TOKENS[device]:
         windows = draw_windows(tokens, np.random.default_rng(tokens))
         lengths = [len(w) for w in windows]
@@ -138,7 +138,7 @@ def measure_forward(session: AnySession, shape: str, device: Device, ceiling: fl
     return rows
 
 
-def measure_correctness(session: AnySession, checkpoint: Path) -> Row:
+def measure_correctness(session: Session, checkpoint: Path) -> Row:
     """Return the greatest difference of a logit from PyTorch in fp32 on the CPU, over many mixes of lengths."""
     model, generator = load_checkpoint(str(checkpoint)), np.random.default_rng(1)
     greatest, largest = 0.0, 0.0
@@ -197,18 +197,16 @@ def measure(options: argparse.Namespace, folder: Path) -> Row:
     precisions: Sequence[Precision] = options.precision or PRECISIONS[device]
     checkpoint, bundles = make_random_bundles(options.model, precisions, folder)
     result: Row = {"model": options.model, "device": device, "machine": describe(), "precisions": {}}
-    settings = Settings(device=device, intra_op_threads=available_cores())
+    settings = Settings(device=device, intra_op_threads=available_cores(), cuda_graphs=options.cuda_graphs)
+    runners = settings.runners_on(device) if device == "cuda" else 1  # on a CPU, one batch uses every core
     for precision, bundle in bundles.items():
         ceiling = measure_ceiling(device, precision, options.seconds)
         session = open_session(bundle, device, settings)
-        if isinstance(session, CudaSession) and options.cuda_graphs:
-            session.open_replayers()
-            tolerance = bundle.manifest.graphs[precision].tolerance
-            capture_small_batches(session, POSITIONS, has_labels=True, tolerance=tolerance)
+        session.prepare(None)
         result["precisions"][precision] = {
             "ceiling_tflops": ceiling / 1e12,
             "correctness": measure_correctness(session, checkpoint),
-            "forward": measure_forward(session, options.model, device, ceiling, options.seconds),
+            "forward": measure_forward(session, options.model, device, runners, ceiling, options.seconds),
         }
         del session  # its memory, before the server asks for its own
         http_s = max(1, round(options.seconds))

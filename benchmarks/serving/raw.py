@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.bundle import Bundle, Precision
+from app.runtime.cpu.session import CpuSession
 from app.runtime.packing import Feed
-from app.runtime.session import Session
 from app.tasks.classify import FIRST_TOKEN
 from app.tasks.text import TextEncoder
 from benchmarks.serving.expected import Scores, check_scores, named
@@ -54,15 +54,15 @@ def arrangements(precision: Precision, cores: int) -> list[Arrangement]:
     ]
 
 
-def open_session(bundle: Bundle, arrangement: Arrangement) -> Session:
+def open_session(bundle: Bundle, arrangement: Arrangement) -> CpuSession:
     """Open a session that serves every arrangement of this precision and number of threads."""
-    return Session(bundle, arrangement.precision, arrangement.threads)
+    return CpuSession(bundle, arrangement.precision, arrangement.threads)
 
 
 class Ceiling:
     """One arrangement of one bundle, on a session that may serve others, too."""
 
-    def __init__(self, bundle: Bundle, arrangement: Arrangement, session: Session | None = None) -> None:
+    def __init__(self, bundle: Bundle, arrangement: Arrangement, session: CpuSession | None = None) -> None:
         self.arrangement, self.labels = arrangement, bundle.manifest.labels
         self.session = session or open_session(bundle, arrangement)
         self.encoder = TextEncoder(bundle.tokenizer_file, bundle.manifest.max_length)

@@ -1,8 +1,8 @@
 """One start of the service, taken apart: MODELS STARTED; prints a line of JSON, the seconds of each step.
 
 It imports and loads what `roberta-serve` does, with clocks around the steps of loading. Several bundles load side by
-side, so that the steps may add up to more than `loading` took. STARTED is `time.perf_counter()` of the process that
-started this one: on Linux all processes share that clock.
+side, so that the steps may add up to more than `loading` took; `warm-up` includes the graph for an idle machine.
+STARTED is `time.perf_counter()` of the process that started this one: on Linux all processes share that clock.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 
 import app.__main__
 import app.main
+import app.runtime.cpu.session
 import app.serving.loading
 from app.metrics import Metrics
 from app.serving.local_engine import LocalEngine
@@ -31,8 +32,8 @@ STEPS = {  # by the names that loading calls them by
     "tokenizer": (app.serving.loading, "TextEncoder"),
     "first run": (app.serving.loading, "check_width"),
     "probes": (app.serving.loading, "check_probes"),
-    "warm-up": (app.serving.loading, "measure_cost"),
-    "graph for an idle machine": (app.serving.loading.Loader, "_use_idle_cores"),
+    "warm-up": (app.runtime.cpu.session.CpuSession, "prepare"),
+    "graph for an idle machine": (app.runtime.cpu.session.CpuSession, "_use_idle_cores"),
 }
 
 

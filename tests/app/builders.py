@@ -33,9 +33,10 @@ def echo(windows, **where):
     return [w.input_ids[:, None].astype(np.float32) for w in windows]
 
 
-def make_lane(run=echo, *, budget=64, cost=None, name="toy", metrics=None, padded=False):
+def make_lane(run=echo, *, budget=64, cost=None, name="toy", metrics=None, padded=False, engine=None):
     metrics = metrics or Metrics(CollectorRegistry())
     return Lane(
+        engine=engine,
         name=name,
         run=run,
         computed_tokens=lambda windows, tokens, longest: windows * longest if padded else tokens,

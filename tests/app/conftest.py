@@ -1,4 +1,4 @@
-"""Tokenizers as the service reads them, a tiny bundle, and GPUs that are played by the host."""
+"""Tokenizers as the service reads them, a tiny bundle, and GPUs that are played by the CPU."""
 
 import ctypes
 
@@ -7,7 +7,7 @@ import pytest
 
 from app.bundle import read_bundle
 from app.graphs import gpu as gpu_graph
-from app.runtime.cuda import session as cuda
+from app.runtime.cuda import opening, session
 from tests.app.builders import make_encoder, sentencepiece_tokenizer, wordpiece_tokenizer
 from tests.support.memory import HostMemory
 
@@ -65,9 +65,9 @@ def on_host(monkeypatch):
         asked.append(gpu)
         return HostMemory()
 
-    monkeypatch.setattr(cuda, "open_runtime", lambda gpus: None)
-    monkeypatch.setattr(cuda, "CudaMemory", memory)
-    monkeypatch.setattr(cuda, "PROVIDERS", {"cuda": "CPUExecutionProvider"})
-    monkeypatch.setattr(cuda, "provider_options", lambda gpu, limit, stream: {})
-    monkeypatch.setattr(gpu_graph, "read_for_gpu", lambda path, _: str(path))  # packed attention is CUDA's alone
+    monkeypatch.setattr(session, "open_runtime", lambda gpus: None)
+    monkeypatch.setattr(session, "CudaMemory", memory)
+    monkeypatch.setattr(opening, "PROVIDERS", {"cuda": "CPUExecutionProvider"})
+    monkeypatch.setattr(opening, "provider_options", lambda gpu, limit, stream: {})
+    monkeypatch.setattr(gpu_graph, "read_for_gpu", lambda path, _: str(path))  # only CUDA has packed attention
     return asked

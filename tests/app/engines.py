@@ -1,4 +1,4 @@
-"""Engines with real threads for tests, and forward passes that wait to be let through."""
+"""Engines with real threads for tests, and forward passes that wait until they are opened."""
 
 import asyncio
 import threading
@@ -17,14 +17,14 @@ POISON = 666
 
 
 class Gate:
-    """A forward pass that waits to be let through, so that what comes after it is queued."""
+    """A forward pass that waits until it is opened, so that later requests are queued."""
 
     def __init__(self):
         self.entered, self.open = threading.Event(), threading.Event()
-        self.batches, self.alone = [], []
+        self.batches, self.idle_machine = [], []
 
-    def __call__(self, windows, *, runner, alone):
-        self.alone.append(alone)
+    def __call__(self, windows, *, runner, idle_machine):
+        self.idle_machine.append(idle_machine)
         self.batches.append([int(w.input_ids[0]) for w in windows])
         self.entered.set()
         assert self.open.wait(PATIENCE_S)

@@ -27,7 +27,7 @@ def state_of(scheduler):
 
 def runs_until(scheduler, ticket, now=0.0):
     """Return how long `ticket` takes, batches running one after the other for as long as their cost says."""
-    while not ticket.done:
+    while not ticket.finished:
         batch = scheduler.next_batch(now)
         now += sum(item.cost for item in batch.items)
         for item in batch.items:

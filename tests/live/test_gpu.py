@@ -10,11 +10,13 @@ from prometheus_client import CollectorRegistry
 
 from app.bundle import read_bundle
 from app.metrics import Metrics
-from app.runtime.cuda.bucket import Room
-from app.runtime.cuda.session import CudaOptions, CudaSession, open_runtime
-from app.runtime.session import Session, SessionError, available_devices
+from app.runtime.cpu.session import CpuSession
+from app.runtime.cuda.graphs import Bucket
+from app.runtime.cuda.opening import open_runtime
+from app.runtime.cuda.session import CudaOptions, CudaSession
+from app.runtime.cuda.shared_lock import SharedLock
+from app.runtime.session import SessionError, available_devices
 from app.serving.local_engine import LocalEngine
-from app.serving.warmup import capture_small_batches
 from app.settings import Settings
 from app.window import Window
 from tests.support.server import SHAPES, serve_as
@@ -43,6 +45,10 @@ pytestmark = pytest.mark.skipif(not has_gpu(), reason="there is no GPU that onnx
 def make_windows(lengths, seed=0):
     generator = np.random.default_rng(seed)
     return [Window(generator.integers(5, 250, n), np.zeros(1, np.int64)) for n in lengths]
+
+
+def open_gpu(bundle, precision, runners):
+    return CudaSession(bundle, precision, CudaOptions(gpus=(0,), runners=runners, cuda_graphs=True), SharedLock())
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +91,14 @@ def test_the_shipped_bundles_answer_as_on_a_cpu(shape, shipped_models, tmp_path)
 
 @pytest.mark.parametrize("lengths", MIXES, ids=str)
 def test_fp32_on_a_gpu_is_fp32_on_a_cpu(lengths, fp32_bundle):
-    session = CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(0,), runners=1))
+    session = open_gpu(fp32_bundle, "fp32", runners=1)
     windows = make_windows(lengths)
-    for ours, theirs in zip(session.run(windows), Session(fp32_bundle, "fp32").run(windows), strict=True):
+    for ours, theirs in zip(session.run(windows), CpuSession(fp32_bundle, "fp32").run(windows), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 def test_a_text_is_answered_alike_alone_and_in_any_batch(sentiment):
-    session = CudaSession(sentiment, "int8", CudaOptions(gpus=(0,), runners=1))
+    session = open_gpu(sentiment, "int8", runners=1)
     windows = make_windows(range(1, 61))
     together = session.run(windows)
     for window, answer in zip(windows, together, strict=True):
@@ -100,7 +106,7 @@ def test_a_text_is_answered_alike_alone_and_in_any_batch(sentiment):
 
 
 def test_runners_that_run_at_once_do_not_mix_their_batches(sentiment):
-    session = CudaSession(sentiment, "int8", CudaOptions(gpus=(0,), runners=2))
+    session = open_gpu(sentiment, "int8", runners=2)
     batches = [make_windows(MIXES[n % len(MIXES)], seed=n) for n in range(40)]
     expected = [np.concatenate(session.run(batch)) for batch in batches]
 
@@ -115,11 +121,11 @@ def test_runners_that_run_at_once_do_not_mix_their_batches(sentiment):
 
 @pytest.fixture(scope="module")
 def replaying(sentiment):
-    session = CudaSession(sentiment, "int8", CudaOptions(gpus=(0,), runners=2))
-    session.open_replayers()
+    session = open_gpu(sentiment, "int8", runners=2)
+    session.open_cuda_graphs()
     for tokens in (32, 128, 512):
         windows = tokens // 16
-        session.capture(Room(tokens, windows, tokens, rows=windows), make_windows((1,)))
+        session.capture(Bucket(tokens, windows, tokens, rows=windows), make_windows((1,)))
     return session
 
 
@@ -127,7 +133,7 @@ def test_replayed_batches_are_answered_as_those_that_are_run(replaying):
     generator = np.random.default_rng(0)
     for seed in range(100):
         windows = make_windows(generator.integers(1, 60, generator.integers(1, 9)), seed)
-        assert replaying._replayers[0].room_for(windows) is not None
+        assert replaying._cuda_graphs[0].bucket_for(windows) is not None
         for ours, theirs in zip(replaying.run(windows), replaying.run_uncaptured(windows), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=0.02)  # fp16: kernels differ by shape
 
@@ -141,9 +147,8 @@ def test_runners_replay_and_run_at_once_while_another_model_is_captured(replayin
         return [np.concatenate(replaying.run(batch, runner=runner)) for batch in batches[runner::2]]
 
     with ThreadPoolExecutor(3) as pool:
-        other = CudaSession(sentiment, "int8", CudaOptions(gpus=(0,), runners=1))
-        other.open_replayers()
-        loading = pool.submit(capture_small_batches, other, 256, has_labels=True, tolerance=0.05)
+        other = open_gpu(sentiment, "int8", runners=1)
+        loading = pool.submit(other.prepare, None)
         for runner, answers in enumerate(pool.map(run, range(2))):
             for ours, theirs in zip(answers, expected[runner::2], strict=True):
                 np.testing.assert_allclose(ours, theirs, atol=0.02)
@@ -158,7 +163,7 @@ def test_models_that_are_loaded_at_once_are_all_captured(shipped_models):
     windows = make_windows((24, 40))
     for entry in local.registry.entries:
         session, tolerance = entry.model.lane.run.__self__, entry.model.bundle.manifest.graphs["int8"].tolerance
-        assert session.has_replayers, entry.name
+        assert session.has_cuda_graphs, entry.name
         for ours, theirs in zip(session.run(windows), session.run_uncaptured(windows), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=tolerance)
 

@@ -21,7 +21,7 @@ import threading
 from app.__main__ import main
 from app.engine.runner import Runner
 
-Runner.run = lambda self, batch: threading.Event().wait()
+Runner.process = lambda self, batch: threading.Event().wait()
 main()
 """
 

@@ -112,10 +112,10 @@ class Gate:
         self.run = run
         self.entered, self.opened = threading.Semaphore(0), threading.Event()
 
-    def __call__(self, windows: Sequence[Window], *, runner: int, alone: bool) -> Sequence[Floats]:
+    def __call__(self, windows: Sequence[Window], *, runner: int, idle_machine: bool) -> Sequence[Floats]:
         self.entered.release()
         assert self.opened.wait(TIMEOUT_S)
-        return self.run(windows, runner=runner, alone=alone)
+        return self.run(windows, runner=runner, idle_machine=idle_machine)
 
     def wait_for_batch(self) -> None:
         """Return when one more batch is held."""

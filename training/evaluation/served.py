@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
-from app.runtime.cpu.session import CpuSession
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from app.bundle import Bundle, Precision
+from app.runtime.cpu.session import CpuSession
 from app.settings import available_cores
 from app.tasks import open_task
 from app.tasks.base import Encoded

@@ -17,15 +17,15 @@ from transformers import PreTrainedModel
 from training.encoders import Reads, family_of
 from training.export.attention import FlashAttention, GridAttention
 from training.export.packed import PackedModel
-from training.export.single_window import branch_for_lone_windows
+from training.export.single_window import branch_for_single_windows
 
 Shape = dict[int, Any]
 
 
 def export_fp32(model: PreTrainedModel, head: nn.Module, reads: Reads = "rows") -> ModelProto:
-    """Export the packed graph in float32, with a branch for a window that is alone."""
+    """Export the packed graph in float32, with a branch for batches of a single window."""
     packed = PackedModel(family_of(model), model, GridAttention(), head, reads)
-    return branch_for_lone_windows(export(packed))
+    return branch_for_single_windows(export(packed))
 
 
 def export_fp16(model: PreTrainedModel, head: nn.Module, reads: Reads = "rows") -> ModelProto:

@@ -1,4 +1,4 @@
-"""One runner's way through a session: inputs and outputs in buffers that are made once and used again."""
+"""onnxruntime's IO binding with buffers that are allocated once and used for every batch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DeviceBlock(Protocol):
 
 
 class DeviceMemory(Protocol):
-    """Memory of a device, and of the host for copies to and from it. `app.runtime.cuda.cudart` has CUDA's."""
+    """Memory of a device, and of the host for copies to and from it; `app.runtime.cuda.cudart` has CUDA's."""
 
     @property
     def device_type(self) -> str:
@@ -64,13 +64,13 @@ class InputBuffer:
         return self._host.nbytes
 
     def reserve(self, size: int) -> None:
-        """Have room for `size` bytes. Capacity is a power of two, so that it grows a few times and no more."""
+        """Make the capacity at least `size` bytes. It is a power of two, so that it grows a few times only."""
         capacity = capacity_for(size)
-        device = self._memory.allocate_device(capacity)  # first: where it fails, both stay as they are
+        device = self._memory.allocate_device(capacity)  # first: if it fails, both buffers stay as they are
         self._host, self._device = self._memory.allocate_host(capacity), device
 
     def load(self, feed: Feed) -> dict[str, int]:
-        """Copy the arrays in and begin their way to the device; return where there each will be."""
+        """Copy the arrays in and begin to copy them to the device; return the address that each will have there."""
         offsets, end = place(feed)
         if end > self.capacity:
             self.reserve(end)
@@ -82,7 +82,7 @@ class InputBuffer:
 
 
 class OutputBuffer:
-    """A host buffer through which every output comes back."""
+    """A host buffer that every output is copied to."""
 
     def __init__(self, memory: DeviceMemory) -> None:
         self._memory = memory
@@ -93,7 +93,7 @@ class OutputBuffer:
         return self._host.nbytes
 
     def fetch(self, value: ort.OrtValue, rows: int | None = None) -> Floats:
-        """Return what a tensor on the device holds, or its first `rows`, as float32 in memory of its own."""
+        """Return a tensor of the device, or its first `rows`, as a new float32 array."""
         held, *width = value.shape()
         shape = held if rows is None else rows, *width
         kind = np.dtype(OUTPUT_TYPES[value.data_type()])
@@ -106,18 +106,21 @@ class OutputBuffer:
         return host.view(kind).reshape(shape).astype(np.float32)
 
 
-class Binding:
-    """One runner on one session. Several may run at once: onnxruntime's Run is thread-safe, and each has its own
-    buffers, binding and copy stream, and gets a stream of its own from onnxruntime for every run."""
+class IoRunner:
+    """Computes the batches of one runner on a session that several share.
+
+    Several may compute at once: onnxruntime's Run is thread-safe, each has its own buffers, binding and copy stream,
+    and onnxruntime gives every run a stream of its own.
+    """
 
     def __init__(self, session: ort.InferenceSession, memory: DeviceMemory) -> None:
         self._session, self._memory = session, memory
         self._binding = session.io_binding()
         self._output = session.get_outputs()[0].name
         self.inputs, self.outputs = InputBuffer(memory), OutputBuffer(memory)
-        self._in_use = threading.Lock()  # a runner is one thread, but warm-up may be another
+        self._in_use = threading.Lock()  # a runner is one thread; warm-up is another
 
-    def run(self, feed: Feed) -> Floats:
+    def compute(self, feed: Feed) -> Floats:
         """Return the graph's output for one batch."""
         with self._in_use:
             bind(self._binding, feed, self.inputs.load(feed), self._output, self._memory)
@@ -126,13 +129,13 @@ class Binding:
                 self._session.run_with_iobinding(self._binding)
                 return self.outputs.fetch(self._binding.get_outputs()[0])
             finally:
-                self._binding.clear_binding_outputs()  # a vocabulary's logits are not kept while nothing runs
+                self._binding.clear_binding_outputs()  # free it now: fill-mask logits are large
 
 
 def bind(binding: ort.IOBinding, feed: Feed, addresses: dict[str, int], output: str, memory: DeviceMemory) -> None:
-    """Let a run read arrays of the shapes of `feed` at `addresses`, and leave `output` where onnxruntime has room.
+    """Bind arrays of the shapes of `feed` at `addresses`; onnxruntime allocates `output`.
 
-    To be called for every batch: the shape of its output is its own.
+    To be called for every batch, because each has an output of its own shape.
     """
     device = memory.device_type, memory.device_id
     for name, array in feed.items():

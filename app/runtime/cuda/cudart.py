@@ -18,7 +18,7 @@ import numpy as np
 
 from app.window import Bytes
 
-# The only values of enumerations that are used here.
+# Values of CUDA's enumerations.
 HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2  # cudaMemcpyKind
 NON_BLOCKING_STREAM = 1  # cudaStreamNonBlocking: does not wait for the default stream
 RELAXED = 2  # cudaStreamCaptureModeRelaxed: other threads may allocate meanwhile
@@ -30,7 +30,7 @@ class CudaError(Exception):
 
 
 class CudaRuntime:
-    """The calls that are needed, each raising `CudaError` where the runtime answers anything but success."""
+    """The calls that are needed here; each raises `CudaError` where the runtime does not return success."""
 
     def __init__(self, cuda_version: str) -> None:
         """Open the library that onnxruntime was built for. Raises `OSError` where it is not installed."""
@@ -39,7 +39,7 @@ class CudaRuntime:
 
     def call(self, function: str, *arguments: Any) -> None:
         if status := getattr(self._library, function)(*arguments):
-            self._library.cudaGetLastError()  # forget it: onnxruntime would take it for an error of its next kernel
+            self._library.cudaGetLastError()  # clear it: onnxruntime would take it for an error of its next kernel
             raise CudaError(f"{function}: {self._library.cudaGetErrorString(status).decode()}")
 
     def device_count(self) -> int:
@@ -62,7 +62,7 @@ class CudaRuntime:
         return major.value, minor.value
 
     def release(self, function: str, address: int) -> None:
-        """Free something. At exit the driver may be gone before it, which is no error."""
+        """Call a function that frees `address`. Its status is ignored: at exit the driver may be gone before."""
         getattr(self._library, function)(ctypes.c_void_p(address))
 
 
@@ -77,7 +77,7 @@ class Block:
 
 
 class CudaMemory:
-    """Memory on one GPU and its page-locked counterpart on the host, with a stream of its own for copies."""
+    """Memory on one GPU and page-locked memory on the host, with a stream for the copies between them."""
 
     device_type = "cuda"
 
@@ -90,7 +90,7 @@ class CudaMemory:
         weakref.finalize(self, runtime.release, "cudaStreamDestroy", stream.value or 0).atexit = False
 
     def allocate_host(self, size: int) -> Bytes:
-        """Return page-locked host memory: only from and to such memory do copies run beside the host's own work."""
+        """Return page-locked host memory: copies of other memory block the host."""
         address = ctypes.c_void_p()
         self._select()
         self._runtime.call("cudaHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), 0)
@@ -117,14 +117,14 @@ class CudaMemory:
 
     @property
     def stream(self) -> int:
-        """The address of the stream, for a library that is to work on it."""
+        """The address of the stream, for a library that computes on it."""
         return self._stream.value or 0
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Let `work` put kernels on the stream, and return what begins to run them all again, as one CUDA graph.
+        """Capture the kernels that `work` puts on the stream; return a function that launches them as one CUDA graph.
 
         None of them runs now. Raises `CudaError` where `work` does what cannot be captured, such as waiting, or
-        where another thread waits for the whole device meanwhile, as it does to open a session.
+        where another thread synchronizes the device meanwhile, as opening a session does.
         """
         graph, runnable = ctypes.c_void_p(), ctypes.c_void_p()
         self._capture(work, graph)
@@ -141,7 +141,8 @@ class CudaMemory:
         return replay
 
     def _capture(self, work: Callable[[], None], graph: ctypes.c_void_p) -> None:
-        """Let `graph` be what `work` puts on the stream. What `work` raises is raised, not what CUDA makes of it."""
+        """Make `graph` of what `work` puts on the stream. An error of `work` is raised, rather than the one that CUDA
+        reports because of it."""
         self._select()
         self._runtime.call("cudaStreamBeginCapture", self._stream, RELAXED)
         try:
@@ -159,5 +160,5 @@ class CudaMemory:
         self._runtime.call("cudaMemcpyAsync", *arguments)
 
     def _select(self) -> None:
-        """The current device is each thread's own, and warm-up and serving happen on different threads."""
+        """Select the GPU for this thread: each has a current device, and warm-up uses another thread than serving."""
         self._runtime.call("cudaSetDevice", self.device_id)

@@ -1,4 +1,4 @@
-"""What NVIDIA's management library, where there is one, says of every GPU of the machine, by its own numbers."""
+"""Memory and utilization of every GPU of the machine, as NVIDIA's management library (NVML) numbers them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class GpuReader:
         self._nvml: Any = None
         self._devices = 0
         self._unread: set[str] = set()
-        with suppress(Exception):  # no module, no driver, no device: all mean that there is nothing to read
+        with suppress(Exception):  # no module, no driver or no device: nothing to read
             import pynvml
 
             pynvml.nvmlInit()
             self._nvml, self._devices = pynvml, pynvml.nvmlDeviceGetCount()
 
     def report(self, metrics: Metrics) -> None:
-        """Set the `roberta_gpu_*` series from the devices' state now; what a device does not tell is left as it was.
+        """Set the `roberta_gpu_*` series; a value that NVML does not report keeps its last reading.
 
-        A GPU that is shared out by MIG tells no utilization, and one that fell off the bus nothing at all.
+        NVML reports no utilization of a GPU that is divided by MIG, and nothing of one that fell off the bus.
         """
         for index in range(self._devices):
             for read in (self._read_memory, self._read_utilization):
                 try:
                     read(metrics, index)
-                except Exception as error:  # NVMLError and its kin: a scrape must not fail for them
+                except Exception as error:  # whatever NVML raises, a scrape must not fail
                     self._warn(f"GPU {index}: {error}")
 
     def _read_memory(self, metrics: Metrics, index: int) -> None:
@@ -47,7 +47,7 @@ class GpuReader:
         metrics.gpu_utilization.labels(index).set(rates.gpu / 100)
 
     def _warn(self, reason: str) -> None:
-        """Say it once."""
+        """Log a reason once."""
         if reason not in self._unread:
             self._unread.add(reason)
             log.warning("gpu_not_read", reason=reason)

@@ -1,118 +1,174 @@
-"""A graph on one or several GPUs, or a sentence that says why not. Nothing here falls back to the CPU."""
+"""A bundle's graph on one or several GPUs.
+
+Captures and everything else that loading does exclude each other, by the capture lock: opening a session, its first
+batches and its largest ones may synchronize the device, which breaks another session's capture and fails itself (CUDA
+Programming Guide on stream capture). So loading shares the lock and a capture holds it exclusively.
+"""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
-import onnxruntime as ort
+import structlog
 
 from app.bundle import Bundle, Precision
-from app.runtime.cuda.binding import Binding
-from app.runtime.cuda.bucket import Room
-from app.runtime.cuda.cudart import CudaError, CudaMemory, CudaRuntime
-from app.runtime.cuda.graphs import Replayer
-from app.runtime.session import PROVIDERS, Device, SessionError, layout_of, session_options
+from app.engine.cost import LEAST_BUDGET, CostModel
+from app.runtime.cuda.binding import IoRunner
+from app.runtime.cuda.cudart import CudaMemory
+from app.runtime.cuda.graphs import Bucket, CudaGraphs
+from app.runtime.cuda.opening import is_out_of_memory, open_on, open_runtime, out_of_memory
+from app.runtime.cuda.shared_lock import SharedLock
+from app.runtime.cuda.warmup import TIMED_SHAPES, capture_small_batches, largest_batches
+from app.runtime.packing import PackedLayout
+from app.runtime.session import PROVIDERS, Device, SessionError, layout_of
+from app.runtime.warmup import measure_cost, shortened
 from app.window import Floats, Window
 
-LEAST_CAPABILITY = (7, 5)  # CUDA 13 dropped what is older than Turing (CUDA Toolkit 13.0 release notes)
-OUT_OF_MEMORY = re.compile(r"out of memory|failed to allocate|smaller than requested|alloc_failed", re.IGNORECASE)
-
-# What onnxruntime may leave on the CPU beside a CUDA graph: small integers, whose copies would cost more than they do.
-# It places the nodes that only read the shapes of others so (onnxruntime's GetCpuPreferredNodes).
-SHAPE_ARITHMETIC = frozenset(
-    {"Add", "Cast", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Gather", "Mul", "Range", "Reshape"}
-    | {"Shape", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze", "Where"}
-)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CudaOptions:
-    """`gpus` are CUDA's numbers; `memory_limit_mb` bounds the arena of each session on each GPU."""
+    """`gpus` are CUDA's numbers; `memory_limit_mb` bounds the arena of each onnxruntime session on each GPU."""
 
     gpus: tuple[int, ...]
     runners: int
     memory_limit_mb: int | None = None
+    cuda_graphs: bool = False  # whether small batches may be captured and replayed
 
 
 class CudaSession:
-    """A loaded graph, once on each GPU. Runner r works on GPU number r modulo the number of GPUs, with buffers of
-    its own, so that one batch is packed and copied while another is computed.
+    """A session on GPUs; see `app.runtime.session.Session`. Each GPU has an onnxruntime session of its own.
 
-    What a captured room holds is replayed instead, by a second session that all runners of a GPU share.
+    Runner r works on GPU number r modulo the number of GPUs, with buffers of its own, so that one batch is packed and
+    copied while another is computed. Small batches are replayed as CUDA graphs by a second onnxruntime session, which
+    all runners of a GPU share.
     """
 
     device: Device = "cuda"
+    provider = PROVIDERS["cuda"]
 
-    def __init__(self, bundle: Bundle, precision: Precision, options: CudaOptions) -> None:
+    def __init__(self, bundle: Bundle, precision: Precision, options: CudaOptions, capture_lock: SharedLock) -> None:
         """Open the graph of `precision`; one that was made for the CPU is rewritten in memory, int8 to fp16.
 
-        Raises `SessionError` when a GPU, its driver or its memory does not suffice, or the graph does not load.
+        `capture_lock` is shared with all sessions that are loaded at the same time. Raises `SessionError` when a GPU,
+        its driver or its memory does not suffice, or the graph does not load.
         """
         self.precision, self.options = precision, options
-        self._runtime = open_runtime(options.gpus)
-        self._replayers: list[Replayer] = []  # of each GPU, where there are any
-        try:
-            self._graph: str | bytes | None = self._read_graph(bundle)  # until replayers are opened or closed
-            sessions = [open_on(self._graph, gpu, options.memory_limit_mb) for gpu in options.gpus]
-            memories = [CudaMemory(self._runtime, options.gpus[r % len(sessions)]) for r in range(options.runners)]
-            self._bindings = [Binding(sessions[r % len(sessions)], memory) for r, memory in enumerate(memories)]
-            self.layout = layout_of(bundle, [graph_input.name for graph_input in sessions[0].get_inputs()])
-        except SessionError:
-            raise
-        except Exception as error:  # onnxruntime raises its own types, one for each status code
-            reason = str(error).replace(f"{bundle.path}{os.sep}", "")  # `GET /models` shows it: no path of this machine
-            if is_out_of_memory(error):
-                raise out_of_memory("the model") from error
-            raise SessionError(f"onnxruntime cannot open {bundle.graph_file(precision).name}: {reason}") from error
+        self.cost, self.max_batch_tokens = CostModel(), 0
+        self._manifest, self._capture_lock = bundle.manifest, capture_lock
+        self._shares_lock = True  # whether `run` has to share the capture lock
+        self._cuda_graphs: list[CudaGraphs] = []  # one for each GPU, or none
+        with self._loading("the model"):
+            self._runtime = open_runtime(options.gpus)
+            try:
+                self._open(bundle)
+            except SessionError:
+                raise
+            except Exception as error:  # onnxruntime raises its own types, one for each status code
+                if is_out_of_memory(error):
+                    raise
+                # `GET /models` shows the reason: no path of this machine
+                reason = str(error).replace(f"{bundle.path}{os.sep}", "")
+                name = bundle.graph_file(precision).name
+                raise SessionError(f"onnxruntime cannot open {name}: {reason}") from error
 
-    def run(self, windows: Sequence[Window], *, runner: int = 0, alone: bool = False) -> list[Floats]:
-        """Compute the head outputs of every window: an array of shape (rows, width) each, in order.
+    def _open(self, bundle: Bundle) -> None:
+        gpus, runners = self.options.gpus, self.options.runners
+        graph = read_graph(bundle, self.precision)
+        sessions = [open_on(graph, gpu, self.options.memory_limit_mb) for gpu in gpus]
+        memories = [CudaMemory(self._runtime, gpus[r % len(gpus)]) for r in range(runners)]
+        self._runners = [IoRunner(sessions[r % len(gpus)], memory) for r, memory in enumerate(memories)]
+        self.layout = layout_of(bundle, [graph_input.name for graph_input in sessions[0].get_inputs()])
+        # Attention's grid has another shape for every batch: only a graph without it can be captured.
+        can_capture = isinstance(self.layout, PackedLayout) and not self.layout.has_grid
+        # What the second session of each GPU will be opened from, until it is.
+        self._graph = graph if self.options.cuda_graphs and can_capture else None
 
-        `alone`, which tells a CPU to use every core, changes nothing on a GPU.
-        """
-        if self._replayers:
-            replayer = self._replayers[runner % len(self._replayers)]
-            if (room := replayer.room_for(windows)) is not None:
-                return self.layout.split(replayer.run(windows, room), windows)
-        return self.run_uncaptured(windows, runner=runner)
+    def run(self, windows: Sequence[Window], *, runner: int = 0, idle_machine: bool = False) -> list[Floats]:
+        with self._loading("the model's first batches") if self._shares_lock else nullcontext():
+            if self._cuda_graphs:
+                graphs = self._cuda_graphs[runner % len(self._cuda_graphs)]
+                if (bucket := graphs.bucket_for(windows)) is not None:
+                    return self.layout.split(graphs.replay(windows, bucket), windows)
+            return self.run_uncaptured(windows, runner=runner)
 
     def run_uncaptured(self, windows: Sequence[Window], *, runner: int = 0) -> list[Floats]:
-        """Do what `run` does, whatever was captured."""
-        output = self._bindings[runner].run(self.layout.feed(windows))
+        """Answer as `run` does, without any CUDA graph."""
+        output = self._runners[runner].compute(self.layout.feed(windows))
         return self.layout.split(output, windows)
 
-    @property
-    def has_replayers(self) -> bool:
-        return bool(self._replayers)
+    def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
+        return self.layout.computed_tokens(windows, tokens, longest)
 
-    def open_replayers(self) -> None:
-        """Open the graph on each GPU once more, for batches that will be captured. Once only."""
-        graph, self._graph = self._graph, None
-        if graph is None:
-            raise RuntimeError("the replayers were opened or closed before")
-        self._replayers = [self._open_replayer(graph, gpu) for gpu in self.options.gpus]
+    @contextmanager
+    def _loading(self, what: str) -> Iterator[None]:
+        """Keep captures out within the block, and say which part of loading memory did not suffice for."""
+        with self._capture_lock.shared():
+            try:
+                yield
+            except Exception as error:
+                if is_out_of_memory(error) and not isinstance(error, SessionError):
+                    raise out_of_memory(what) from error
+                raise
 
-    def close_replayers(self) -> None:
-        """Have nothing replayed any more, and free what that took."""
-        self._graph, self._replayers = None, []
+    # --- Preparing --------------------------------------------------------------------------------------
 
-    def capture(self, room: Room, windows: Sequence[Window]) -> None:
-        """Have batches that `room` holds replayed from now on, on every GPU. Rooms come by size, the least first."""
-        for replayer in self._replayers:
-            replayer.capture(room, windows)
+    def prepare(self, max_batch_tokens: int | None) -> None:
+        """See `app.runtime.session.Session`. CUDA graphs are captured by the first call only.
 
-    def forget(self, room: Room) -> None:
-        """Undo the capture of `room`."""
-        for replayer in self._replayers:
-            replayer.forget(room)
+        Memory is proved by running the largest batches on every runner at once.
+        """
+        self._shares_lock = False  # from here on this method holds the lock
+        with self._loading("the model's first batches"):
+            self._measure(max_batch_tokens)
+        if self._graph is not None:
+            self._use_cuda_graphs(max_batch_tokens)
 
-    def prove(self, windows: Sequence[Window]) -> bool:
-        """Run one batch on every runner at once, and say whether memory sufficed for it."""
+    def _measure(self, max_batch_tokens: int | None) -> None:
+        max_length = self._manifest.max_length
+        self.cost = measure_cost(self.run, shortened(TIMED_SHAPES, max_length))
+        self.max_batch_tokens = self._prove_memory(max_batch_tokens or self.cost.token_budget(), max_batch_tokens)
+
+    def _use_cuda_graphs(self, max_batch_tokens: int | None) -> None:
+        """Capture small batches, and measure again: they now cost less. Where that fails, every batch is run."""
+        cost, budget = self.cost, self.max_batch_tokens
+        tolerance = self._manifest.graphs[self.precision].tolerance
+        try:
+            with self._capture_lock.shared():
+                self.open_cuda_graphs()
+            with self._capture_lock.exclusive():
+                capture_small_batches(self, self._manifest.max_length, tolerance=tolerance)
+            with self._capture_lock.shared():
+                self._measure(max_batch_tokens)
+        except Exception as error:  # memory, most likely; or an operator that cannot be captured
+            self.drop_cuda_graphs()
+            self.cost, self.max_batch_tokens = cost, budget
+            reason = f"{type(error).__name__}: {error}"
+            log.warning("cuda_graphs_not_used", model=self._manifest.name, reason=reason)
+
+    def _prove_memory(self, budget: int, max_batch_tokens: int | None) -> int:
+        """Return how many tokens of a batch memory suffices for.
+
+        CUDA graphs are dropped first. A budget that was found is then halved until it fits; one that was set, or that
+        cannot be less, raises `SessionError`.
+        """
+        while not all(self.fits(windows) for windows in largest_batches(budget, self._manifest.max_length)):
+            if self._cuda_graphs:
+                self.drop_cuda_graphs()
+            elif max_batch_tokens or budget <= LEAST_BUDGET:
+                raise out_of_memory(f"{self.options.runners} batches of {budget} tokens at once")
+            else:
+                budget = max(LEAST_BUDGET, budget // 2)
+        return budget
+
+    def fits(self, windows: Sequence[Window]) -> bool:
+        """Run one batch on every runner at once, and return whether memory sufficed."""
         with ThreadPoolExecutor(self.options.runners, thread_name_prefix="prove") as pool:
             running = [pool.submit(partial(self.run, windows, runner=r)) for r in range(self.options.runners)]
         failures = [failure for each in running if (failure := each.exception()) is not None]
@@ -121,113 +177,51 @@ class CudaSession:
                 raise failure
         return not failures
 
-    def _open_replayer(self, graph: str | bytes, gpu: int) -> Replayer:
+    # --- CUDA graphs ------------------------------------------------------------------------------------
+
+    @property
+    def has_cuda_graphs(self) -> bool:
+        return bool(self._cuda_graphs)
+
+    def open_cuda_graphs(self) -> None:
+        """Open the graph on each GPU once more, for batches to be captured. Once only."""
+        graph, self._graph = self._graph, None
+        if graph is None:
+            raise RuntimeError("the graph was opened for captures before, or may not be")
+        self._cuda_graphs = [self._open_captured(graph, gpu) for gpu in self.options.gpus]
+
+    def drop_cuda_graphs(self) -> None:
+        """Replay nothing from now on, and free the memory of that."""
+        self._graph, self._cuda_graphs = None, []
+
+    def capture(self, bucket: Bucket, windows: Sequence[Window]) -> None:
+        """Replay the batches that `bucket` holds, on every GPU. Buckets have to come by size, the smallest first."""
+        for graphs in self._cuda_graphs:
+            graphs.capture(bucket, windows)
+
+    def forget(self, bucket: Bucket) -> None:
+        """Undo the capture of `bucket`."""
+        for graphs in self._cuda_graphs:
+            graphs.forget(bucket)
+
+    def _open_captured(self, graph: str | bytes, gpu: int) -> CudaGraphs:
+        assert isinstance(self.layout, PackedLayout)
         memory = CudaMemory(self._runtime, gpu)
         session = open_on(graph, gpu, self.options.memory_limit_mb, stream=memory.stream)
-        return Replayer(session, memory, self.layout)
-
-    def _read_graph(self, bundle: Bundle) -> str | bytes:
-        """Return the path of the graph, or the graph itself where it had to be rewritten."""
-        file = bundle.graph_file(self.precision)
-        if bundle.manifest.layout == "padded":
-            return str(file)
-        try:
-            from app.graphs.gpu import read_for_gpu  # needs onnx, which only the extra `gpu` installs
-        except ImportError as error:
-            raise SessionError("our graphs need the package onnx to run on CUDA; install the extra 'gpu'") from error
-        return read_for_gpu(file, self.precision)
+        return CudaGraphs(session, memory, self.layout)
 
 
-def open_runtime(gpus: Sequence[int]) -> CudaRuntime:
-    """Load the CUDA libraries and look for the GPUs. Raises `SessionError` that says what is missing."""
-    ort.preload_dlls()
+def read_graph(bundle: Bundle, precision: Precision) -> str | bytes:
+    """Return the path of a bundle's graph, or the graph itself where it has to be rewritten for a GPU."""
+    file = bundle.graph_file(precision)
+    if bundle.manifest.layout == "padded":
+        return str(file)
     try:
-        runtime = CudaRuntime(ort.cuda_version)
-    except OSError as error:
-        raise SessionError("the CUDA libraries are not installed; install the extra 'gpu'") from error
+        from app.graphs.gpu import read_for_gpu  # needs onnx, which only the extra `gpu` installs
+        from app.graphs.rewriting import RewriteError
+    except ImportError as error:
+        raise SessionError("our graphs need the package onnx to run on CUDA; install the extra 'gpu'") from error
     try:
-        count = runtime.device_count()
-        weak = [gpu for gpu in gpus if gpu < count and runtime.capability(gpu) < LEAST_CAPABILITY]
-    except CudaError as error:
-        raise SessionError(driver_problem(runtime, error)) from error
-    if missing := [gpu for gpu in gpus if gpu >= count]:
-        raise SessionError(f"there is no GPU {missing[0]}: {count} are visible; set --gpus or CUDA_VISIBLE_DEVICES")
-    if weak:
-        raise SessionError(f"GPU {weak[0]} is older than CUDA {ort.cuda_version} supports; start with --device cpu")
-    return runtime
-
-
-def driver_problem(runtime: CudaRuntime, error: CudaError) -> str:
-    """Say what is wrong with the driver, of which CUDA says the same whether it is old or not there."""
-    known = runtime.driver_version()
-    if known == "0.0":
-        return "no NVIDIA driver was found; install one, give the container --gpus all, or start with --device cpu"
-    if tuple(map(int, known.split("."))) < tuple(map(int, ort.cuda_version.split("."))):
-        return (
-            f"the NVIDIA driver is for CUDA {known} and onnxruntime needs {ort.cuda_version}; update the driver, "
-            "or start with --device cpu"
-        )
-    return f"CUDA cannot be used ({error}); check nvidia-smi, or start with --device cpu"
-
-
-def open_on(
-    graph: str | bytes, gpu: int, memory_limit_mb: int | None, stream: int | None = None
-) -> ort.InferenceSession:
-    """Open a session on one GPU, which computes on `stream` or else on streams of its own.
-
-    Raises `SessionError` when onnxruntime would compute anything elsewhere.
-    """
-    options = session_options(intra_op_threads=1)
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    provider = PROVIDERS["cuda"], provider_options(gpu, memory_limit_mb, stream)
-    session = ort.InferenceSession(graph, options, providers=[provider], enable_fallback=False)
-    session.disable_fallback()
-    check_placement(session, PROVIDERS["cuda"])
-    return session
-
-
-def provider_options(gpu: int, memory_limit_mb: int | None, stream: int | None = None) -> dict[str, str]:
-    """Return the options of the CUDA provider.
-
-    Source: onnxruntime's documentation of the CUDA Execution Provider. The arena grows by what is asked for and not
-    by doubling: several models share a GPU. TF32 is off: its 10 bits of mantissa are those of fp16, and an fp32
-    graph is chosen for its exactness.
-    """
-    options = {"device_id": str(gpu), "arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"}
-    if memory_limit_mb is not None:
-        options["gpu_mem_limit"] = str(memory_limit_mb * 2**20)
-    if stream is not None:
-        options["user_compute_stream"] = str(stream)
-    return options
-
-
-def check_placement(session: ort.InferenceSession, provider: str) -> None:
-    """Raise `SessionError` when `provider` is missing, or a node that is no shape arithmetic runs elsewhere."""
-    if provider not in session.get_providers():
-        raise SessionError(
-            f"onnxruntime could not load {provider} and would run on {session.get_providers()[0]}; "
-            "install the extra 'gpu' and check the driver, or start with --device cpu"
-        )
-    elsewhere = {
-        node.op_type
-        for part in session.get_provider_graph_assignment_info()
-        if part.ep_name != provider
-        for node in part.get_nodes()
-    }
-    if wrong := elsewhere - SHAPE_ARITHMETIC:
-        raise SessionError(
-            f"{provider} has no kernel for {', '.join(sorted(wrong))} as this graph has it, and the CPU would run it; "
-            "export the bundle with fp16 or fp32"
-        )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a failure says that GPU memory is used up; onnxruntime and CUDA have no type for it."""
-    return OUT_OF_MEMORY.search(str(error)) is not None
-
-
-def out_of_memory(what: str) -> SessionError:
-    return SessionError(
-        f"GPU memory does not suffice for {what}; lower --max-batch-tokens or --runners, raise "
-        "--gpu-memory-limit-mb, set --no-cuda-graphs, or serve fewer models"
-    )
+        return read_for_gpu(file, precision)
+    except RewriteError as error:
+        raise SessionError(str(error)) from error

@@ -1,4 +1,4 @@
-"""Two kinds of work that must not meet: of one any number may be done at once, of the other one and nothing else."""
+"""A lock that many threads may share, or one may hold alone."""
 
 from __future__ import annotations
 
@@ -7,35 +7,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Exclusion:
-    """A lock with two sides."""
+class SharedLock:
+    """Readers and a writer, under the names of the two ways to hold it: `shared` and `exclusive`.
+
+    A thread that holds it may share it once more; any other second acquisition by the same thread waits for ever.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._together, self._is_alone = 0, False
+        self._sharing, self._is_exclusive = 0, False
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Wait until nobody is alone, and let others be here at once."""
+    def shared(self) -> Iterator[None]:
+        """Hold the lock within the block, beside others that share it."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_alone)
-            self._together += 1
+            self._changed.wait_for(lambda: not self._is_exclusive)
+            self._sharing += 1
         try:
             yield
         finally:
             with self._changed:
-                self._together -= 1
+                self._sharing -= 1
                 self._changed.notify_all()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Wait until nobody is here, and let nobody in."""
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock within the block, and nobody else."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_alone and not self._together)
-            self._is_alone = True
+            self._changed.wait_for(lambda: not self._is_exclusive and not self._sharing)
+            self._is_exclusive = True
         try:
             yield
         finally:
             with self._changed:
-                self._is_alone = False
+                self._is_exclusive = False
                 self._changed.notify_all()

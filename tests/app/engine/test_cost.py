@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from app.engine.cost import GREATEST_BUDGET, LEAST_BUDGET, CostModel, Shape
-from app.serving.warmup import warm_up_shapes
+from app.runtime.cpu.session import TIMED_SHAPES
+from app.runtime.warmup import shortened
 
 LENGTHS = [(8,), (32,), (16,) * 8, (128,), (32,) * 8, (256,), (128, 64), (512, 3)]
 
@@ -44,7 +45,7 @@ def test_times_that_fall_with_size_are_still_fitted():
 
 def test_the_warm_up_of_a_short_model_can_be_fitted():
     """With 8 tokens a window, several of the warm-up's shapes are one."""
-    shapes = [Shape.of([length] * count) for count, length in warm_up_shapes("cpu", 8)]
+    shapes = [Shape.of([length] * count) for count, length in shortened(TIMED_SHAPES, 8)]
     model = CostModel.fit([(shape, 1e-3 + 1e-5 * shape.tokens) for shape in shapes])
     assert model.predict(shapes[0]) == pytest.approx(1e-3 + 8e-5, rel=1e-3)
 

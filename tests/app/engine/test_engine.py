@@ -42,6 +42,16 @@ def test_the_outputs_of_a_request_are_in_its_own_order():
         play(scenario())
 
 
+def test_a_lane_submits_to_its_engine():
+    async def scenario():
+        lane = make_lane(engine=engine)
+        ticket = await lane.submit([window(3, token=7)], deadline=time.monotonic() + PATIENCE_S)
+        assert first_tokens(ticket) == [7]
+
+    with running() as engine:
+        play(scenario())
+
+
 def test_many_callers_are_all_answered_with_their_own():
     async def scenario():
         lanes = [make_lane(name="a"), make_lane(name="b")]
@@ -147,7 +157,7 @@ def test_outputs_that_are_not_finite_fail_their_request_alone(value):
 # --- Stopping and liveness ------------------------------------------------------------------------------
 
 
-def test_threads_take_turns_more_often_than_a_batch_takes():
+def test_a_runner_waits_for_the_gil_for_less_than_a_batch_takes():
     before = sys.getswitchinterval()
     try:
         with running(1, Gate()):
@@ -223,7 +233,7 @@ def test_a_runner_whose_thread_died_is_a_stall_and_its_caller_is_answered():
         play(scenario())
 
 
-def test_a_batch_waits_for_company_when_asked_to():
+def test_a_batch_waits_for_more_requests_when_told_to():
     """The first of two waits; the second fills the batch, which goes at once."""
 
     async def scenario():

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from app.engine.cost import CostModel
 from app.errors import DeadlineExceededError, DrainingError
-from tests.app.builders import make_lane, window
+from tests.app.builders import echo, make_lane, window
 from tests.app.engines import (
     PATIENCE_S,
     Gate,
@@ -131,11 +132,11 @@ def test_a_refused_request_leaves_nothing_behind():
 @pytest.fixture
 def settled(monkeypatch):
     """The machine counts as idle as soon as it is."""
-    monkeypatch.setattr("app.engine.engine.SETTLING_S", 0.0)
+    monkeypatch.setattr("app.engine.engine.IDLE_AFTER_S", 0.0)
 
 
-def test_a_batch_is_told_whether_it_has_the_machine_to_itself(settled):
-    """The first is alone, the second has the first beside it, the last is alone again."""
+def test_a_batch_is_told_whether_the_machine_is_idle(settled):
+    """The first runs by itself, the second beside the first, the last by itself again."""
 
     async def scenario():
         lane, beside = make_lane(gate), make_lane(other, name="beside")
@@ -145,15 +146,40 @@ def test_a_batch_is_told_whether_it_has_the_machine_to_itself(settled):
         other.open.set()
         await asyncio.gather(first, second)
         await submit(engine, beside, window(5))
-        assert gate.alone[0] is True
-        assert other.alone == [False, True]
+        assert gate.idle_machine[0] is True
+        assert other.idle_machine == [False, True]
 
     gate, other = Gate(), Gate()
     with running(2, gate, other) as engine:
         play(scenario())
 
 
-def test_a_batch_with_others_waiting_is_not_alone(settled):
+def test_a_machine_is_not_idle_while_the_second_half_of_a_failed_batch_runs(settled):
+    """The first half is completed, and its runner goes on."""
+
+    class FailsWhole(Gate):
+        def __call__(self, windows, **where):
+            if len(windows) > 1:
+                raise ValueError
+            return super().__call__(windows, **where) if windows[0].input_ids[0] == 3 else echo(windows)
+
+    async def scenario():
+        whole = CostModel(fixed=1e-3, per_token=1e-6)  # so that two runners do not divide the batch
+        lane, beside = make_lane(gate, cost=whole), make_lane(other, name="beside")
+        halves = submit(engine, lane, window(1), window(1, token=3))
+        assert await asyncio.to_thread(gate.entered.wait, PATIENCE_S)
+        await submit(engine, beside, window(5))
+        assert other.idle_machine == [False]
+        gate.open.set()
+        await halves
+
+    gate, other = FailsWhole(), Gate()
+    other.open.set()
+    with running(2, gate) as engine:
+        play(scenario())
+
+
+def test_a_machine_is_not_idle_while_others_wait(settled):
     async def scenario():
         lane = make_lane(gate, budget=10)
         first = await block(engine, lane)
@@ -162,7 +188,7 @@ def test_a_batch_with_others_waiting_is_not_alone(settled):
         gate.open.set()
         await asyncio.gather(first, *waiting)
         assert gate.batches == [[1], [2], [3]]
-        assert gate.alone == [True, False, True]
+        assert gate.idle_machine == [True, False, True]
 
     gate = Gate()
     with running(1, gate) as engine:
@@ -179,10 +205,10 @@ def test_a_machine_that_was_shared_just_now_is_not_idle(monkeypatch):
         other.open.set()
         await asyncio.gather(first, second)
         await submit(engine, beside, window(5))
-        assert gate.alone == [True]
-        assert other.alone == [False, False]
+        assert gate.idle_machine == [True]
+        assert other.idle_machine == [False, False]
 
-    monkeypatch.setattr("app.engine.engine.SETTLING_S", PATIENCE_S)
+    monkeypatch.setattr("app.engine.engine.IDLE_AFTER_S", PATIENCE_S)
     gate, other = Gate(), Gate()
     with running(2, gate, other) as engine:
         play(scenario())

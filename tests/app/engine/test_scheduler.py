@@ -1,4 +1,4 @@
-"""The queue: admission, the choice of a batch, deadlines and the wait for company. The clock is an argument."""
+"""The queue: admission, the choice of a batch, deadlines and the wait for more requests. The clock is an argument."""
 
 import contextlib
 import random
@@ -109,7 +109,7 @@ def test_of_equal_lengths_the_oldest_join_first():
     assert [item.ticket for item in scheduler.next_batch(0.0).items] == tickets[3:]
 
 
-def test_a_window_longer_than_the_budget_runs_alone():
+def test_a_window_longer_than_the_budget_runs_by_itself():
     scheduler, lane = make_scheduler(), make_lane(budget=64)
     for length in (100, 100, 1):
         admit(scheduler, lane, length)
@@ -129,8 +129,8 @@ def test_where_padding_is_computed_it_counts_against_the_budget(queued, expected
 @pytest.mark.parametrize(
     ("free", "fixed_tokens", "expected"), [(1, 0, [60]), (2, 0, [30, 30]), (3, 0, [20, 20, 20]), (3, 30, [30, 30])]
 )
-def test_what_is_queued_is_shared_out_among_free_runners(free, fixed_tokens, expected):
-    """But for what is too little to be worth a batch."""
+def test_the_queue_is_divided_among_free_runners(free, fixed_tokens, expected):
+    """Except for shares that are too small for a batch."""
     scheduler, lane = make_scheduler(), make_lane(budget=1000)
     lane.cost = CostModel(fixed=fixed_tokens * 1e-5, per_token=1e-5)
     for _ in range(6):
@@ -139,7 +139,7 @@ def test_what_is_queued_is_shared_out_among_free_runners(free, fixed_tokens, exp
     assert [sum(lengths_of(batch)) for batch in batches] == expected
 
 
-def test_a_full_batch_does_not_wait_for_company_where_it_is_shared_out():
+def test_a_full_batch_does_not_wait_where_it_is_divided_among_runners():
     scheduler, lane = make_scheduler(delay=1.0), make_lane(budget=60)
     for _ in range(6):
         admit(scheduler, lane, 10)
@@ -164,7 +164,7 @@ def test_windows_of_one_request_may_run_apart():
     assert all(item.ticket is ticket for batch in batches for item in batch.items)
 
 
-def test_the_windows_of_one_request_go_longest_first_beside_their_like():
+def test_the_windows_of_one_request_start_longest_first():
     scheduler, lane = make_scheduler(), make_lane(budget=60)
     ticket = admit(scheduler, lane, 10, 50, 12, 30, 11, 28)
     batches = [lengths_of(scheduler.next_batch(0.0)) for _ in range(3)]
@@ -180,17 +180,17 @@ def test_expired_work_is_never_started_and_its_request_fails():
     expired, alive = admit(scheduler, lane, 10, 10, deadline=1.0), admit(scheduler, lane, 10, deadline=3.0)
     batch = scheduler.next_batch(1.0)
     assert [item.ticket for item in batch.items] == [alive]
-    assert expired.done
+    assert expired.finished
     assert isinstance(expired.error, DeadlineExceededError)
     assert state_of(scheduler) == (0, 0, 0)
 
 
-def test_an_expired_window_is_no_company_either():
+def test_an_expired_window_joins_no_batch():
     scheduler, lane = make_scheduler(age=10.0), make_lane()
     expired = admit(scheduler, lane, 10, deadline=1.0)
     admit(scheduler, lane, 10, deadline=3.0, priority=1)
     assert len(scheduler.next_batch(2.0).items) == 1
-    assert not expired.done
+    assert not expired.finished
     assert scheduler.next_batch(2.0) is None
     assert isinstance(expired.error, DeadlineExceededError)
 
@@ -203,7 +203,7 @@ def test_withdrawing_frees_the_places():
     assert state_of(scheduler) == (10, 1, 1)
     admit(scheduler, lane, 90)
     assert kept in {item.ticket for item in scheduler.next_batch(0.0).items}
-    assert not gone.done
+    assert not gone.finished
 
 
 def test_withdrawing_what_is_half_done_frees_the_rest():
@@ -223,10 +223,10 @@ def test_drain_empties_the_queue_and_names_its_requests():
     assert scheduler.drain_time_s() == 0
 
 
-# --- Waiting for company --------------------------------------------------------------------------------
+# --- Waiting for more requests --------------------------------------------------------------------------
 
 
-def test_without_a_delay_a_lone_request_runs_at_once():
+def test_without_a_delay_a_single_request_runs_at_once():
     scheduler = make_scheduler()
     assert scheduler.ready_in_s(0.0) is None
     admit(scheduler, make_lane(), 5)
@@ -252,7 +252,7 @@ def test_a_full_batch_does_not_wait():
     assert len(scheduler.next_batch(0.0).items) == 2
 
 
-def test_a_request_that_expires_while_it_waits_for_company_fails():
+def test_a_request_that_expires_while_its_batch_waits_fails():
     scheduler = make_scheduler(delay=1.0)
     ticket = admit(scheduler, make_lane(), 5, deadline=0.5)
     assert scheduler.next_batch(0.6) is None
@@ -284,12 +284,12 @@ def test_random_operations_lose_nothing_and_leave_nothing(seed):
         elif (batch := scheduler.next_batch(now)) is not None:
             assert {item.ticket.lane for item in batch.items} == {batch.lane}
             assert sum(lengths_of(batch)) <= batch.lane.max_batch_tokens or len(batch.items) == 1
-            assert all(item.ticket.deadline > now and not item.ticket.done for item in batch.items)
+            assert all(item.ticket.deadline > now and not item.ticket.finished for item in batch.items)
             taken.update((item.ticket, item.index) for item in batch.items)
         assert 0 <= scheduler.queued_tokens <= 400
     drained = set(scheduler.drain())
     assert state_of(scheduler) == (0, 0, 0)
-    assert scheduler.queued_cost_s == 0
+    assert scheduler.drain_time_s() == 0
     assert set(taken.values()) == {1}
     for ticket in admitted:
         whole = all((ticket, index) in taken for index in range(len(ticket.windows)))

@@ -34,7 +34,7 @@ def test_a_request_of_many_windows_takes_turns_with_the_others(age):
         now += scheduler.next_batch(now).items[0].cost
     one = admit(scheduler, lane, 10, now=now, deadline=now + 30.0)
     assert runs_until(scheduler, one, now) < 0.4
-    assert not many.done
+    assert not many.finished
 
 
 @pytest.mark.parametrize("slower", [1.0, 3.0])
@@ -87,7 +87,7 @@ def test_a_request_of_many_windows_is_not_starved_by_others():
         for item in scheduler.next_batch(now).items:
             now += item.cost
             item.ticket.fill(item.index, item.window.input_ids[:, None])
-    assert many.done
+    assert many.finished
 
 
 def longest_wait(age):

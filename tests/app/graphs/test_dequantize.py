@@ -10,8 +10,10 @@ from onnx import TensorProto, helper
 
 from app.bundle import read_bundle
 from app.graphs.dequantize import dequantize
+from app.graphs.rewriting import RewriteError
+from app.runtime.cpu.session import CpuSession
 from app.runtime.packing import PackedLayout
-from app.runtime.session import Session, SessionError, session_options
+from app.runtime.session import session_options
 from app.tasks import open_task
 from tests.app.builders import toy_graph
 
@@ -32,7 +34,7 @@ def drifts(session, bundle):
 
 
 def test_a_shipped_bundle_dequantized_is_the_checkpoint_and_nearer_to_it_than_int8(bundle):
-    session = Session(bundle, "int8")
+    session = CpuSession(bundle, "int8")
     int8 = drifts(session, bundle)
     graph = dequantize(onnx.load(bundle.graph_file("int8")), np.float32, packed_attention=False)
     session.session = ort.InferenceSession(
@@ -106,13 +108,13 @@ def test_another_graph_is_refused_with_a_sentence():
     graph.graph.node.append(helper.make_node("DynamicQuantizeLinear", ["logits"], ["u8", "s", "z"]))
     graph.graph.node.append(helper.make_node("DequantizeLinear", ["u8", "s", "z"], ["rounded"]))
     graph.graph.output[0].name = "rounded"
-    with pytest.raises(SessionError, match="it has DequantizeLinear, DynamicQuantizeLinear in places"):
+    with pytest.raises(RewriteError, match="it has DequantizeLinear, DynamicQuantizeLinear in places"):
         dequantize(graph, np.float32, packed_attention=False)
-    with pytest.raises(SessionError, match="it has no Attention"):
+    with pytest.raises(RewriteError, match="it has no Attention"):
         dequantize(toy_graph(), np.float16, packed_attention=True)
 
 
 def test_weights_beyond_fp16_are_refused():
     table = np.full((1000, 3), 1e5, np.float32)
-    with pytest.raises(SessionError, match="table has values beyond float16"):
+    with pytest.raises(RewriteError, match="table has values beyond float16"):
         dequantize(toy_graph(table), np.float16, packed_attention=False)

@@ -19,7 +19,7 @@ from tests.support.tiny import fp32_graph, tiny_model
 
 TASKS = ("text-classification", "token-classification", "fill-mask")
 PACKED_INPUTS = ("input_ids", "position_ids", "head_rows", "token_offset", "cumulative_lengths")
-GRID_INPUTS = ("input_ids", "position_ids", "head_rows", "pad_rows", "unpad_rows", "attention_mask", "lone")
+GRID_INPUTS = ("input_ids", "position_ids", "head_rows", "pad_rows", "unpad_rows", "attention_mask", "single_window")
 
 
 def kinds(graph):

@@ -22,8 +22,8 @@ from transformers import (
 )
 
 from app.bundle import Bundle, Graph, Manifest, read_bundle
+from app.runtime.cpu.session import CpuSession
 from app.runtime.packing import PackedLayout
-from app.runtime.session import Session
 from app.tasks import task_of
 from app.window import Window
 from tests.support.reference import reference_logits
@@ -66,7 +66,7 @@ def make_windows(lengths, all_rows, seed=0, types=False):
 def graphs(tiny_models):
     """Open every tiny bundle in both precisions."""
     bundles = {r: read_bundle(tiny_models / f"tiny-{r}" / "1", name=f"tiny-{r}", version=1) for r in ROUTES}
-    return {(r, p): Session(bundle, p) for r, bundle in bundles.items() for p in ("fp32", "int8")}
+    return {(r, p): CpuSession(bundle, p) for r, bundle in bundles.items() for p in ("fp32", "int8")}
 
 
 @pytest.mark.parametrize("lengths", MIXES, ids=str)
@@ -89,15 +89,15 @@ def test_the_last_layer_ends_on_the_rows_that_the_head_reads(tiny_checkpoints):
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_lone_window_is_answered_by_a_branch_of_its_own_with_the_bits_of_the_grid(route, precision, graphs):
+def test_a_single_window_is_answered_by_a_branch_of_its_own_with_the_bits_of_the_grid(route, precision, graphs):
     session = graphs[route, precision]
     names = session.layout.builders
     for length in (1, 2, 17, 64):
         windows = make_windows([length], all_rows=route != "classify", seed=length)
         apart = session.layout.feed(windows)
-        grid = PackedLayout(names.keys() - {"lone"}, session.layout.position_offset).feed(windows)
+        grid = PackedLayout(names.keys() - {"single_window"}, session.layout.position_offset).feed(windows)
         assert apart["attention_mask"].size == 1  # the grid could not be answered from this
-        answers = [session.compute(feed) for feed in (apart, grid | {"lone": np.array(False)})]
+        answers = [session.compute(feed) for feed in (apart, grid | {"single_window": np.array(False)})]
         np.testing.assert_array_equal(*answers)
 
 
@@ -139,7 +139,7 @@ def open_graph(graph, config, folder):
         position_offset=family_of_config(config).position_offset(config),
         graphs={"fp32": Graph(file="model.fp32.onnx", tolerance=1e-3)},
     )
-    return Session(Bundle(folder, manifest, {}), "fp32")
+    return CpuSession(Bundle(folder, manifest, {}), "fp32")
 
 
 def test_fp16_graph_is_written_for_cuda():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.runtime.cpu.denormals import LIBM, denormals_as_zero
-from app.runtime.session import Session
+from app.runtime.cpu.session import CpuSession
 from app.window import Window
 
 SMALL = np.full(64, 1e-39, np.float32)  # the least normal float32 is 1.2e-38
@@ -60,7 +60,7 @@ def test_a_graph_is_computed_without_them(fp32_bundle, monkeypatch):
             seen.append(kept())
             return [np.zeros((1, 2), np.float32)]
 
-    seen, session = [], Session(fp32_bundle, "fp32")
+    seen, session = [], CpuSession(fp32_bundle, "fp32")
     monkeypatch.setattr(session, "session", Spy())
     session.compute({})
     assert seen == [False]
@@ -69,5 +69,5 @@ def test_a_graph_is_computed_without_them(fp32_bundle, monkeypatch):
 def test_a_session_leaves_the_thread_as_it_was(fp32_bundle):
     ids, rows = np.array([5, 6, 7]), np.array([0])
     for threads in (1, 2):
-        Session(fp32_bundle, "fp32", threads).run([Window(ids, rows)])
+        CpuSession(fp32_bundle, "fp32", threads).run([Window(ids, rows)])
         assert kept()

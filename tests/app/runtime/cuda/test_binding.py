@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from app.bundle import read_bundle
-from app.runtime.cuda.binding import ALIGNMENT, LEAST_CAPACITY, Binding, capacity_for, place
-from app.runtime.session import Session
+from app.runtime.cpu.session import CpuSession
+from app.runtime.cuda.binding import ALIGNMENT, LEAST_CAPACITY, IoRunner, capacity_for, place
 from app.window import Window
 from tests.support.memory import HostMemory
 
@@ -23,7 +23,7 @@ def make_windows(lengths, all_rows, seed=0):
 @pytest.fixture(scope="module")
 def sessions(tiny_models):
     bundles = {r: read_bundle(tiny_models / f"tiny-{r}" / "1", name=f"tiny-{r}", version=1) for r in ROUTES}
-    return {route: Session(bundle, "fp32") for route, bundle in bundles.items()}
+    return {route: CpuSession(bundle, "fp32") for route, bundle in bundles.items()}
 
 
 @pytest.fixture
@@ -40,25 +40,25 @@ def memory():
 def test_answers_are_exactly_those_of_session_run(route, sessions, memory):
     """Batch after batch through the same buffers, larger and smaller in turn."""
     session = sessions[route]
-    binding = Binding(session.session, memory)
+    io_runner = IoRunner(session.session, memory)
     for seed, lengths in enumerate([*MIXES, *MIXES[::-1]]):
         windows = make_windows(lengths, route != "classify", seed)
-        answered = session.layout.split(binding.run(session.layout.feed(windows)), windows)
+        answered = session.layout.split(io_runner.compute(session.layout.feed(windows)), windows)
         for mine, theirs in zip(answered, session.run(windows), strict=True):
             np.testing.assert_array_equal(mine, theirs)
 
 
 def test_buffers_grow_to_powers_of_two_and_are_used_again(sessions, memory):
     session = sessions["fill-mask"]
-    binding = Binding(session.session, memory)
+    io_runner = IoRunner(session.session, memory)
     small, large = make_windows((5,), True), make_windows((64,) * 60, True)
     for windows in (small, large, small, large):
-        binding.run(session.layout.feed(windows))
+        io_runner.compute(session.layout.feed(windows))
     input_size = place(session.layout.feed(large))[1]
     output_size = sum(len(w) for w in large) * session.run(small)[0].shape[1] * 4
     assert input_size > LEAST_CAPACITY < output_size
-    assert binding.inputs.capacity == capacity_for(input_size)
-    assert binding.outputs.capacity == capacity_for(output_size)
+    assert io_runner.inputs.capacity == capacity_for(input_size)
+    assert io_runner.outputs.capacity == capacity_for(output_size)
     first = [("device", LEAST_CAPACITY), ("host", LEAST_CAPACITY), ("host", LEAST_CAPACITY)]
     grown = [("device", capacity_for(input_size)), ("host", capacity_for(input_size))]
     assert memory.allocations == [*first, *grown, ("host", capacity_for(output_size))]
@@ -67,15 +67,15 @@ def test_buffers_grow_to_powers_of_two_and_are_used_again(sessions, memory):
 def test_one_copy_brings_all_inputs_and_one_the_output(session, memory):
     windows = make_windows((3, 7), True)
     feed = session.layout.feed(windows)
-    output = Binding(session.session, memory).run(feed)
+    output = IoRunner(session.session, memory).compute(feed)
     assert memory.copies == [place(feed)[1], output.nbytes]
 
 
 def test_an_output_is_a_copy_that_later_batches_leave_alone(session, memory):
-    binding = Binding(session.session, memory)
-    outputs = [binding.run(session.layout.feed(make_windows((9, 4), True, seed))) for seed in range(3)]
+    io_runner = IoRunner(session.session, memory)
+    outputs = [io_runner.compute(session.layout.feed(make_windows((9, 4), True, seed))) for seed in range(3)]
     kept = [output.copy() for output in outputs]
-    binding.run(session.layout.feed(make_windows((40,), True)))
+    io_runner.compute(session.layout.feed(make_windows((40,), True)))
     for output, before in zip(outputs, kept, strict=True):
         np.testing.assert_array_equal(output, before)
     assert not np.array_equal(outputs[0], outputs[1])
@@ -93,29 +93,29 @@ def test_capacity(size, capacity):
     assert capacity_for(size) == capacity * LEAST_CAPACITY
 
 
-def test_a_failing_batch_leaves_the_binding_usable(session, memory):
-    binding = Binding(session.session, memory)
+def test_a_failing_batch_leaves_the_buffers_usable(session, memory):
+    io_runner = IoRunner(session.session, memory)
     windows = make_windows((3, 7), True)
     bad = session.layout.feed(windows) | {"input_ids": np.full(10, 10**6)}
     with pytest.raises(Exception, match="indices element out of data bounds"):
-        binding.run(bad)
-    answered = session.layout.split(binding.run(session.layout.feed(windows)), windows)
+        io_runner.compute(bad)
+    answered = session.layout.split(io_runner.compute(session.layout.feed(windows)), windows)
     np.testing.assert_array_equal(np.concatenate(answered), np.concatenate(session.run(windows)))
 
 
 def test_two_runners_share_a_session_at_once(session):
-    """Each has a binding and buffers of its own; even one binding called by two threads mixes nothing up."""
-    shared, own = Binding(session.session, HostMemory()), Binding(session.session, HostMemory())
+    """Each has a binding and buffers of its own; even one that is called by two threads mixes nothing up."""
+    shared, own = IoRunner(session.session, HostMemory()), IoRunner(session.session, HostMemory())
     batches = [make_windows((3 + seed, 7), True, seed) for seed in range(12)]
     expected = [np.concatenate(session.run(windows)) for windows in batches]
     wrong = []
 
-    def work(binding):
+    def work(io_runner):
         for windows, right in zip(batches, expected, strict=True):
-            if not np.array_equal(binding.run(session.layout.feed(windows)), right):
+            if not np.array_equal(io_runner.compute(session.layout.feed(windows)), right):
                 wrong.append(windows)
 
-    threads = [threading.Thread(target=work, args=(binding,)) for binding in (shared, shared, own)]
+    threads = [threading.Thread(target=work, args=(io_runner,)) for io_runner in (shared, shared, own)]
     for thread in threads:
         thread.start()
     for thread in threads:

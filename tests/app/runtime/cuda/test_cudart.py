@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from app.bundle import read_bundle
-from app.runtime.cuda.binding import Binding
+from app.runtime.cpu.session import CpuSession
+from app.runtime.cuda.binding import IoRunner
 from app.runtime.cuda.cudart import CudaError, CudaMemory, CudaRuntime
-from app.runtime.cuda.session import is_out_of_memory
-from app.runtime.session import Session
+from app.runtime.cuda.opening import is_out_of_memory
 from tests.app.gpus import make_windows
 from tests.support.cudart import FakeCudart
 
@@ -43,10 +43,10 @@ def test_a_session_answers_through_cuda_s_copies_what_it_answers_without(cudart,
     library = FakeCudart()
     cudart(library)
     bundle = read_bundle(tiny_models / "tiny-ner" / "1", name="tiny-ner", version=1)
-    session, memory = Session(bundle, "fp32"), CudaMemory(CudaRuntime("13.0"), gpu=0)
+    session, memory = CpuSession(bundle, "fp32"), CudaMemory(CudaRuntime("13.0"), gpu=0)
     memory.device_type = "cpu"
     windows = make_windows(3, 17, 60)
-    output = Binding(session.session, memory).run(session.layout.feed(windows))
+    output = IoRunner(session.session, memory).compute(session.layout.feed(windows))
     np.testing.assert_array_equal(output, np.concatenate(session.run(windows)))
 
 

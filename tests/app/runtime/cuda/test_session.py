@@ -1,4 +1,4 @@
-"""What can be shown of CUDA without a GPU: refusals, placement, runners on GPUs, memory."""
+"""What can be shown of CUDA without a GPU: refusals, placement, runners on GPUs."""
 
 from types import SimpleNamespace
 
@@ -6,10 +6,11 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from app.runtime.cuda import session as cuda
-from app.runtime.cuda.session import CudaOptions, CudaSession, check_placement, is_out_of_memory, open_runtime
-from app.runtime.opening import open_session
-from app.runtime.session import Session, SessionError, choose_precision, session_options
+from app.runtime.cpu.session import CpuSession
+from app.runtime.cuda.opening import check_placement, is_out_of_memory, open_runtime, provider_options
+from app.runtime.cuda.session import CudaOptions, CudaSession
+from app.runtime.cuda.shared_lock import SharedLock
+from app.runtime.session import SessionError, choose_precision, open_session, session_options
 from app.settings import Settings
 from tests.app.gpus import make_windows, with_graphs
 from tests.support.cudart import FakeCudart
@@ -93,30 +94,13 @@ def test_memory_used_up_is_recognized(message):
 
 
 def test_runners_take_turns_on_the_gpus_and_answer_alike(on_host, fp32_bundle):
-    session = CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(3, 5), runners=4))
+    session = CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(3, 5), runners=4), SharedLock())
     assert on_host == [3, 5, 3, 5]
     windows = make_windows(3, 17, 60)
-    expected = Session(fp32_bundle, "fp32").run(windows)
+    expected = CpuSession(fp32_bundle, "fp32").run(windows)
     for runner in range(4):
-        for mine, theirs in zip(session.run(windows, runner=runner, alone=True), expected, strict=True):
+        for mine, theirs in zip(session.run(windows, runner=runner, idle_machine=True), expected, strict=True):
             np.testing.assert_array_equal(mine, theirs)
-
-
-def test_memory_is_proved_on_every_runner_at_once(on_host, fp32_bundle, monkeypatch):
-    session = CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(0,), runners=3))
-    assert session.prove(make_windows(60))
-    monkeypatch.setattr(session._bindings[2], "run", failing("CUDA failure 2: out of memory"))
-    assert not session.prove(make_windows(60))
-    monkeypatch.setattr(session._bindings[1], "run", failing("an illegal memory access"))
-    with pytest.raises(RuntimeError, match="illegal"):
-        session.prove(make_windows(60))
-
-
-def failing(message):
-    def run(feed):
-        raise RuntimeError(message)
-
-    return run
 
 
 def test_a_model_that_does_not_fit_is_refused_with_a_sentence(on_host, fp32_bundle, monkeypatch):
@@ -125,7 +109,7 @@ def test_a_model_that_does_not_fit_is_refused_with_a_sentence(on_host, fp32_bund
 
     monkeypatch.setattr(ort, "InferenceSession", out_of_memory)
     with pytest.raises(SessionError, match="GPU memory does not suffice for the model; lower"):
-        CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(0,), runners=1))
+        CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(0,), runners=1), SharedLock())
 
 
 def test_a_graph_that_does_not_load_is_refused_without_a_path(on_host, fp32_bundle, monkeypatch):
@@ -134,16 +118,16 @@ def test_a_graph_that_does_not_load_is_refused_without_a_path(on_host, fp32_bund
 
     monkeypatch.setattr(ort, "InferenceSession", unreadable)
     with pytest.raises(SessionError, match=r"cannot open model.fp32.onnx: Load model from model.fp32.onnx failed: bad"):
-        CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(0,), runners=1))
+        CudaSession(fp32_bundle, "fp32", CudaOptions(gpus=(0,), runners=1), SharedLock())
 
 
 def test_the_settings_choose_the_session(on_host, fp32_bundle):
     settings = Settings(gpus=[1, 2], gpu_memory_limit_mb=512)
-    assert isinstance(open_session(fp32_bundle, "cpu", settings), Session)
+    assert open_session(fp32_bundle, "cpu", settings).provider == "CPUExecutionProvider"
     only_fp32 = with_graphs(fp32_bundle, "fp32")
     session = open_session(only_fp32, "cuda", settings)
-    assert isinstance(session, CudaSession)
-    assert session.options == CudaOptions(gpus=(1, 2), runners=4, memory_limit_mb=512)
+    assert session.provider == "CUDAExecutionProvider"
+    assert session.options == CudaOptions(gpus=(1, 2), runners=4, memory_limit_mb=512, cuda_graphs=True)
 
 
 def test_fp16_before_rewritten_int8_before_fp32_and_no_rewriting_of_strangers(fp32_bundle):
@@ -155,7 +139,7 @@ def test_fp16_before_rewritten_int8_before_fp32_and_no_rewriting_of_strangers(fp
 
 
 def test_provider_options():
-    options = cuda.provider_options(3, None)
+    options = provider_options(3, None)
     assert options == {"device_id": "3", "arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"}
-    assert cuda.provider_options(3, None, 77) == {**options, "user_compute_stream": "77"}
-    assert cuda.provider_options(3, 512) == {**options, "gpu_mem_limit": str(512 * 2**20)}
+    assert provider_options(3, None, 77) == {**options, "user_compute_stream": "77"}
+    assert provider_options(3, 512) == {**options, "gpu_mem_limit": str(512 * 2**20)}

@@ -1,43 +1,43 @@
-"""Many together, or one alone."""
+"""A lock that many share, or one holds exclusively."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from app.runtime.cuda.shared_lock import Exclusion
+from app.runtime.cuda.shared_lock import SharedLock
 
 
-def test_many_are_together_and_one_alone():
-    exclusion, barrier = Exclusion(), threading.Barrier(3)
-    here, alone, met = [], [], []
+def test_many_share_it_or_one_holds_it():
+    lock, barrier = SharedLock(), threading.Barrier(3)
+    sharing, holding, met = [], [], []
 
-    def together():
-        with exclusion.together():
+    def share():
+        with lock.shared():
             barrier.wait(10)  # passes only when all three are here at once
-            here.append(1)
-            met.extend(alone)
-            here.pop()
+            sharing.append(1)
+            met.extend(holding)
+            sharing.pop()
 
-    def on_its_own():
-        with exclusion.alone():
-            alone.append(1)
-            met.extend(here)
-            alone.pop()
+    def hold():
+        with lock.exclusive():
+            holding.append(1)
+            met.extend(sharing)
+            holding.pop()
 
     with ThreadPoolExecutor(8) as pool:
         for _ in range(50):
-            work = [pool.submit(together) for _ in range(3)] + [pool.submit(on_its_own) for _ in range(3)]
+            work = [pool.submit(share) for _ in range(3)] + [pool.submit(hold) for _ in range(3)]
             for each in work:
                 each.result(20)
     assert not met
 
 
-def test_whoever_fails_lets_the_others_in():
-    exclusion = Exclusion()
-    for side in (exclusion.together, exclusion.alone):
+def test_an_error_releases_it():
+    lock = SharedLock()
+    for side in (lock.shared, lock.exclusive):
         try:
             with side():
                 raise KeyError
         except KeyError:
             pass
-    with exclusion.alone():
+    with lock.exclusive():
         pass

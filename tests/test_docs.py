@@ -28,6 +28,7 @@ PAGES = {
 }
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MODULE = re.compile(r"`((?:app|training|benchmarks|tests|examples)/[\w/]+(?:\.py|\.toml|\.csv|/))`")
+TO_BE_WRITTEN = re.compile(r"^`([\w/]+\.py)`$", re.MULTILINE)  # a line of its own, above the code
 COMMAND = re.compile(r"-m (benchmarks[\w.]*)|`(benchmarks\.[\w.]+)`")
 MOST_WORDS = 20
 
@@ -68,7 +69,9 @@ def test_relative_links_resolve(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_modules_that_a_page_names_exist(page):
-    assert [name for name in MODULE.findall(PAGES[page]) if not (ROOT / name).exists()] == []
+    to_be_written = set(TO_BE_WRITTEN.findall(PAGES[page]))  # by who follows the page
+    named = set(MODULE.findall(PAGES[page])) - to_be_written
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

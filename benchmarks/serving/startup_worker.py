@@ -23,17 +23,17 @@ import app.main
 import app.runtime.cpu.session
 import app.serving.loading
 from app.metrics import Metrics
+from app.runtime.cpu.session import CpuSession
 from app.serving.local_engine import LocalEngine
 from app.settings import Settings
 
 STEPS = {  # by the names that loading calls them by
     "hashing": (app.serving.loading, "read_folder"),
     "graph": (app.serving.loading, "open_session"),
-    "tokenizer": (app.serving.loading, "TextEncoder"),
+    "tokenizer": (app.serving.loading, "task_for"),
     "first run": (app.serving.loading, "check_width"),
     "probes": (app.serving.loading, "check_probes"),
-    "warm-up": (app.runtime.cpu.session.CpuSession, "prepare"),
-    "graph for an idle machine": (app.runtime.cpu.session.CpuSession, "_use_idle_cores"),
+    "warm-up": (CpuSession, "prepare"),
 }
 
 

@@ -14,7 +14,7 @@ from training.evaluation.report import write_report
 from training.export.publish import Published
 from training.trained import TrainedCheckpoint
 
-NOT_SHIPPED = "the checkpoint's own weights in a graph that was verified against PyTorch; it is not in the bundle"
+NOT_SHIPPED = "the checkpoint's own weights, in a graph that was verified against PyTorch and is not in the bundle"
 
 
 def report_run(checkpoint: TrainedCheckpoint, published: Published, run_dir: Path) -> Path | None:

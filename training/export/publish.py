@@ -249,7 +249,9 @@ def score(draft: Draft, candidate: Candidate, publication: Publication, toleranc
         again = task.predict_graph(candidate.served, rendered)
         metrics[f"{metric}_{suffix}"] = task.score(rendered, again, labeling, scoring)[metric]
     log.info("%s: %s", candidate.precision, {name: round(value, 4) for name, value in metrics.items()})
-    trial = Trial(task.name, metric, candidate.precision, split, publication.evaluation, publication.seed)
+    is_shipped = candidate.precision in publication.export.precisions
+    variant = candidate.precision if is_shipped else f"checkpoint {candidate.precision}"
+    trial = Trial(task.name, metric, variant, split, publication.evaluation, publication.seed)
     evaluation = task.evaluate(examples, predictions, labeling, scoring, trial)
     return Scored(graph_of(draft, candidate.precision, scoring, tolerance, metrics), evaluation)
 

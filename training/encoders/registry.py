@@ -9,6 +9,7 @@ from functools import cache
 from transformers import PretrainedConfig, PreTrainedModel
 
 from training.encoders.base import Encoder, UnsupportedModelError
+from training.encoders.general import General
 
 
 @cache
@@ -34,9 +35,12 @@ def family_of(model: PreTrainedModel) -> Encoder:
 def family_of_config(config: PretrainedConfig, name: str | None = None) -> Encoder:
     """Return the family that a config belongs to; `name` is what the error calls the checkpoint."""
     family = families().get(config.model_type)
-    if family is None:
-        known = ", ".join(sorted(families()))
-        raise UnsupportedModelError(
-            f"{name or config.model_type} is not an encoder that can be used here; supported: {known}"
-        )
-    return family
+    if family is not None:
+        return family
+    if General.knows(config):
+        return General()
+    known = ", ".join(sorted(families()))
+    raise UnsupportedModelError(
+        f"{name or config.model_type} is not an encoder that can be used here; supported: {known} and what else "
+        "transformers has a masked language model of"
+    )

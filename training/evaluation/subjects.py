@@ -17,7 +17,6 @@ from app.bundle import (
     BundleError,
     Precision,
     labels_of,
-    position_offset_of,
     problem_type_of,
     read_bundle,
     read_json,
@@ -27,7 +26,7 @@ from app.runtime.session import SessionError
 from app.tasks.fill_mask import mask_token_of
 from app.tasks.text import TextEncoder
 from training.config import EvaluationConfig, ProblemType, RecipeError, Task
-from training.encoders import UnsupportedModelError
+from training.encoders import UnsupportedModelError, family_of
 from training.encoders.loading import check_vocabulary, load_checkpoint, load_tokenizer, reason_of
 from training.evaluation import Evaluation, evaluate, torch_predictor
 from training.evaluation.score import Examples, evaluate_graph
@@ -114,7 +113,7 @@ def checkpoint_subject(source: str) -> Subject:
         raise RecipeError(f"{source}: cannot be evaluated: {reason_of(error)}") from error
     labels = () if task == "fill-mask" else tuple(labels_of(config))
     problem_type = problem_type_of(config) if task == "text-classification" else None
-    length = min(512, int(config["max_position_embeddings"]) - position_offset_of(config))
+    length = min(512, family_of(model).positions(model.config))
 
     def score(examples: Examples, split: str, evaluation: EvaluationConfig, seed: int) -> list[Evaluation]:
         return [

@@ -106,13 +106,15 @@ class Publication:
         write_config(model, folder)
         family = family_of(model)
         config = read_json(folder / "config.json")
-        self.recipe = recipe.model_copy(update={"task": task_of(config)})  # an export takes what the checkpoint is
+        export = recipe.export.model_copy(update={"precisions": family.offered(recipe.export.precisions)})
+        # an export takes what the checkpoint is
+        self.recipe = recipe.model_copy(update={"task": task_of(config), "export": export})
         self.manifest = Manifest(
             name=recipe.name,
             version=version,
             task=task_of(config),
             problem_type=problem_type_of(config) if task_of(config) == "text-classification" else None,
-            layout="packed",
+            layout=family.layout,
             labels=[] if task_of(config) == "fill-mask" else labels_of(config),
             max_length=min(recipe.export.max_length, family.positions(model.config)),
             position_offset=family.position_offset(model.config),

@@ -54,7 +54,7 @@ def check_size(teacher: PreTrainedModel, distillation: DistillationConfig) -> No
     config, source, family = teacher.config, distillation.teacher, family_of(teacher)
     if (distillation.layers or distillation.feed_forward) and not family.can_be_pruned:
         raise RecipeError(
-            f"the teacher {source} is a {config.model_type}, which cannot be made smaller here; leave out "
+            f"the teacher {source} is a {type(teacher).__name__}, which cannot be made smaller here; leave out "
             "distillation.layers and distillation.feed_forward"
         )
     width = family.width(config)

@@ -51,6 +51,7 @@ class Encoder(ABC):
 
     model_types: ClassVar[tuple[str, ...]] = ()  # as `config.json` names them
     layout: ClassVar[Layout] = "packed"
+    can_be_pretrained: ClassVar[bool] = True  # whether its language head can be run on the masked tokens alone
     can_be_transplanted: ClassVar[bool] = False  # whether pretraining can take its layers over into RoBERTa
     layer_list: ClassVar[str]  # where the list of layers is, inside the base model
     feed_forward_in: ClassVar[str]  # of a layer: its linear from hidden to the width of the feed-forward block
@@ -127,6 +128,11 @@ class Encoder(ABC):
     def language_head(self, model: PreTrainedModel) -> Head:
         """Return the head of a `ForMaskedLM`: a logit per token of the vocabulary."""
         raise self.lacks(model, "language-model head")
+
+    def language_head_entry(self, model: PreTrainedModel) -> nn.Module:
+        """Return the module of a `ForMaskedLM` that its forward pass hands the hidden states to first."""
+        head = self.language_head(model).module
+        return head[0] if isinstance(head, nn.Sequential) else head
 
     @staticmethod
     def lacks(model: PreTrainedModel, part: str) -> UnsupportedModelError:

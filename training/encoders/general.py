@@ -25,6 +25,7 @@ class General(Encoder):
     layout: ClassVar[Layout] = "padded"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
     can_be_pruned: ClassVar[bool] = False
+    can_be_pretrained: ClassVar[bool] = False
 
     @staticmethod
     def knows(config: PretrainedConfig) -> bool:
@@ -36,7 +37,7 @@ class General(Encoder):
             raise UnsupportedModelError("a decoder (is_decoder=true in config.json) cannot be served")
 
     def positions(self, config: PretrainedConfig) -> int:
-        """Return how many tokens a window can have: a token or two less than there are where that is not certain."""
+        """Return how many tokens a window can have: those whose padding has id 1 count positions from 2."""
         padding = getattr(config, "pad_token_id", None)
         skipped = FAIRSEQ_PADDING + 1 if padding == FAIRSEQ_PADDING else 0
         return int(getattr(config, "max_position_embeddings", 512)) - skipped
@@ -62,10 +63,12 @@ class General(Encoder):
 
     def layer_list_of(self, model: PreTrainedModel) -> str:
         """Return where the layers are: the longest list of modules in the encoder."""
-        lists = {name: len(part) for name, part in model.base_model.named_modules() if isinstance(part, nn.ModuleList)}
+        modules = self.base(model).named_modules()
+        lists: dict[str, int] = {name: len(part) for name, part in modules if isinstance(part, nn.ModuleList)}
         if not lists:
             raise UnsupportedModelError(f"{type(model).__name__} has no list of layers")
-        return max(lists, key=lists.__getitem__)
+        longest: str = max(lists, key=lists.__getitem__)
+        return longest
 
     def smaller_config(self, config: PretrainedConfig, layers: Sequence[int]) -> dict[str, Any]:
         if list(layers) != list(range(config.num_hidden_layers)):

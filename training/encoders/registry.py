@@ -25,6 +25,11 @@ def families() -> dict[str, Encoder]:
     return found
 
 
+def model_types(can: str) -> list[str]:
+    """Return the types of checkpoint whose family has a capability, such as `can_be_transplanted`."""
+    return sorted(model_type for model_type, family in families().items() if getattr(family, can))
+
+
 def family_of(model: PreTrainedModel) -> Encoder:
     """Return the family of a loaded checkpoint. Raises `UnsupportedModelError` where it is of none."""
     family = family_of_config(model.config, type(model).__name__)

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import (
     AutoModel,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     RobertaConfig,
@@ -18,12 +19,11 @@ from transformers import (
 )
 
 from training.config import RecipeError
-from training.encoders import UnsupportedModelError
+from training.encoders import UnsupportedModelError, family_of_config, model_types
 from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
 
 log = logging.getLogger(__name__)
 
-BODIES = ("bert", "roberta", "xlm-roberta", "camembert")  # one naming of layers, absolute positions
 SPECIALS = ("bos_token", "eos_token", "cls_token", "sep_token", "pad_token", "unk_token", "mask_token")
 CONFIG_TAKEN = (
     "hidden_size",
@@ -143,14 +143,22 @@ def config_of(donor: PreTrainedModel, target: PreTrainedTokenizerBase) -> Robert
     )
 
 
-def offset(config: Any) -> int:
-    return 0 if config.model_type == "bert" else int(config.pad_token_id) + 1
+def can_be_transplanted(config: PretrainedConfig) -> bool:
+    try:
+        return family_of_config(config).can_be_transplanted
+    except UnsupportedModelError:
+        return False
+
+
+def offset(config: PretrainedConfig) -> int:
+    return family_of_config(config).position_offset(config)
 
 
 def load_encoder(body: str, tokenizer: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerBase]:
     donor = loaded(AutoModel.from_pretrained, body, dtype=torch.float32)
-    if donor.config.model_type not in BODIES:
-        raise RecipeError(f"body {body} is of type {donor.config.model_type}; transplant takes {', '.join(BODIES)}")
+    if not can_be_transplanted(donor.config):
+        takes = ", ".join(model_types("can_be_transplanted"))
+        raise RecipeError(f"body {body} is a {type(donor).__name__}; transplant takes {takes}")
     target = loaded(load_tokenizer, tokenizer)
     if not target.is_fast or type(target.backend_tokenizer.decoder).__name__ != "ByteLevel":
         raise RecipeError(f"tokenizer {tokenizer} is not a byte-level BPE with a tokenizer.json, as RoBERTa's is")

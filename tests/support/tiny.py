@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from onnx import ModelProto
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     RobertaConfig,
@@ -74,6 +76,29 @@ def tiny_model(task: str, labels: list[str] | None = None) -> PreTrainedModel:
     """Return a random model whose weights are large enough to tell texts apart."""
     torch.manual_seed(0)
     model = MODEL_CLASSES[task](tiny_config(len(tiny_tokenizer()), labels)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(4)
+    return model
+
+
+def tiny_sequence_model(model_class: type[PreTrainedModel], config_class: type[PretrainedConfig], **fields: Any) -> Any:
+    """Return a random two-layer classifier of any family, with the tokens of `tiny_tokenizer` and 64 positions."""
+    torch.manual_seed(0)
+    shape = {
+        "vocab_size": len(tiny_tokenizer()),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 66,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "id2label": {0: "a", 1: "b"},
+    }
+    model = model_class(config_class(**shape | fields)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 2:

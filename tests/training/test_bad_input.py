@@ -133,7 +133,7 @@ def with_broken_weights(folder: Path) -> Path:
 
 
 BASES = [
-    (no_encoder, "is not a RoBERTa- or BERT-architecture encoder"),
+    (no_encoder, "is not an encoder that can be used here"),
     (without_tokenizer, "has no tokenizer; put its tokenizer.json beside config.json"),
     (with_too_few_vectors, "and the model vectors for 100; put the tokenizer beside it"),
     (with_broken_weights, "cannot be loaded"),
@@ -148,10 +148,7 @@ def test_a_base_that_cannot_be_used_is_one_sentence_for_every_verb(make, sentenc
         f'name = "p"\nbase = "{base}"\n[data]\ntrain = ["good.csv"]\nvalidation = "good.csv"\n', encoding="utf-8"
     )
     assert sentence in finetune(base=base)
-    of_its_type = sentence.replace(
-        "is not a RoBERTa- or BERT-architecture encoder", "is of type gpt2; pretraining takes bert"
-    )
-    assert of_its_type in sentence_of("pretrain", "p.toml")
+    assert sentence in sentence_of("pretrain", "p.toml")
     assert sentence in sentence_of("export", base, "--name", "x")
     assert str(base) in sentence_of("transplant", "--body", base, "--tokenizer", good, "--out", "t")
     assert not (folder / "models").exists()

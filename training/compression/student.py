@@ -31,7 +31,7 @@ def make_student(
 
     Layers that "important" keeps are chosen on rows of `validation`, feed-forward neurons on rows of `train`;
     `loss` is the task's. `settings` go into the student's config, such as its dropout. Raises `RecipeError` when
-    the student would be larger than the teacher.
+    the student would be larger than the teacher, or the teacher cannot be pruned.
     """
     check_size(teacher, distillation)
     layers = layers_to_keep(teacher, distillation, validation, collator, loss)
@@ -50,8 +50,14 @@ def make_student(
 
 
 def check_size(teacher: PreTrainedModel, distillation: DistillationConfig) -> None:
-    """Raise `RecipeError` when the student is to have more layers or width than the teacher."""
-    config, width, source = teacher.config, width_of(teacher), distillation.teacher
+    """Raise `RecipeError` when the student is to have more layers or width than the teacher, or has no way to less."""
+    config, source, family = teacher.config, distillation.teacher, family_of(teacher)
+    if (distillation.layers or distillation.feed_forward) and not family.can_be_pruned:
+        raise RecipeError(
+            f"the teacher {source} is a {type(teacher).__name__}, which cannot be made smaller here; leave out "
+            "distillation.layers and distillation.feed_forward"
+        )
+    width = family.width(config)
     if (distillation.layers or 0) > config.num_hidden_layers:
         raise RecipeError(
             f"distillation.layers is {distillation.layers}, but the teacher {source} has {config.num_hidden_layers}; "

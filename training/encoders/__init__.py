@@ -2,7 +2,7 @@
 
 from training.encoders.base import Attention, Encoder, Head, Inputs, Reads, UnsupportedModelError
 from training.encoders.loading import check_vocabulary, load_checkpoint, load_tokenizer
-from training.encoders.registry import family_of, family_of_config
+from training.encoders.registry import family_of, family_of_config, model_types
 
 __all__ = [
     "Attention",
@@ -16,4 +16,5 @@ __all__ = [
     "family_of_config",
     "load_checkpoint",
     "load_tokenizer",
+    "model_types",
 ]

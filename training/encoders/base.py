@@ -5,12 +5,17 @@ A family is one module of this folder. Everything else asks it, so that a furthe
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast
 
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
+
+from app.bundle import Precision
+
+log = logging.getLogger(__name__)
 
 Inputs = Mapping[str, Tensor]  # a packed graph's inputs by name, as `app.runtime.packing` builds them
 Layout = Literal["packed", "padded"]
@@ -46,11 +51,14 @@ class Encoder(ABC):
 
     model_types: ClassVar[tuple[str, ...]] = ()  # as `config.json` names them
     layout: ClassVar[Layout] = "packed"
+    can_be_pretrained: ClassVar[bool] = True  # whether its language head can be run on the masked tokens alone
     can_be_transplanted: ClassVar[bool] = False  # whether pretraining can take its layers over into RoBERTa
     layer_list: ClassVar[str]  # where the list of layers is, inside the base model
     feed_forward_in: ClassVar[str]  # of a layer: its linear from hidden to the width of the feed-forward block
     feed_forward_out: ClassVar[str]  # of a layer: its linear back
     width_field: ClassVar[str] = "intermediate_size"  # the config's name for that width
+    precisions: ClassVar[tuple[Precision, ...]] = ("int8", "fp32", "fp16")  # that a graph can have
+    can_be_pruned: ClassVar[bool] = True  # whether a student may have fewer layers or neurons
     keeps_first_layer: ClassVar[bool] = False  # whether a student must have it
     dropout_fields: ClassVar[tuple[str, ...]] = ("hidden_dropout_prob", "classifier_dropout")
     attention_dropout_field: ClassVar[str] = "attention_probs_dropout_prob"
@@ -79,6 +87,12 @@ class Encoder(ABC):
     def token_types(self, config: PretrainedConfig) -> int:
         """Return how many kinds of token the embeddings tell apart; a graph has `token_type_ids` from two on."""
         return int(getattr(config, "type_vocab_size", 0) or 1)
+
+    def offered(self, wanted: Sequence[Precision]) -> tuple[Precision, ...]:
+        """Return those of `wanted` that there can be, or fp32 where there is none of them; log what is left out."""
+        if missing := [precision for precision in wanted if precision not in self.precisions]:
+            log.warning("this encoder has no packed form, and no %s graph: fp32 is published", " or ".join(missing))
+        return tuple(precision for precision in wanted if precision in self.precisions) or ("fp32",)
 
     # --- Its packed modules ---------------------------------------------------------------------------
 
@@ -115,6 +129,11 @@ class Encoder(ABC):
         """Return the head of a `ForMaskedLM`: a logit per token of the vocabulary."""
         raise self.lacks(model, "language-model head")
 
+    def language_head_entry(self, model: PreTrainedModel) -> nn.Module:
+        """Return the module of a `ForMaskedLM` that its forward pass hands the hidden states to first."""
+        head = self.language_head(model).module
+        return head[0] if isinstance(head, nn.Sequential) else head
+
     @staticmethod
     def lacks(model: PreTrainedModel, part: str) -> UnsupportedModelError:
         return UnsupportedModelError(f"{type(model).__name__} has no {part} that is known here")
@@ -123,16 +142,20 @@ class Encoder(ABC):
 
     def layers(self, model: PreTrainedModel) -> nn.ModuleList:
         """Return the transformer layers, from the embeddings up."""
-        return cast(nn.ModuleList, self.base(model).get_submodule(self.layer_list))
+        return cast(nn.ModuleList, self.base(model).get_submodule(self.layer_list_of(model)))
+
+    def layer_list_of(self, model: PreTrainedModel) -> str:
+        """Return where the list of layers is, inside the base model."""
+        return self.layer_list
 
     def replace_layers(self, model: PreTrainedModel, layers: nn.ModuleList) -> None:
         """Make `model` run these layers instead of its own; its config stays as it is."""
-        parent, _, name = self.layer_list.rpartition(".")
+        parent, _, name = self.layer_list_of(model).rpartition(".")
         setattr(self.base(model).get_submodule(parent), name, layers)
 
     def layer_of(self, model: PreTrainedModel, name: str) -> tuple[int, str] | None:
         """Split a weight's name into the number of its layer, from 0, and the rest; None where it is in no layer."""
-        prefix = f"{self.layer_list}."
+        prefix = f"{self.layer_list_of(model)}."
         start = name.find(prefix)
         if start < 0 or name[:start].strip(".") not in ("", model.base_model_prefix):
             return None

@@ -28,6 +28,23 @@ class Membership:
         return (self.belongs & (self.places == 0)[None, :]).to(hidden.dtype) @ hidden
 
 
+class PaddedMembership:
+    """The same of a padded batch, (B, S) tokens, for hidden states (B, S, hidden)."""
+
+    def __init__(self, attention_mask: Tensor) -> None:
+        self.attention_mask = attention_mask
+
+    def mean(self, hidden: Tensor) -> Tensor:
+        """Return the mean of each window's tokens: (B, S, hidden) -> (B, hidden)."""
+        mask = self.attention_mask.to(hidden.dtype)
+        shares = mask / mask.sum(dim=1, keepdim=True)  # (B, S)
+        return (shares[:, None, :] @ hidden).squeeze(1)
+
+    def first(self, hidden: Tensor) -> Tensor:
+        """Return the first token of each window: (B, S, hidden) -> (B, hidden)."""
+        return hidden[:, 0]
+
+
 class MeanPooling(nn.Module):
     """Reads a window: the mean of its tokens, and then `head` where there is one."""
 
@@ -35,7 +52,7 @@ class MeanPooling(nn.Module):
         super().__init__()
         self.inner = head
 
-    def forward(self, hidden: Tensor, membership: Membership) -> Tensor:
+    def forward(self, hidden: Tensor, membership: Membership | PaddedMembership) -> Tensor:
         pooled = membership.mean(hidden)
         if self.inner is None:
             return pooled
@@ -46,5 +63,5 @@ class MeanPooling(nn.Module):
 class FirstPooling(nn.Module):
     """Reads a window: its first token."""
 
-    def forward(self, hidden: Tensor, membership: Membership) -> Tensor:
+    def forward(self, hidden: Tensor, membership: Membership | PaddedMembership) -> Tensor:
         return membership.first(hidden)

@@ -9,6 +9,7 @@ from functools import cache
 from transformers import PretrainedConfig, PreTrainedModel
 
 from training.encoders.base import Encoder, UnsupportedModelError
+from training.encoders.general import General
 
 
 @cache
@@ -24,6 +25,11 @@ def families() -> dict[str, Encoder]:
     return found
 
 
+def model_types(can: str) -> list[str]:
+    """Return the types of checkpoint whose family has a capability, such as `can_be_transplanted`."""
+    return sorted(model_type for model_type, family in families().items() if getattr(family, can))
+
+
 def family_of(model: PreTrainedModel) -> Encoder:
     """Return the family of a loaded checkpoint. Raises `UnsupportedModelError` where it is of none."""
     family = family_of_config(model.config, type(model).__name__)
@@ -34,9 +40,12 @@ def family_of(model: PreTrainedModel) -> Encoder:
 def family_of_config(config: PretrainedConfig, name: str | None = None) -> Encoder:
     """Return the family that a config belongs to; `name` is what the error calls the checkpoint."""
     family = families().get(config.model_type)
-    if family is None:
-        known = ", ".join(sorted(families()))
-        raise UnsupportedModelError(
-            f"{name or config.model_type} is not an encoder that can be used here; supported: {known}"
-        )
-    return family
+    if family is not None:
+        return family
+    if General.knows(config):
+        return General()
+    known = ", ".join(sorted(families()))
+    raise UnsupportedModelError(
+        f"{name or config.model_type} is not an encoder that can be used here; supported: {known} and what else "
+        "transformers has a masked language model of"
+    )

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
 from typing import Any
 
-import onnx
 import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 from torch.export import Dim
 from transformers import PreTrainedModel
 
-from training.encoders import Reads, family_of
+from training.encoders import Reads, UnsupportedModelError, family_of
 from training.export.attention import FlashAttention, GridAttention
 from training.export.packed import PackedModel
+from training.export.padded import export_padded
 from training.export.single_window import branch_for_single_windows
+from training.export.tracing import trace
 
 Shape = dict[int, Any]
 
 
 def export_fp32(model: PreTrainedModel, head: nn.Module, reads: Reads = "rows") -> ModelProto:
-    """Export the packed graph in float32, with a branch for batches of a single window."""
-    packed = PackedModel(family_of(model), model, GridAttention(), head, reads)
-    return branch_for_single_windows(export(packed))
+    """Export a graph in float32: packed, with a branch for a single window, or padded where the family is."""
+    family = family_of(model)
+    if family.layout == "padded":
+        return export_padded(family, model, head, reads)
+    return branch_for_single_windows(export(PackedModel(family, model, GridAttention(), head, reads)))
 
 
 def export_fp16(model: PreTrainedModel, head: nn.Module, reads: Reads = "rows") -> ModelProto:
     """Export the packed graph in float16 with CUDA's packed attention; logits stay float32."""
+    family = family_of(model)
+    if "fp16" not in family.precisions:
+        raise UnsupportedModelError(f"{type(model).__name__} is exported in fp32 only; set export.precisions to fp32")
     model, head = copy.deepcopy((model, head))  # together: a head may share its weights with the embeddings
-    return export(PackedModel(family_of(model), model, FlashAttention(), head, reads).half())
+    return export(PackedModel(family, model, FlashAttention(), head, reads).half())
 
 
 def export(module: PackedModel) -> ModelProto:
@@ -68,27 +72,3 @@ def packed_examples() -> dict[str, tuple[Tensor, Shape]]:
         "token_offset": (torch.tensor([[0, 1, 2], [3, 4, 5]], dtype=torch.int32), {0: texts, 1: longest}),
         "cumulative_lengths": (torch.tensor([0, 3, 5], dtype=torch.int32), {0: Dim("texts_plus_1")}),
     }
-
-
-def trace(
-    module: nn.Module, inputs: dict[str, Any], shapes: dict[str, Any], names: list[str], opset: int
-) -> ModelProto:
-    """Export `module`, called with the keyword arguments `inputs`, to a graph with one output, `logits`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations and registration notes
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            module,
-            kwargs=inputs,
-            dynamic_shapes=shapes,
-            input_names=names,
-            output_names=["logits"],
-            opset_version=opset,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    proto = program.model_proto
-    del proto.graph.value_info[:]  # stale after any rewriting; onnxruntime infers its own
-    onnx.checker.check_model(proto, full_check=False)
-    return proto

@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 from pydantic import Field
+from transformers import PreTrainedModel
 
 from app.bundle import Graph, Manifest, Precision, Probe, new_version, sha256, write_manifest
 from app.bundle.manifest import BundleName
 from app.runtime.packing import PackedLayout
 from training.config import CardConfig, EvaluationConfig, ExportConfig
 from training.config.sections import Section
+from training.encoders import family_of
 from training.evaluation.bootstrap import PairedDrop, Scorer, paired_drop
 from training.evaluation.metrics import greater_is_better
 from training.evaluation.record import Evaluation, Trial
@@ -83,12 +85,19 @@ def publish(
     """
     phases = phases or Phases()
     loaded = load_model(checkpoint.source)
+    publication = possible(publication, loaded[0])
     with new_version(models, publication.name) as (folder, version):
         draft = describe(publication.name, version, checkpoint, loaded, publication.export, folder)
         manifest, evaluations = fill(draft, publication, phases)
         write_manifest(folder, manifest)
     log.info("published %s:%d", publication.name, version)
     return Published(models / publication.name / str(version), manifest, evaluations)
+
+
+def possible(publication: Publication, model: PreTrainedModel) -> Publication:
+    """Ask for those graphs only that the model's family of encoders has."""
+    offered = family_of(model).offered(publication.export.precisions)
+    return publication.model_copy(update={"export": publication.export.model_copy(update={"precisions": offered})})
 
 
 def fill(draft: Draft, publication: Publication, phases: Phases) -> tuple[Manifest, list[Evaluation]]:

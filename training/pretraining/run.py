@@ -26,6 +26,7 @@ from transformers.modeling_outputs import ModelOutput
 from training.config import PretrainingConfig, PretrainRecipe, RecipeError
 from training.data import DataError, read_documents
 from training.data.fingerprint import fingerprint
+from training.encoders import UnsupportedModelError, family_of, family_of_config, model_types
 from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
 from training.evaluation import evaluate_fill_mask, torch_mask_filler
 from training.fit.bases import longest_input
@@ -38,7 +39,7 @@ from training.fit.trackers import trackers
 from training.fit.trainer import ScoredTrainer, fit
 from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
-from training.pretraining.transplant import check_body, transplant
+from training.pretraining.transplant import transplant
 from training.pretraining.vocabulary import fresh_model, train_vocabulary
 from training.trained import TrainedCheckpoint
 
@@ -104,7 +105,8 @@ def start(recipe: PretrainRecipe, documents: Sequence[str]) -> tuple[PreTrainedM
         tokenizer = train_vocabulary(documents, shape.vocabulary_size, shape.positions)
         return fresh_model(shape, tokenizer), tokenizer
     try:
-        check_body(AutoConfig.from_pretrained(recipe.base), "it")
+        if not family_of_config(AutoConfig.from_pretrained(recipe.base)).can_be_pretrained:
+            raise UnsupportedModelError(f"pretraining takes {', '.join(model_types('can_be_pretrained'))}")
         model = AutoModelForMaskedLM.from_pretrained(recipe.base, dtype=torch.float32)
         tokenizer = load_tokenizer(str(recipe.base))
         check_vocabulary(tokenizer, model)
@@ -194,7 +196,8 @@ class MaskedLanguageTrainer(ScoredTrainer):
     def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
         """Compute the loss as any Trainer does, with logits (M, vocabulary) of the M masked tokens."""
         masked = inputs["labels"] != IGNORED  # (B, S)
-        head = head_of(self.accelerator.unwrap_model(model))
+        whole = self.accelerator.unwrap_model(model)
+        head = family_of(whole).language_head_entry(whole)
         hook = head.register_forward_pre_hook(lambda module, args: (args[0][masked],))  # (B, S, hidden) -> (M, hidden)
         try:
             return super().compute_loss(model, inputs, *args, **kwargs)
@@ -208,11 +211,3 @@ def masked_loss(
     """Return the mean loss of the masked tokens of all accumulated batches; `outputs.logits`: (M, vocabulary)."""
     labels = batch["labels"]
     return exact_loss(outputs, {"labels": labels[labels != IGNORED]}, num_items_in_batch)
-
-
-def head_of(model: Any) -> nn.Module:
-    """Return the module that turns hidden states into logits: RoBERTa's `lm_head` or BERT's `cls`."""
-    head: nn.Module | None = getattr(model, "lm_head", None) or getattr(model, "cls", None)
-    if head is None:
-        raise RecipeError(f"{type(model).__name__} has no masked-language-model head that is known here")
-    return head

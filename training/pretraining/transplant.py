@@ -19,9 +19,8 @@ from transformers import (
 )
 
 from training.config import RecipeError
-from training.encoders import UnsupportedModelError, check_vocabulary, family_of, load_tokenizer
-from training.encoders.loading import reason_of
-from training.encoders.registry import families
+from training.encoders import UnsupportedModelError, family_of_config, model_types
+from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -126,17 +125,16 @@ def same_special(donor: PreTrainedTokenizerBase, name: str) -> int | None:
 
 def move_positions(source: Any, encoder: Any) -> None:
     """Copy the positions to where RoBERTa counts from, pad_token_id + 1."""
-    family, own = family_of(source), family_of(encoder)
     old, new = source.embeddings.position_embeddings.weight, encoder.embeddings.position_embeddings.weight
-    first, from_where = own.position_offset(encoder.config), family.position_offset(source.config)
-    new[first:] = old[from_where : from_where + len(new) - first]
+    count = len(new) - offset(encoder.config)
+    new[offset(encoder.config) :] = old[offset(source.config) : offset(source.config) + count]
 
 
 def config_of(donor: PreTrainedModel, target: PreTrainedTokenizerBase) -> RobertaConfig:
     taken = {name: getattr(donor.config, name) for name in CONFIG_TAKEN}
     return RobertaConfig(
         vocab_size=len(target),
-        max_position_embeddings=family_of(donor).positions(donor.config) + target.pad_token_id + 1,
+        max_position_embeddings=donor.config.max_position_embeddings - offset(donor.config) + target.pad_token_id + 1,
         type_vocab_size=1,
         pad_token_id=target.pad_token_id,
         bos_token_id=target.cls_token_id,
@@ -145,28 +143,34 @@ def config_of(donor: PreTrainedModel, target: PreTrainedTokenizerBase) -> Robert
     )
 
 
+def can_be_transplanted(config: PretrainedConfig) -> bool:
+    try:
+        return family_of_config(config).can_be_transplanted
+    except UnsupportedModelError:
+        return False
+
+
+def offset(config: PretrainedConfig) -> int:
+    return family_of_config(config).position_offset(config)
+
+
 def load_encoder(body: str, tokenizer: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerBase]:
     donor = loaded(AutoModel.from_pretrained, body, dtype=torch.float32)
-    check_body(donor.config, f"body {body}")
+    if not can_be_transplanted(donor.config):
+        takes = ", ".join(model_types("can_be_transplanted"))
+        raise RecipeError(f"body {body} is a {type(donor).__name__}; transplant takes {takes}")
     target = loaded(load_tokenizer, tokenizer)
     if not target.is_fast or type(target.backend_tokenizer.decoder).__name__ != "ByteLevel":
         raise RecipeError(f"tokenizer {tokenizer} is not a byte-level BPE with a tokenizer.json, as RoBERTa's is")
     if target.mask_token_id is None or target.pad_token_id is None:
         raise RecipeError(f"tokenizer {tokenizer} has no <mask> or no <pad> token")
-    target.model_max_length = family_of(donor).positions(donor.config)
+    target.model_max_length = donor.config.max_position_embeddings - offset(donor.config)
     donor_tokenizer = loaded(load_tokenizer, body)
     try:
         check_vocabulary(donor_tokenizer, donor)
     except UnsupportedModelError as error:
         raise RecipeError(f"body {body} cannot be used: {error}") from error
     return donor, donor_tokenizer, target
-
-
-def check_body(config: PretrainedConfig, what: str) -> None:
-    """Raise `RecipeError` for a config whose layers RoBERTa's are not the same as."""
-    bodies = [name for name, family in families().items() if family.can_be_transplanted]
-    if config.model_type not in bodies:
-        raise RecipeError(f"{what} is of type {config.model_type}; {', '.join(bodies)} can be gone on from")
 
 
 def loaded(load: Callable[..., Any], source: str, **settings: object) -> Any:

@@ -121,5 +121,5 @@ def test_what_cannot_be_transplanted_is_one_sentence(body, tiny_checkpoints, tmp
         transplant(str(tmp_path / "nothing"), str(body))
     other = DistilBertModel(DistilBertConfig(vocab_size=50, dim=16, n_layers=1, n_heads=2, hidden_dim=16))
     other.save_pretrained(tmp_path / "other")
-    with pytest.raises(RecipeError, match="is of type distilbert"):
+    with pytest.raises(RecipeError, match="is a DistilBertModel; transplant takes bert, camembert, roberta"):
         transplant(str(tmp_path / "other"), str(tiny_checkpoints["fill-mask"]))

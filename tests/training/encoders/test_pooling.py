@@ -1,0 +1,91 @@
+"""A graph that reads windows pools each of them by itself, without a grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    ModernBertConfig,
+    ModernBertModel,
+    RobertaConfig,
+    RobertaModel,
+)
+
+from tests.support.encoders import VOCABULARY, PackedGraph, random_model, random_windows
+from training.encoders.pooling import FirstPooling, MeanPooling, Membership
+from training.export.graph import export_fp16, export_fp32
+from training.export.quantize import quantize_int8
+from training.export.verify import LENGTH_MIXES
+
+SHAPE = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+}
+DISTIL = DistilBertConfig(vocab_size=VOCABULARY, dim=32, n_layers=3, n_heads=4, hidden_dim=48)
+MODELS = [
+    (RobertaModel, RobertaConfig(**SHAPE, max_position_embeddings=514)),
+    (BertModel, BertConfig(**SHAPE)),
+    (DistilBertModel, DISTIL),
+    (ModernBertModel, ModernBertConfig(**SHAPE, pad_token_id=0, local_attention=10, max_position_embeddings=600)),
+]
+POOLINGS = [(MeanPooling(), lambda hidden: hidden.mean(0)), (FirstPooling(), lambda hidden: hidden[0])]
+
+
+@pytest.mark.parametrize(("pooling", "read"), POOLINGS, ids=("mean", "first"))
+@pytest.mark.parametrize(("model_class", "config"), MODELS, ids=lambda each: getattr(each, "__name__", ""))
+def test_the_graph_answers_one_vector_per_window(model_class, config, pooling, read):
+    model = random_model(model_class, config)
+    graph = PackedGraph(export_fp32(model, pooling, "window"), model)
+    assert "head_rows" not in graph.names
+    for lengths in LENGTH_MIXES:
+        windows = random_windows(lengths, all_rows=False, limit=512)
+        for window, answer in zip(windows, graph.run(windows), strict=True):
+            with torch.inference_mode():
+                hidden = model(input_ids=torch.from_numpy(window.input_ids)[None]).last_hidden_state[0]
+            np.testing.assert_allclose(answer, read(hidden).numpy()[None], atol=1e-4)
+
+
+def test_a_task_may_have_a_head_of_its_own_over_the_pooled_vector():
+    model = random_model(RobertaModel, RobertaConfig(**SHAPE, max_position_embeddings=514))
+    own = nn.Linear(32, 5)
+    graph = PackedGraph(export_fp32(model, MeanPooling(own), "window"), model)
+    (window,) = random_windows((30,), all_rows=False, limit=512)
+    with torch.inference_mode():
+        hidden = model(input_ids=torch.from_numpy(window.input_ids)[None]).last_hidden_state[0]
+        np.testing.assert_allclose(graph.run([window])[0], own(hidden.mean(0, keepdim=True)).numpy(), atol=1e-4)
+
+
+def test_a_pooled_vector_of_an_int8_graph_does_not_depend_on_the_batch():
+    model = random_model(RobertaModel, RobertaConfig(**SHAPE, max_position_embeddings=514))
+    fp32 = export_fp32(model, MeanPooling(), "window")
+    windows = random_windows((3, 60, 17, 200), all_rows=False, limit=512)
+    exact = PackedGraph(fp32, model)
+    int8 = PackedGraph(quantize_int8(fp32, [exact.layout.feed(windows)]), model)
+    for window, answer in zip(windows, int8.run(windows), strict=True):
+        np.testing.assert_allclose(int8.run([window])[0], answer, atol=1e-4)
+
+
+def test_no_operator_asks_for_the_shape_of_an_array():
+    """A CUDA graph cannot hold one that does."""
+    model = random_model(RobertaModel, RobertaConfig(**SHAPE, max_position_embeddings=514))
+    for pooling, _ in POOLINGS:
+        kinds = {node.op_type for node in export_fp16(model, pooling, "window").graph.node}
+        assert not kinds & {"Shape", "Size", "Range", "NonZero", "ConstantOfShape"}
+
+
+def test_padding_belongs_to_no_window():
+    """A CUDA bucket has tokens of window -1, and windows of one token that no token belongs to."""
+    token_windows = torch.tensor([0, 0, 1, -1, -1])
+    membership = Membership(token_windows, torch.tensor([2, 1, 1]), torch.tensor([0, 1, 0, 0, 1]))
+    hidden = torch.tensor([[1.0], [3.0], [5.0], [100.0], [100.0]])
+    assert membership.mean(hidden).tolist() == [[2.0], [5.0], [0.0]]
+    assert membership.first(hidden).tolist() == [[1.0], [5.0], [0.0]]

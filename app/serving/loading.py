@@ -156,9 +156,11 @@ def load_model(bundle: Bundle, session: Session, engine: Engine, metrics: Metric
 
 
 def task_for(bundle: Bundle, session: Session) -> Task[Any, Any]:
-    """Return the bundle's task. Raises `BundleError` when its tokenizer cannot be used."""
+    """Return the task that reads a session's outputs. Raises `BundleError` when the bundle's tokenizer is no good."""
     try:
         return open_task(bundle, session.precision)
+    except BundleError:
+        raise
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(f"tokenizer.json cannot be used: {error}") from error
 

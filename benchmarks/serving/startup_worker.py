@@ -29,7 +29,7 @@ from app.settings import Settings
 STEPS = {  # by the names that loading calls them by
     "hashing": (app.serving.loading, "read_folder"),
     "graph": (app.serving.loading, "open_session"),
-    "tokenizer": (app.serving.loading, "TextEncoder"),
+    "tokenizer": (app.serving.loading, "open_task"),
     "first run": (app.serving.loading, "check_width"),
     "probes": (app.serving.loading, "check_probes"),
     "warm-up": (app.runtime.cpu.session.CpuSession, "prepare"),

@@ -1,4 +1,4 @@
-"""What flows through everything: one encoded piece of a text, and the arrays that it is made of."""
+"""Windows, of which batches are made, and the types of the arrays that go in and out."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """One encoded piece of a text, special tokens included: what a batch is made of.
+    """One encoded piece of a text, special tokens included.
 
-    `head_rows` are the token positions within the window whose outputs are wanted, in order.
+    `head_rows` are the tokens of the window, by position, for which the graph answers a row each, in this order. It is
+    empty where the graph answers one row for the window.
     """
 
     input_ids: Ints  # (tokens,)

@@ -8,9 +8,9 @@ from typing import NamedTuple, TypeVar
 
 from app.engine.work import Lane, QueuedWindow, Ticket
 
-# The orders of requests, by age and by urgency. Plain tuples: two are made for every window that starts.
-Age = tuple[float, int]  # turn, number of the next window
-Urgency = tuple[int, float, int]  # priority, the higher the less; deadline, later by the turns taken; number
+# The orders of requests. Plain tuples, because both are made anew for every window that starts.
+Age = tuple[float, int]  # (turn, number of the next window)
+Urgency = tuple[int, float, int]  # (negated priority, deadline put off by the turns taken, number of the next window)
 
 
 class FillKey(NamedTuple):
@@ -123,7 +123,7 @@ class Queue:
         self.cost_s = max(0.0, self.cost_s - window.cost) if self.windows else 0.0
 
     def _promote(self, request: QueuedRequest, fill_keys: list[FillKey]) -> None:
-        """Give the next window its rank; until now it was one of the further windows."""
+        """Raise the rank of a window that has become the next of its request."""
         number = request.next_number
         rank, length, _ = key = request.fill_keys[number]
         remove(fill_keys, key)
@@ -140,5 +140,5 @@ class Queue:
 
 
 def remove(ordered: list[KeyT], key: KeyT) -> None:
-    """Take a key, which is there, out of a sorted list."""
+    """Remove a key from a sorted list that has it."""
     del ordered[bisect_left(ordered, key)]

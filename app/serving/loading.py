@@ -56,7 +56,7 @@ class Loader:
                     self._registry.suspend("the models folder cannot be read; the log says why")
 
     def stop(self) -> None:
-        """Start to load no more bundles; a load that is running ends with those in hand and publishes nothing."""
+        """Load no further bundle; a load that is running ends with those in hand and publishes nothing."""
         self._stopping.set()
 
     def _load_all(self) -> None:
@@ -156,9 +156,11 @@ def load_model(bundle: Bundle, session: Session, engine: Engine, metrics: Metric
 
 
 def task_for(bundle: Bundle, session: Session) -> Task[Any, Any]:
-    """Return the bundle's task. Raises `BundleError` when its tokenizer cannot be used."""
+    """Return the task that reads a session's outputs. Raises `BundleError` when the tokenizer cannot be used."""
     try:
         return open_task(bundle, session.precision)
+    except BundleError:
+        raise
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(f"tokenizer.json cannot be used: {error}") from error
 

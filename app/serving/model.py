@@ -16,8 +16,9 @@ from app.metrics import ModelSeries
 from app.tasks.base import Task, TaskRequest
 from app.window import Floats, Window
 
-INLINE_CHARACTERS = 8192  # more than this is tokenized on a thread: about 4 ms that other requests need not wait
-INLINE_ROWS, INLINE_NUMBERS = 512, 2**17  # of outputs: more is decoded on a thread; about 4 ms as well
+# Larger requests are tokenized, and larger outputs decoded, on another thread, so that other requests need not wait.
+INLINE_CHARACTERS = 8192
+INLINE_ROWS, INLINE_NUMBERS = 512, 2**17  # rows of outputs, and values in them
 
 ResultT = TypeVar("ResultT")
 

@@ -1,9 +1,11 @@
 """The registry: which model a request means, what a reload changes, and that what is found answers."""
 
 import asyncio
+import gc
 import json
 import time
 import warnings
+import weakref
 from contextlib import contextmanager
 
 import pytest
@@ -134,6 +136,22 @@ def test_a_model_that_was_removed_is_no_longer_served(tmp_path, byte_level):
     registry.load()
     assert states(registry) == {"a": "a:1"}
     assert registry.metrics.get_sample_value("roberta_model_loaded", {"model": "b"}) is None
+
+
+def test_a_model_that_was_replaced_is_freed_without_the_garbage_collector(tmp_path, byte_level):
+    """`publish` freezes what the collector knows, so that it would never free a cycle."""
+    write_bundle(tmp_path, byte_level)
+    registry = load(tmp_path, idle_threads=2)
+    model = registry.find(None, "toy")
+    replaced = [weakref.ref(each) for each in (model, model.lane, model.lane.run.__self__)]
+    del model
+    write_bundle(tmp_path, byte_level)
+    registry.load()
+    gc.disable()
+    try:
+        assert [reference() for reference in replaced] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_what_is_loaded_shows_in_the_metrics(tmp_path, byte_level):

@@ -116,7 +116,7 @@ def test_the_range_that_rounds_with_least_error_is_chosen():
 
 
 def test_means_are_of_all_tokens_and_rounding_is_measured_on_a_sample():
-    """With a sample of a tenth, the mean after rounding is as good as that of all tokens to a few hundredths of a step."""
+    """A sample of a tenth gives the mean after rounding to a few hundredths of a step."""
     generator = np.random.default_rng(0)
     runs = [generator.normal(size=(4000, 8)).astype(np.float32) ** 2 for _ in range(5)]
     every = np.concatenate(runs)

@@ -71,7 +71,7 @@ class Observations:
 
     def add(self, values: NDArray[np.float32]) -> None:
         self.tokens += len(values)
-        self.sums = self.sums + values.sum(axis=0, dtype=np.float64)
+        self.sums = self.sums + np.ones(len(values), np.float32) @ values  # faster than a sum in float64
         self.extremes += [values.min(), values.max()]
         picked = self.generator.choice(len(values), min(len(values), self.tokens_per_run), replace=False)
         self.samples.append(values[picked])

@@ -12,7 +12,7 @@ from app.window import Window
 from tests.support.tiny import fp32_graph, tiny_model
 from training.export.gate import logits_of
 from training.export.quantize import WEIGHT_MAX, operators_of, quantize_int8, quantize_rows
-from training.export.ranges import Range, choose_range, observe, round_trip
+from training.export.ranges import Observations, Range, choose_range, observe, round_trip
 
 LINEARS = [f"layers.{i}.{part}" for i in (0, 1) for part in ("qkv", "attention_output", "intermediate", "output")]
 
@@ -112,3 +112,28 @@ def test_the_range_that_rounds_with_least_error_is_chosen():
     assert choose_range(common).high == 60.0
     whole = Range(float(rare.min()), float(rare.max()))
     assert np.mean((rare - round_trip(rare, choose_range(rare))) ** 2) < np.mean((rare - round_trip(rare, whole)) ** 2)
+
+
+def test_means_are_of_all_tokens_and_rounding_is_measured_on_a_sample():
+    """A sample of a tenth gives the mean after rounding to a few hundredths of a step."""
+    generator = np.random.default_rng(0)
+    runs = [generator.normal(size=(4000, 8)).astype(np.float32) ** 2 for _ in range(5)]
+    every = np.concatenate(runs)
+    seen = Observations(tokens_per_run=400)
+    for values in runs:
+        seen.add(values)
+    found = seen.summarize()
+    np.testing.assert_allclose(found.mean, every.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(
+        found.rounded_mean, round_trip(every, found.range).mean(axis=0), atol=0.03 * found.range.scale
+    )
+    assert found.range.low == 0.0
+    assert np.percentile(every, 99.9) < found.range.high <= every.max()
+
+
+def test_with_as_many_tokens_as_the_sample_takes_the_mean_after_rounding_is_exact():
+    values = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    seen = Observations(tokens_per_run=64)
+    seen.add(values)
+    found = seen.summarize()
+    np.testing.assert_allclose(found.rounded_mean, round_trip(values, found.range).mean(axis=0), atol=1e-6)

@@ -46,6 +46,6 @@ def family_of_config(config: PretrainedConfig, name: str | None = None) -> Encod
         return General()
     known = ", ".join(sorted(families()))
     raise UnsupportedModelError(
-        f"{name or config.model_type} is not an encoder that can be used here; supported: {known} and what else "
-        "transformers has a masked language model of"
+        f"{name or config.model_type} is not an encoder that can be used here; supported: {known}, and every "
+        "other type that transformers has a masked language model of"
     )

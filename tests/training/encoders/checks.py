@@ -7,6 +7,8 @@ import onnx
 from onnx import ModelProto
 from transformers import PreTrainedModel
 
+from app.graphs.dequantize import dequantize
+from app.graphs.fusing import fuse
 from tests.support.encoders import PackedGraph, random_windows, torch_answer
 from tests.support.tiny import fp16_graph, fp32_graph
 from training.encoders import family_of
@@ -60,6 +62,15 @@ def check_int8(model: PreTrainedModel, layers: int) -> ModelProto:
             scales.append(close.std() if close.size > 1 else np.abs(close).max())
     assert np.mean(errors) < 0.25 * np.mean(scales)  # the weights are random: a trained model has less noise
     return int8
+
+
+def check_int8_for_cuda(int8: ModelProto, layers: int) -> None:
+    """An int8 graph is made one for CUDA as RoBERTa's is: floats for every weight, one packed node per attention."""
+    graph = fuse(dequantize(int8, np.float16, packed_attention=True))
+    kinds = [node.op_type for node in graph.graph.node]
+    assert kinds.count("PackedMultiHeadAttention") == layers
+    assert not {"QuantizeLinear", "MatMulIntegerToFloat", "Attention", "If"} & set(kinds)
+    assert onnx.TensorProto.INT8 not in {tensor.data_type for tensor in graph.graph.initializer}
 
 
 def check_fp16(model: PreTrainedModel, packed_attention: int) -> ModelProto:

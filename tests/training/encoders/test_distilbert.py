@@ -11,7 +11,7 @@ from transformers import (
 )
 
 from tests.support.encoders import VOCABULARY, random_model
-from tests.training.encoders.checks import check_fp16, check_fp32, check_int8
+from tests.training.encoders.checks import check_fp16, check_fp32, check_int8, check_int8_for_cuda
 
 CLASSES = (DistilBertForSequenceClassification, DistilBertForTokenClassification, DistilBertForMaskedLM)
 
@@ -30,7 +30,7 @@ def test_the_packed_graph_matches_torch(model_class):
 
 @pytest.mark.parametrize("model_class", CLASSES, ids=lambda each: each.__name__)
 def test_it_can_be_rounded_to_int8(model_class):
-    check_int8(model_of(model_class), layers=2)
+    check_int8_for_cuda(check_int8(model_of(model_class), layers=2), layers=2)
 
 
 @pytest.mark.parametrize("model_class", CLASSES, ids=lambda each: each.__name__)

@@ -11,7 +11,7 @@ from transformers import (
 )
 
 from tests.support.encoders import VOCABULARY, random_model
-from tests.training.encoders.checks import check_fp16, check_fp32, check_int8
+from tests.training.encoders.checks import check_fp16, check_fp32, check_int8, check_int8_for_cuda
 from training.export.quantize import operators_of
 
 CLASSES = (ElectraForSequenceClassification, ElectraForTokenClassification, ElectraForMaskedLM)
@@ -40,6 +40,7 @@ def test_the_packed_graph_matches_torch(model_class, embedding_size):
 @pytest.mark.parametrize("model_class", CLASSES, ids=lambda each: each.__name__)
 def test_it_can_be_rounded_to_int8(model_class):
     int8 = check_int8(model_of(model_class), layers=2)
+    check_int8_for_cuda(int8, layers=2)
     assert "embeddings.project.weight.int8" in {tensor.name for tensor in int8.graph.initializer}
     assert operators_of(int8) == ["embeddings.word"]  # nothing is left to round
 

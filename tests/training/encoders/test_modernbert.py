@@ -13,8 +13,18 @@ from transformers import (
 
 from tests.support.encoders import VOCABULARY, PackedGraph, random_model, random_windows, torch_answer
 from tests.support.tiny import fp32_graph
-from tests.training.encoders.checks import check_fp16, check_fp32, check_int8
+from tests.training.encoders.checks import (
+    TOLERANCE,
+    check_fp16,
+    check_fp32,
+    check_int8,
+    check_int8_for_cuda,
+    mixes_for,
+)
 from training.encoders import UnsupportedModelError, family_of
+from training.export.attention import GridAttention, masked_attention
+from training.export.graph import export
+from training.export.packed import PackedModel
 
 CLASSES = (ModernBertForSequenceClassification, ModernBertForTokenClassification, ModernBertForMaskedLM)
 
@@ -95,6 +105,29 @@ def test_it_can_be_written_for_cuda(model_class):
         *("input_ids", "position_ids", "head_rows", "token_offset", "cumulative_lengths"),
         *("pad_rows", "unpad_rows", "local_attention_mask"),
     }
+
+
+class MaskedLocally(GridAttention):
+    """Local layers as they are computed for CUDA, global ones as for the CPU."""
+
+    def __call__(self, qkv, inputs, heads, *, is_local=False):
+        return masked_attention(qkv, inputs, heads) if is_local else super().__call__(qkv, inputs, heads)
+
+
+def test_the_operators_of_local_layers_for_cuda_match_torch():
+    """In float32 on the CPU; in float16 on CUDA the service holds the graph to its probes."""
+    model = model_of(ModernBertForTokenClassification)
+    family = family_of(model)
+    packed = PackedModel(family, model, MaskedLocally(), *family.token_head(model))
+    graph = PackedGraph(export(packed), model)
+    for windows in mixes_for(model):
+        for window, answer in zip(windows, graph.run(windows), strict=True):
+            np.testing.assert_allclose(answer, torch_answer(model, window), atol=TOLERANCE)
+
+
+def test_layers_that_are_all_global_become_packed_nodes_from_int8_as_well():
+    model = model_of(ModernBertForMaskedLM, layer_types=["full_attention"] * 4)
+    check_int8_for_cuda(check_int8(model, layers=4), layers=4)
 
 
 def test_positions_that_depend_on_a_texts_length_are_refused():

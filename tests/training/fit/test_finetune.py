@@ -255,7 +255,7 @@ def test_a_base_that_is_no_encoder_is_refused_before_training(tokenizer, data_di
     decoder = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=64))
     decoder.save_pretrained(tmp_path / "decoder")
     tokenizer.save_pretrained(tmp_path / "decoder")
-    with pytest.raises(RecipeError, match=r"decoder cannot be loaded .*not a RoBERTa- or BERT-architecture encoder"):
+    with pytest.raises(RecipeError, match=r"decoder cannot be loaded .*is not an encoder that can be used here"):
         finetune(recipe_of("single", tmp_path / "decoder"), data_dir, tmp_path / "run")
 
 

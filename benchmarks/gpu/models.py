@@ -14,7 +14,8 @@ from transformers import RobertaConfig, RobertaForSequenceClassification
 from app.bundle import Bundle, Precision
 from benchmarks.serving.bundles import NAME, extract
 from training.config import ExportConfig
-from training.export.publish import Publication, publish
+from training.export.publication import Publication
+from training.export.publish import publish
 from training.pretraining.vocabulary import train_vocabulary
 from training.trained import TrainedCheckpoint
 

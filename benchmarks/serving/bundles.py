@@ -8,7 +8,8 @@ from pathlib import Path
 
 from app.bundle import Bundle, Precision, read_bundle, write_manifest
 from training.config import ExportConfig
-from training.export.publish import Publication, publish
+from training.export.publication import Publication
+from training.export.publish import publish
 from training.trained import TrainedCheckpoint
 
 NAME = "benchmark"

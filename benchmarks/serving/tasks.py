@@ -36,7 +36,8 @@ from benchmarks.serving.openloop import closed_loop, drive, percentile_ms, texts
 from benchmarks.serving.servers import Server, our_servers, running
 from benchmarks.tables import table
 from training.config import ExportConfig
-from training.export.publish import Publication, publish
+from training.export.publication import Publication
+from training.export.publish import publish
 from training.trained import TrainedCheckpoint
 
 CONNECTIONS = (1, 32)

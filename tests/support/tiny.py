@@ -21,7 +21,8 @@ from transformers import (
 from training.config import ExportConfig
 from training.encoders import Head, family_of
 from training.export.graph import export_fp16, export_fp32
-from training.export.publish import Publication, publish
+from training.export.publication import Publication
+from training.export.publish import publish
 from training.pretraining.vocabulary import FIRST_SPECIALS, MASK, as_roberta
 from training.tasks import task_of_config
 from training.trained import TrainedCheckpoint

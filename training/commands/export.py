@@ -9,7 +9,7 @@ from training.commands.arguments import Verbs, add_publish_arguments
 from training.commands.publishing import publish_bundle
 from training.config import load_recipe
 from training.data import read_documents
-from training.export.publish import Publication
+from training.export.publication import Publication
 from training.progress import Phases
 from training.trained import GENERIC_TEXTS, TrainedCheckpoint
 

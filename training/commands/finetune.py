@@ -9,7 +9,8 @@ from training.commands.arguments import Verbs, add_recipe_arguments, add_run_arg
 from training.commands.publishing import check_models, publish_bundle
 from training.commands.reporting import report_run
 from training.config import Recipe
-from training.export.publish import Publication, Published
+from training.export.publication import Publication
+from training.export.publish import Published
 from training.fit.distributed import is_main_process
 from training.fit.finetune import finetune
 from training.progress import Phases

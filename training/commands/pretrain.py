@@ -10,7 +10,7 @@ from training.commands.arguments import Verbs, add_run_arguments, overrides_of, 
 from training.commands.publishing import check_models, publish_bundle
 from training.commands.reporting import report_run
 from training.config import PretrainRecipe, load_recipe
-from training.export.publish import Publication
+from training.export.publication import Publication
 from training.fit.distributed import is_main_process
 from training.pretraining.run import pretrain
 from training.progress import Phases

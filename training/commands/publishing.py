@@ -8,7 +8,8 @@ from pathlib import Path
 
 from app.bundle.defaults import set_default
 from training.config import RecipeError
-from training.export.publish import Publication, Published, publish
+from training.export.publication import Publication
+from training.export.publish import Published, publish
 from training.progress import Phases
 from training.tasks import training_task
 from training.trained import TrainedCheckpoint

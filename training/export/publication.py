@@ -1,0 +1,19 @@
+"""What is asked of a bundle that is to be published."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from app.bundle.manifest import BundleName
+from training.config import CardConfig, EvaluationConfig, ExportConfig
+from training.config.sections import Section
+
+
+class Publication(Section):
+    """What is to be published, and how."""
+
+    name: BundleName = Field(description="Folder of the bundle in models/.")
+    export: ExportConfig = Field(default_factory=ExportConfig, description="Which graphs are made.")
+    card: CardConfig = Field(default_factory=CardConfig, description="Text of the model card.")
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="What scores are made of.")
+    seed: int = Field(42, ge=0, description="Seed of probes, of calibration and of resamples.")

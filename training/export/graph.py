@@ -22,7 +22,7 @@ Shape = dict[int, Any]
 
 
 def export_fp32(model: PreTrainedModel, head: nn.Module, reads: Reads = "rows") -> ModelProto:
-    """Export a graph in float32: packed, with a branch for a window that is alone, or padded where the family is."""
+    """Export in float32: packed, with a branch for batches of a single window, or padded where the family is."""
     family = family_of(model)
     if family.layout == "padded":
         return export_padded(family, model, head, reads)

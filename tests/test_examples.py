@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from examples.client import ATTEMPTS, AnswerError, AsyncClient, Client, answer_of, chunks, pause_s
+from examples.embed import classify
 from tests.support.answers import assert_alike
 from tests.support.server import ThreadService, serve
 
@@ -133,8 +134,5 @@ def test_the_recipe_is_valid_and_its_data_is_clean(monkeypatch):
 
 
 def test_the_service_answers_without_http(service, tiny_models):
-    pytest.importorskip("app.service")
-    from examples.embed import classify
-
     expected = [ranked for text in TEXTS for ranked in Client(service.client).ask("classify", text)]
     assert_alike(asyncio.run(classify(tiny_models, TEXTS)), expected, TOLERANCE)

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TextIO
 
 from tqdm import tqdm
@@ -29,23 +29,30 @@ class Phases:
     be logged meanwhile. Phases may be nested, and run in several threads at once.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        """`stream`: where phases are shown if it is a terminal; standard error by default."""
-        self.stream = stream
+    def __init__(self, stream: TextIO | None = None, *, is_shown: bool = True) -> None:
+        """`stream`: where phases are shown if it is a terminal; standard error by default.
+
+        `is_shown`: False where another process shows the same phases.
+        """
+        self.stream, self.is_shown = stream, is_shown
         self.seconds: dict[str, float] = {}  # by phase; those of one name add up
         self.lock = threading.Lock()
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        stream = self.stream or sys.stderr
-        show = on_terminal(name, stream) if stream.isatty() else in_log(name)
         started = time.perf_counter()
         try:
-            with show:
+            with self._line(name):
                 yield
         finally:
             with self.lock:
                 self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+    def _line(self, name: str) -> AbstractContextManager[None]:
+        stream = self.stream or sys.stderr
+        if not self.is_shown:
+            return nullcontext()
+        return on_terminal(name, stream) if stream.isatty() else in_log(name)
 
 
 @contextmanager

@@ -120,6 +120,15 @@ def test_seconds_of_one_name_add_up_and_phases_may_nest(monkeypatch):
     assert phases.seconds["publish"] > once
 
 
+def test_a_process_that_only_helps_shows_nothing_and_measures_all_the_same(terminal, caplog):
+    phases = Phases(terminal, is_shown=False)
+    with caplog.at_level(logging.INFO), phases("train"):
+        pass
+    assert terminal.lines() == [""]
+    assert caplog.messages == []
+    assert list(phases.seconds) == ["train"]
+
+
 def test_phases_may_run_in_several_threads(terminal):
     phases, together = Phases(terminal), threading.Barrier(4, timeout=10)
 

@@ -11,6 +11,8 @@ from training.commands.arguments import add_recipe_arguments, add_run_arguments,
 from training.commands.finetune import finetune_and_publish
 from training.compression.variants import compare, costs_table, write_costs
 from training.config import Recipe, RecipeError
+from training.fit.distributed import is_main_process
+from training.progress import Phases
 from training.tasks import training_task
 
 # Options that are fields of the recipe's section `distillation`.
@@ -32,12 +34,14 @@ def add_compression_arguments(parser: argparse.ArgumentParser) -> None:
 def compress(options: argparse.Namespace, keep: Literal["spaced", "important"]) -> str:
     """Make, train and publish the student; show what each variant costs, and write it to the run's variants.json."""
     recipe = compression_recipe(options, keep)
-    published = finetune_and_publish(recipe, options)
+    phases = Phases(is_shown=is_main_process())
+    published = finetune_and_publish(recipe, options, phases)
     if published is None or recipe.distillation is None:
         return ""
     run_dir, splits = run_folder(options, recipe.name), training_task(recipe.task).read_splits(recipe, options.data)
     teacher, student = recipe.distillation.teacher, run_dir / "checkpoint"
-    costs = compare(teacher, student, published.folder, splits)
+    with phases("compare"):
+        costs = compare(teacher, student, published.folder, splits)
     write_costs(costs, run_dir / "variants.json")
     Console().print(costs_table(costs))
     return str(published.folder)

@@ -19,6 +19,7 @@ from training.evaluation import Evaluation
 from training.evaluation.metrics import metric_name
 from training.evaluation.page import number
 from training.evaluation.report import write_report
+from training.progress import Phases
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -51,18 +52,21 @@ def run(options: argparse.Namespace) -> str:
     evaluable = bundle_evaluable(folder, options.precision) if bundled else checkpoint_evaluable(options.model)
     limit = recipe.training.max_samples
     examples = evaluable.task.read_examples(source, recipe.data, evaluable.labeling, limit)
-    evaluations = evaluable.evaluate(examples, "test", recipe.evaluation, recipe.seed)
+    phases = Phases()
+    with phases("score"):
+        evaluations = evaluable.evaluate(examples, "test", recipe.evaluation, recipe.seed)
     Console().print(metrics_table(evaluations))
     out: Path = options.out or Path("reports") / evaluable.title.replace(":", "-")
-    report = write_report(
-        out,
-        evaluations,
-        title=evaluable.title,
-        history=evaluable.history,
-        data=about_data(evaluable, source, examples),
-        recipe=evaluable.recipe,
-        command=command_line(options),
-    )
+    with phases("report"):
+        report = write_report(
+            out,
+            evaluations,
+            title=evaluable.title,
+            history=evaluable.history,
+            data=about_data(evaluable, source, examples),
+            recipe=evaluable.recipe,
+            command=command_line(options),
+        )
     return str(report)
 
 

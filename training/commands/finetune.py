@@ -26,17 +26,17 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> str:
-    published = finetune_and_publish(recipe_of(options), options)
+    published = finetune_and_publish(recipe_of(options), options, Phases(is_shown=is_main_process()))
     return "" if published is None else str(published.folder)
 
 
-def finetune_and_publish(recipe: Recipe, options: argparse.Namespace) -> Published | None:
+def finetune_and_publish(recipe: Recipe, options: argparse.Namespace, phases: Phases) -> Published | None:
     """Train what the recipe says, unless that was done, publish it and write its report.
 
     Returns what was published, or None in a process that only helped to train.
     """
     check_models(options.models)
-    phases, run_dir = Phases(), run_folder(options, recipe.name)
+    run_dir = run_folder(options, recipe.name)
     checkpoint = finetune(recipe, options.data, run_dir, phases)
     if not is_main_process():
         return None

@@ -38,8 +38,8 @@ def run(options: argparse.Namespace) -> str:
     recipe = load_recipe(PretrainRecipe, options.recipe, overrides)
     check_models(options.models)
     run_dir = run_folder(options, recipe.name)
-    phases = Phases()
-    checkpoint = pretrain(recipe, options.data, run_dir)
+    phases = Phases(is_shown=is_main_process())
+    checkpoint = pretrain(recipe, options.data, run_dir, phases)
     if not is_main_process():
         return ""
     publication = Publication(name=recipe.name, export=recipe.export, card=recipe.card, seed=recipe.seed)

@@ -26,7 +26,7 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers is not
     ) -> None:
         if state.is_world_process_zero:
             steps = {"total": state.max_steps, "initial": state.global_step}
-            self.bar = tqdm(**steps, bar_format=BAR, dynamic_ncols=True, disable=None)
+            self.bar = tqdm(**steps, bar_format=BAR, dynamic_ncols=True, leave=False, disable=None)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object

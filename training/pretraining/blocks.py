@@ -22,13 +22,13 @@ def pack_documents(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase,
     Source: FULL-SENTENCES without next-sentence prediction, Liu et al. 2019, arXiv:1907.11692, section 4.2.
     """
     stream = np.concatenate(list(token_stream(documents, tokenizer)))  # (all tokens,)
-    room = length - 2
-    rows = len(stream) // room
+    content = length - 2  # tokens of a row between <s> and </s>
+    rows = len(stream) // content
     if rows == 0:
         raise ValueError(f"the documents hold {len(stream)} tokens, which do not fill one sequence of {length}")
     blocks = np.empty((rows, length), np.int32)
     blocks[:, 0], blocks[:, -1] = tokenizer.cls_token_id, tokenizer.sep_token_id
-    blocks[:, 1:-1] = stream[: rows * room].reshape(rows, room)
+    blocks[:, 1:-1] = stream[: rows * content].reshape(rows, content)
     return Dataset.from_dict({"input_ids": list(blocks)})
 
 

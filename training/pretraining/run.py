@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -41,6 +42,7 @@ from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
 from training.pretraining.transplant import transplant
 from training.pretraining.vocabulary import fresh_model, train_vocabulary
+from training.progress import Phases
 from training.trained import TrainedCheckpoint
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ log = logging.getLogger(__name__)
 WHAT_TRAINS = frozenset({"base", "transplant", "architecture", "seed", "data", "pretraining"})
 
 
-def pretrain(recipe: PretrainRecipe, data_dir: Path, run_dir: Path) -> TrainedCheckpoint:
+def pretrain(recipe: PretrainRecipe, data_dir: Path, run_dir: Path, phases: Phases | None = None) -> TrainedCheckpoint:
     """Train what `recipe` says on files under `data_dir` and write the model to `run_dir`/checkpoint.
 
     A run that was cut off goes on from its last checkpoint when called again with the same recipe and folder;
@@ -58,7 +60,9 @@ def pretrain(recipe: PretrainRecipe, data_dir: Path, run_dir: Path) -> TrainedCh
     is full.
     """
     join_processes()
-    documents, validation = read_corpus(recipe, data_dir)
+    phases = phases or Phases()
+    with phases("read"):
+        documents, validation = read_corpus(recipe, data_dir)
     data = {"train": fingerprint(documents), "validation": fingerprint(validation)}
     checkpoint = run_dir / "checkpoint"
     with disk_space(run_dir):
@@ -66,7 +70,7 @@ def pretrain(recipe: PretrainRecipe, data_dir: Path, run_dir: Path) -> TrainedCh
             claim(run_dir, recipe, WHAT_TRAINS, data)
         if not from_main(checkpoint.exists()):
             with quiet_libraries():
-                make(recipe, documents, validation, run_dir)
+                make(recipe, documents, validation, run_dir, phases)
         wait_for_everyone()
     seconds: float = json.loads((run_dir / "history.json").read_text(encoding="utf-8"))["seconds"]
     return TrainedCheckpoint(
@@ -116,14 +120,20 @@ def start(recipe: PretrainRecipe, documents: Sequence[str]) -> tuple[PreTrainedM
     return model, tokenizer
 
 
-def make(recipe: PretrainRecipe, documents: Sequence[str], validation: Sequence[str], run_dir: Path) -> None:
+def make(
+    recipe: PretrainRecipe, documents: Sequence[str], validation: Sequence[str], run_dir: Path, phases: Phases
+) -> None:
     """Train and save; the checkpoint appears under its name only when it is whole, its history beside it."""
     started = time.perf_counter()
     tune_allocator()
     set_seed(recipe.seed)
-    model, tokenizer = start(recipe, documents)
-    configure(model, recipe.pretraining.dropout)
-    history = train_model(recipe, model, tokenizer, documents, validation, run_dir / "trainer")
+    with phases("start"):
+        model, tokenizer = start(recipe, documents)
+        configure(model, recipe.pretraining.dropout)
+    with phases("tokenize"):
+        rows = sequences(recipe, model, tokenizer, documents)
+    with phases("train"):
+        history = train_model(recipe, model, tokenizer, rows, validation, run_dir / "trainer")
     if is_main_process():
         save_run(run_dir, model, tokenizer, {"seconds": round(time.perf_counter() - started, 1), "log": history})
 
@@ -136,14 +146,10 @@ def configure(model: PreTrainedModel, dropout: float) -> None:
             module.p = dropout
 
 
-def train_model(
-    recipe: PretrainRecipe,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    documents: Sequence[str],
-    validation: Sequence[str],
-    folder: Path,
-) -> list[dict[str, float]]:
+def sequences(
+    recipe: PretrainRecipe, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, documents: Sequence[str]
+) -> Dataset:
+    """Return the documents as rows of tokens, each as long as the recipe says. Raises `RecipeError` and `DataError`."""
     config = recipe.pretraining
     if longest_input(model, config.sequence_length) < config.sequence_length:
         raise RecipeError(f"pretraining.sequence_length {config.sequence_length} is more than the model has positions")
@@ -152,6 +158,18 @@ def train_model(
     except ValueError as error:
         raise DataError(f"{' and '.join(recipe.data.train)}: {error}") from error
     log.info("%d sequences of %d tokens", len(rows), config.sequence_length)
+    return rows
+
+
+def train_model(
+    recipe: PretrainRecipe,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Dataset,
+    validation: Sequence[str],
+    folder: Path,
+) -> list[dict[str, float]]:
+    config = recipe.pretraining
     trainer = MaskedLanguageTrainer(
         model=model,
         args=training_arguments(config, recipe.seed, folder),

@@ -18,7 +18,7 @@ from transformers import (
 
 from tests.support.tiny import save_checkpoint, tiny_sequence_model
 from training.config import Recipe
-from training.data import Splits
+from training.data import Labeling
 from training.fit.bases import load_base, longest_input
 
 BERT_DROPOUT = {"hidden_dropout_prob": 0.25, "attention_probs_dropout_prob": 0.125}
@@ -48,7 +48,7 @@ def test_a_base_of_any_family_is_loaded(model_class, config_class, dropouts, pos
     recipe = Recipe.model_validate(
         {"name": "x", "task": "text-classification", "base": str(folder), "training": training}
     )
-    model, tokenizer = load_base(recipe, Splits((), (), (), ("bad", "good"), "single_label_classification"))
+    model, tokenizer = load_base(recipe, Labeling(("bad", "good"), "single_label_classification"))
     assert {name: getattr(model.config, name) for name in dropouts} == dropouts
     assert model.config.id2label == {0: "bad", 1: "good"}
     assert longest_input(model, 512) == positions

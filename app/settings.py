@@ -98,8 +98,8 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=256,
-        description="Threads of a batch on CPU that has an idle machine to itself, for sizes at which that proves "
-        "faster; costs a second copy of the weights. Default: one per core, at most 8. 1: never.",
+        description="Threads of a CPU batch while nothing else runs, for sizes at which that proves faster; "
+        "costs a second copy of the weights. Default: one per core, at most 8. 1: never.",
     )
     max_batch_tokens: int | None = Field(
         None, ge=16, description="Tokens in one batch. Default: found by timing the model at warm-up."

@@ -23,8 +23,7 @@ BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # of x86, x86 and A
 def tune_allocator() -> bool:
     """Keep the memory of a step for the next one; say whether the C library could be told so.
 
-    By default glibc gives large tensors back to the kernel, which clears every page again on the next step:
-    without that, training a 6-layer model in bf16 on two cores is half as fast again (1,906 to 2,827 tokens/s).
+    By default glibc gives large tensors back to the kernel, which clears every page again on the next step.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # not glibc

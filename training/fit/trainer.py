@@ -54,7 +54,7 @@ Loss = Callable[[Any, Mapping[str, torch.Tensor], "torch.Tensor | int | None"], 
 class TrainingLog:
     """The Trainer's log, a dict per logged step and per evaluation, and the speed between evaluations.
 
-    `examples_per_second` counts what this process and its companions did in this call; 0 for nothing.
+    `examples_per_second` counts what all processes of the training did in this call; 0 for nothing.
     `learning_rate` is the peak.
     """
 

@@ -1,4 +1,4 @@
-"""The exported graph is the checkpoint, whatever the mix of lengths, and an answer is the same in any company."""
+"""The exported graph is the checkpoint, whatever the mix of lengths, and an answer is the same in any batch."""
 
 from __future__ import annotations
 
@@ -103,16 +103,16 @@ def test_a_single_window_is_answered_by_a_branch_of_its_own_with_the_bits_of_the
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("route", ROUTES)
-def test_an_answer_does_not_depend_on_its_company(route, precision, graphs):
-    """In 300 random companies, a window's logits stay within 1e-4 of what they are alone."""
+def test_an_answer_does_not_depend_on_its_batch(route, precision, graphs):
+    """In 300 random batches, a window's logits stay within 1e-4 of what they are by itself."""
     graph, generator = graphs[route, precision], np.random.default_rng(7)
     (window,) = make_windows([17], all_rows=route != "classify")
-    (alone,) = graph.run([window])
+    (by_itself,) = graph.run([window])
     for seed in range(300):
-        company = make_windows(generator.integers(1, 65, generator.integers(1, 9)), all_rows=False, seed=seed)
-        place = int(generator.integers(0, len(company) + 1))
-        answer = graph.run([*company[:place], window, *company[place:]])[place]
-        np.testing.assert_allclose(answer, alone, atol=1e-4)
+        others = make_windows(generator.integers(1, 65, generator.integers(1, 9)), all_rows=False, seed=seed)
+        place = int(generator.integers(0, len(others) + 1))
+        answer = graph.run([*others[:place], window, *others[place:]])[place]
+        np.testing.assert_allclose(answer, by_itself, atol=1e-4)
 
 
 @pytest.mark.parametrize(("model_class", "config"), ENCODERS, ids=lambda value: getattr(value, "__name__", ""))

@@ -1,4 +1,4 @@
-"""What can be added has one room: outside the rooms of the tasks, no module knows a task by its name."""
+"""A task is one module on either side: outside the folders of the tasks, no module knows a task by its name."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from app.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("app/tasks", "training/tasks")
+FOLDERS = ("app/tasks", "training/tasks")
 NAMES = {name for task in TASKS.values() for name in (task.name, task.route, *task.aliases)}
 FILES = {
     str(file.relative_to(ROOT)): file
     for package in ("app", "training")
     for file in sorted((ROOT / package).rglob("*.py"))
-    if not any(file.is_relative_to(ROOT / room) for room in ROOMS)
+    if not any(file.is_relative_to(ROOT / folder) for folder in FOLDERS)
 }
 
 

@@ -14,12 +14,14 @@ from app.bundle.config import usable_positions
         ("camembert", 514, 1, 512),
         ("mpnet", 514, 1, 512),
         ("longformer", 4098, 1, 4096),
+        ("roberta with transformers' default of positions", 512, 1, 510),
+        ("roberta with an odd number of positions", 515, 1, 513),
         ("bert", 512, 0, 512),
         ("distilbert", 512, 0, 512),
         ("electra", 512, 0, 512),
         ("deberta-v2", 512, 0, 512),
         ("modernbert", 8192, 50283, 8192),
-        ("modernbert of a small vocabulary", 8192, 7, 8184),  # the price of telling kinds apart by a number
+        ("modernbert of a small vocabulary", 8192, 7, 8184),  # the price of telling families apart by numbers
         ("a base of our own", 130, 1, 128),
     ],
 )

@@ -136,7 +136,7 @@ class Metrics:
             collector(registry=registry)
 
     def show_models(self, loaded: Mapping[str, bool], served: Iterable[Mapping[str, str]]) -> None:
-        """Show which names under `models/` are loaded, and what is served, by its labels, instead of what was before."""
+        """Show which names under `models/` are loaded and, by its labels, what is served; drop all shown before."""
         if self._is_one_of_several:
             return
         self.model_info.clear()

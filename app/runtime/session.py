@@ -1,4 +1,4 @@
-"""A session runs a bundle's graph on one kind of device and prepares itself for that; each device has a module."""
+"""A session runs a bundle's graph on a device and prepares itself for that; each kind of device has a package."""
 
 from __future__ import annotations
 

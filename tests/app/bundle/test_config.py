@@ -25,12 +25,12 @@ from app.bundle.config import usable_positions
         ("a base of our own", 130, 1, 128),
     ],
 )
-def test_positions_that_padding_takes_are_not_counted(model, positions, pad_token_id, usable):
+def test_positions_that_are_for_padding_are_not_counted(model, positions, pad_token_id, usable):
     assert usable_positions({"max_position_embeddings": positions, "pad_token_id": pad_token_id}) == usable
 
 
 @pytest.mark.parametrize(("positions", "usable"), [(514, 512), (512, 512)])
-def test_without_a_padding_token_it_is_robertas(positions, usable):
+def test_without_a_padding_token_the_number_of_positions_decides(positions, usable):
     assert usable_positions({"max_position_embeddings": positions}) == usable
 
 

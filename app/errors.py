@@ -28,8 +28,8 @@ from typing import ClassVar
 class ServeError(Exception):
     """Base of the tree. The message is one sentence for the caller: what is wrong, and what to do.
 
-    All kinds are made alike, so that one which crossed between processes is made again from its code: the message,
-    else the kind's own, and the seconds after which the caller may try again, else the kind's own.
+    Every kind has the same two arguments, the message and the seconds after which the caller may try again, so that an
+    error of another process can be rebuilt from its code. A kind may have defaults of its own for both.
     """
 
     code: ClassVar[str]

@@ -17,7 +17,7 @@ from app.settings import Settings
 def configure_logs(settings: Settings, process: str | None = None) -> None:
     """Send structlog and the standard library's loggers (uvicorn's too) through one renderer.
 
-    `process` is this one's name among several: a field of every line.
+    `process` is the name of this process where there are several; every line then has it as a field.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -63,8 +63,8 @@ class ModelSeries:
 class Metrics:
     """All series; those without labels, and those of loaded models, exist from the start at zero.
 
-    One of several processes counts in files that they share, from which no series can be removed: there
-    `app.processes.metrics` shows which models are served.
+    Several processes count in files, from which no series can be removed. There `app.processes.metrics` shows which
+    models are served.
     """
 
     def __init__(self, registry: CollectorRegistry, *, is_one_of_several: bool = False) -> None:
@@ -136,7 +136,7 @@ class Metrics:
             collector(registry=registry)
 
     def show_models(self, loaded: Mapping[str, bool], served: Iterable[Mapping[str, str]]) -> None:
-        """Replace the series of which names under `models/` are loaded, and of what is served, by its labels."""
+        """Show which names under `models/` are loaded and, by its labels, what is served; drop all shown before."""
         if self._is_one_of_several:
             return
         self.model_info.clear()

@@ -123,9 +123,9 @@ class Service:
     ) -> Answer:
         """Answer one request of a task, `route` without its slash, as `POST /{route}` does.
 
-        `body` is JSON, or a mapping of the same fields; its own `model` goes before `model`, a `name` or
-        `name:version`. The default of `timeout_s` is `settings.request_timeout_s`; a higher `priority` goes first.
-        Raises a `ServeError`. Of a caller that is cancelled nothing stays queued.
+        `body` is JSON, or a mapping of the same fields. `model` is a `name` or `name:version`, for a body that names
+        none. The default of `timeout_s` is `settings.request_timeout_s`; a higher `priority` goes first. Raises a
+        `ServeError`. When the caller is cancelled, its windows leave the queue.
         """
         deadline = time.monotonic() + (self.settings.request_timeout_s if timeout_s is None else timeout_s)
         if self.draining:

@@ -35,11 +35,11 @@ BUDGETS: dict[Device, tuple[int, ...]] = {
 LENGTHS = (12, 20, 26, 18, 34, 48, 24, 256)  # tokens of the windows that are run: sentences and one page
 AT_ONCE: dict[Device, int] = {"cpu": 32, "cuda": 1024}  # requests: the best way depends on how full the queue is
 ROUNDS = 3
-GOOD_ENOUGH = 0.98  # share of the best rate from which on the way with the smallest batches wins: it answers soonest
+GOOD_ENOUGH = 0.98  # share of the best rate; of the ways that reach it, that of the smallest batches answers soonest
 SIGNATURE = "# By `roberta-serve tune`"
 UNBOUNDED = 2**31  # tokens that may queue
-PATIENCE_S = 3600.0
-LEAST_S = 1e-4  # expected for the windows of a measurement, where the cost model finds only a fixed cost
+PATIENCE_S = 3600.0  # how long a request may wait and take: longer than any measurement
+LEAST_S = 1e-4  # for the windows of a measurement, where the cost model finds only a fixed cost
 
 
 class Way(NamedTuple):
@@ -92,7 +92,7 @@ class Tune(Settings):
 def measure(bundle: Bundle, device: Device, settings: Tune) -> dict[Way, float]:
     """Return the tokens per second of every way, the median of several rounds, and print them.
 
-    The way that the service takes where nothing is set is one of them.
+    One of them is the default of the service.
     """
     longest = bundle.manifest.max_length
     threads_to_try = {threads for _, threads in splits(device, settings)}

@@ -1,7 +1,7 @@
 """The predictions: a call is read, its model found and asked, and the answer sent. The errors it meets are raised.
 
 The endpoints speak ASGI themselves: FastAPI's handling of a route, its request and response objects included, would
-cost each prediction about as much again as everything in here.
+take a large part of a prediction's time.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def model_in_query(scope: Scope) -> str | None:
 
 
 async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, ResultT]) -> ResultT:
-    """Await `work`, but cancel it, which frees its places in the queue, when the client goes away.
+    """Await `work`, but cancel it when the client goes away, so that its windows leave the queue.
 
     Raises `ClientGoneError` in that case. A client is watched from `WATCH_AFTER_S` on.
     """

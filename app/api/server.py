@@ -111,6 +111,6 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return bound
 
 
-def share_port(keeper: socket.socket) -> None:
-    """Source: socket(7), SO_REUSEPORT."""
-    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+def share_port(bound: socket.socket) -> None:
+    """Let other sockets of this user bind the same port. Source: socket(7), SO_REUSEPORT."""
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

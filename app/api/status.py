@@ -20,7 +20,7 @@ class Status:
 
     def __init__(self, service: Service) -> None:
         self._service, self._settings, self._registry = service, service.settings, service.registry
-        self.exposed = service.backend.exposed
+        self.exposed = service.backend.exposed  # what `/metrics` shows
 
     @property
     def api_keys(self) -> Sequence[SecretStr]:

@@ -37,15 +37,17 @@ def whole_number(config: dict[str, Any], key: str, default: int | None = None) -
 
 
 def usable_positions(config: dict[str, Any]) -> int:
-    """Return how many tokens the position embeddings are for.
+    """Return how many tokens a window may have, by the number of position embeddings.
 
-    RoBERTa and its kin never use the first pad_token_id + 1 of theirs (fairseq's make_positions), and have as many
-    more than the length that they were made for, a multiple of 8: 514 = 512 + 2, 4098 = 4096 + 2. A model that uses
-    all of its positions has a multiple of 8 of them, less pad_token_id + 1 no longer one.
+    Models like RoBERTa never use the first pad_token_id + 1 of their positions (fairseq's make_positions); models like
+    BERT use all of them. The config does not say which. Two signs speak for RoBERTa: a padding token other than 0,
+    which is BERT's, and that the remaining positions are a multiple of 8, such as 512 = 514 - 2. A model is taken for
+    RoBERTa by either, because a window that is too long for a model fails, and one that is a little shorter does not.
     """
-    positions = whole_number(config, "max_position_embeddings")
-    beyond_padding = positions - whole_number(config, "pad_token_id", 1) - 1
-    return beyond_padding if beyond_padding > 0 and beyond_padding % 8 == 0 else positions
+    positions, pad_id = whole_number(config, "max_position_embeddings"), whole_number(config, "pad_token_id", 1)
+    remaining = positions - pad_id - 1
+    is_like_roberta = remaining % 8 == 0 or config.get("pad_token_id", 0) > 0
+    return remaining if remaining > 0 and is_like_roberta else positions
 
 
 def max_length_of(path: Path, config: dict[str, Any]) -> int:

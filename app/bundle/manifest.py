@@ -48,8 +48,8 @@ class Graph(Frozen):
 class Probe(Frozen):
     """A text and what the PyTorch checkpoint answered, to be compared with what the service's graph answers.
 
-    `logits` has shape (rows, columns): a row per output position of the text, and the columns of `columns`
-    (every one of them where that is None; a vocabulary's are too many to store).
+    `logits` has shape (rows, columns): a row per output position of the text, and the columns that `columns` names, or
+    all where that is None. A vocabulary has too many to store.
     """
 
     text: str

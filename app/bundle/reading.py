@@ -22,7 +22,7 @@ def version_folders(models: Path, name: str) -> dict[int, Path]:
     """Return the folder of each version of a bundle, the highest first; a Hub folder is itself its version 1."""
     try:
         numbers = versions(models, name)
-    except OSError:  # whoever reads the folder reports the error
+    except OSError:  # reading the folder itself will fail, with a reason
         numbers = []
     return {number: models / name / str(number) for number in numbers} or {1: models / name}
 

@@ -15,7 +15,7 @@ from app.bundle.reading import versions
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a file in one step: whoever reads it meanwhile or after a crash finds the old one or the new one, whole."""
+    """Write a file in one step: a reader finds the old one or the new one, whole, also after a crash."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write_durably(unfinished, text)

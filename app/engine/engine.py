@@ -34,7 +34,7 @@ class Engine:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)  # for runners that wait in `take`
         self._waiting = 0  # runners that wait in `take`
-        self._busy = 0  # runners that have a batch in hand
+        self._busy = 0  # runners that have a batch
         self._stopping = False
         self._shared_at = float("-inf")  # when a batch last began while others ran or waited
         self._mailbox: Mailbox | None = None  # of the event loop that submits

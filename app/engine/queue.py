@@ -1,4 +1,4 @@
-"""The windows that wait to be started, in every order that the scheduler reads, all of them kept in step."""
+"""The windows that wait to be started, sorted in each of the orders that the scheduler reads."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple, TypeVar
 
 from app.engine.work import Lane, QueuedWindow, Ticket
 
-# The orders of requests. Plain tuples, because both are made anew for every window that starts.
+# The keys that requests are sorted by. Plain tuples, because both are made anew for every window that starts.
 Age = tuple[float, int]  # (turn, number of the next window)
-Urgency = tuple[int, float, int]  # (negated priority, deadline put off by the turns taken, number of the next window)
+Urgency = tuple[int, float, int]  # (-priority, deadline plus what the turn is after arrival, number of the next window)
 
 
 class FillKey(NamedTuple):
-    """The order of a lane's windows when a batch is filled: by rank, then by length, then by age."""
+    """What a lane's windows are sorted by, for batches to be filled: rank, then length, then age."""
 
     rank: int
     length: int
@@ -25,10 +25,10 @@ KeyT = TypeVar("KeyT", Age, Urgency, FillKey)
 
 
 class QueuedRequest:
-    """The windows of a request that are in the queue, by number, with the keys by which they stand in its orders.
+    """The windows of a request that are in the queue, by number, and the keys that they are sorted by.
 
-    The first window is the next to be started. The request stands in the orders of requests by that window and by its
-    turn: the time, in seconds of the engine's clock, when it counts as having arrived.
+    The first window is the next to be started. Requests are sorted by the number of that window and by their turn: the
+    time, in seconds of the engine's clock, when a request counts as having arrived.
     """
 
     __slots__ = ("age", "cost_s", "fill_keys", "next_number", "ticket", "turn", "urgency", "windows")
@@ -92,7 +92,7 @@ class Queue:
         self.cost_s += request.cost_s
 
     def start(self, window: QueuedWindow, now: float, runners: int) -> None:
-        """Take out a window that is started now. The rest of its request has its turn when the window has run."""
+        """Take out a window that starts now. The rest of its request queues as if it arrived when that window ends."""
         request = self.requests[window.ticket]
         self._remove(window, request, max(request.turn, now) + window.cost / runners)
 

@@ -86,9 +86,9 @@ class Scheduler:
     def _expected_s(self, request: QueuedRequest) -> float:
         """Return how long a request would take, waiting included.
 
-        If the request can wait for the whole queue, all of it counts. Otherwise only what would start before the
-        request's last window counts; that is found request by request, so beyond `COUNTED` requests all of the queue
-        counts again, because a refusal must stay cheap.
+        The whole queue counts where the deadline leaves time for that. Otherwise only what starts before the request's
+        last window counts. That is found request by request, so that it is not looked for beyond `COUNTED` requests,
+        because a refusal must stay cheap.
         """
         ticket, runners = request.ticket, self.limits.runners
         own = request.cost_s / min(runners, len(request.windows))
@@ -98,7 +98,8 @@ class Scheduler:
 
     def _ahead_s(self, other: QueuedRequest, request: QueuedRequest) -> float:
         """Return the seconds of `other` that run before `request` is finished, since the two take turns."""
-        aged = min(request.turn, request.ticket.deadline - self.limits.max_queue_age_s)  # older turns go first by then
+        # By the deadline of `request`, what has an older turn than this goes first by its age.
+        aged = min(request.turn, request.ticket.deadline - self.limits.max_queue_age_s)
         is_first = other.urgency < request.urgency or other.turn <= aged
         between = request.cost_s - request.next.cost
         return min(other.cost_s, between + (other.next.cost if is_first else 0.0))

@@ -80,7 +80,7 @@ def needed(nodes: Iterable[NodeProto], output: str) -> list[NodeProto]:
 
 
 def reads(node: NodeProto) -> set[str]:
-    """Return the names that a node reads, those that its branches read from outside among them."""
+    """Return the names that a node reads, including those that its branches read from outside."""
     names = set(node.input)
     for attribute in node.attribute:
         inner = attribute.g.node

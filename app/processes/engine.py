@@ -16,7 +16,7 @@ from app.processes.engine_server import EngineServer
 from app.runtime.session import SessionError
 from app.serving.local_engine import LocalEngine
 
-STOP_S = 1.0  # for running batches; the workers are gone by then, so that nobody waits for the answers
+STOP_S = 1.0  # for running batches; the workers have ended by then, so that no client waits for the answers
 
 log = structlog.get_logger(__name__)
 

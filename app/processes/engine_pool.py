@@ -29,7 +29,7 @@ from app.window import Window
 
 RESTARTING = "the process that runs the models is being started; try again in a moment"
 TICK_S = 0.5
-SILENCE_S = 5.0  # an engine counts as stalled after no less silence than this: ten heartbeats
+SILENCE_S = 5.0  # the least silence, ten heartbeats, after which an engine counts as stalled
 REFRESH_S = 2.0  # how long a scrape waits for the engines to set their gauges
 GREETING_S = 5.0  # how long a worker that starts waits for an engine to say what it serves; after that it answers 503
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import structlog
@@ -30,7 +31,6 @@ from app.processes.messages import (
 )
 from app.processes.stream import Stream
 from app.serving.local_engine import LocalEngine
-from app.serving.model import Model
 from app.serving.registry import Entry
 
 HEARTBEAT_S = 0.5
@@ -94,7 +94,8 @@ class EngineServer:
 
     def _served(self) -> dict[str, Lane]:
         models = (entry.model for entry in self.local.registry.entries)
-        return {model.id: lane_of(model) for model in models if model is not None}
+        # Models that this process has loaded run on lanes of its own engine.
+        return {model.id: cast(Lane, model.lane) for model in models if model is not None}
 
     def _forget_replaced(self) -> None:
         self.lanes = self._served()
@@ -189,11 +190,6 @@ def outputs_in_frames(number: int, ticket: Ticket) -> Iterable[Outputs | MoreOut
     yield Outputs(number, shapes, ticket.queue_s, ticket.forward_s, data[:FRAME_BYTES])
     for start in range(FRAME_BYTES, len(data), FRAME_BYTES):
         yield MoreOutputs(number, data[start : start + FRAME_BYTES])
-
-
-def lane_of(model: Model) -> Lane:
-    assert isinstance(model.lane, Lane)  # models that this process has loaded run on no other
-    return model.lane
 
 
 def row_of(entry: Entry) -> ModelRow:

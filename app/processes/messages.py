@@ -45,7 +45,7 @@ class WireWindow(Message):
 
 
 class Submit(Message, tag=0):
-    """Run `windows` with `model`, `name:version`. `number` is the worker's own for this request."""
+    """Run `windows` with `model`, `name:version`. `number` tells the requests of one worker apart."""
 
     number: int
     model: str
@@ -61,7 +61,7 @@ class Cancel(Message, tag=1):
 
 
 class Refresh(Message, tag=2):
-    """Measure now what is measured at scrape time."""
+    """Set the gauges that are measured at scrape time, and answer with `Refreshed`."""
 
     number: int
 
@@ -131,6 +131,8 @@ class Refused(Message, tag=3):
 
 
 class Refreshed(Message, tag=4):
+    """The gauges are set, as `Refresh` asked."""
+
     number: int
 
 

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from app.processes.engine_pool import EnginePool
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-LEAST = ("process_start_time_seconds", "process_max_fds")  # the least of all processes is shown; of others the sum
+LEAST = ("process_start_time_seconds", "process_max_fds")  # the least of all processes; of other series the sum
 
 
 class MergedMetrics(Collector):
@@ -68,7 +68,7 @@ def families_of(pid: int) -> Iterable[Metric]:
 
 
 def children_of(pid: int) -> list[int]:
-    """Source: proc(5), /proc/PID/task/TID/children."""
+    """Return the ids of a process's children. Source: proc(5), /proc/PID/task/TID/children."""
     try:
         return [
             int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()

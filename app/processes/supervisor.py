@@ -24,7 +24,7 @@ from app.settings import Settings
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0  # before a process that died is started again; doubled each time
 PROVEN_S = 30.0  # after a process that lived this long, the pause is the first one again
-MARGIN_S = 3.0  # after the limit that a process keeps itself, it is killed
+MARGIN_S = 3.0  # a process that needs this much longer to end than it is given is killed
 
 log = structlog.get_logger(__name__)
 

@@ -36,8 +36,8 @@ class PackedBatch:
 
     In their shapes T is the number of tokens in all, B of windows, S of tokens in the longest window, N of head rows,
     and R of rows of S slots in attention's grid. Position ids start at `position_offset`: pad_id + 1 for RoBERTa (Liu
-    et al. 2019, arXiv:1907.11692; fairseq's make_positions), 0 for BERT. `local_attention` is how many tokens away a
-    local layer attends.
+    et al. 2019, arXiv:1907.11692; fairseq's make_positions), 0 for BERT. `local_attention` is how many tokens to either
+    side a layer of local attention sees.
     """
 
     def __init__(self, windows: Sequence[Window], position_offset: int, local_attention: int | None = None) -> None:
@@ -48,7 +48,7 @@ class PackedBatch:
 
     @cached_property
     def columns(self) -> Ints:
-        """(T,) the place of each token in its own window."""
+        """(T,) the position of each token in its own window, from 0."""
         return np.arange(self.ends[-1]) - np.repeat(self.starts, self.lengths)
 
     @cached_property
@@ -127,19 +127,18 @@ class PackedBatch:
         return np.array(False)
 
     def token_offset(self) -> NDArray[np.int32]:
-        """(B, S)"""
+        """(B, S) slots of tokens, then of padding; see `place_tokens`."""
         return place_tokens(self.lengths, int(self.lengths.max()))
 
     def cumulative_lengths(self) -> NDArray[np.int32]:
-        """(B + 1,)"""
+        """(B + 1,) where each window begins among the packed tokens, and T."""
         return np.concatenate([[0], self.ends]).astype(np.int32)
 
 
 class SingleWindow(PackedBatch):
     """A batch of one window, for graphs that skip attention's grid in that case.
 
-    The inputs that describe the grid are dummies. `local_attention_mask` is none of these: a long window needs it
-    without a grid as well.
+    The inputs that describe the grid are dummies. `local_attention_mask` is none: it is needed without a grid as well.
     """
 
     def single_window(self) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""A session runs a bundle's graph on one kind of device and prepares itself for that; each device has a module."""
+"""A session runs a bundle's graph on a device and prepares itself for that; each kind of device has a package."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class Session(Protocol):
         ...
 
     def prepare(self, max_batch_tokens: int | None) -> None:
-        """Time batches, find how many tokens a batch may have, and make ready all that speeds batches up.
+        """Time batches, find how many tokens a batch may have, and prepare whatever makes batches faster.
 
-        `max_batch_tokens` sets the size instead. To be called before the first batch is served; what `run` answers
-        does not depend on it. Raises `SessionError` when memory does not suffice.
+        `max_batch_tokens` sets the size instead. To be called before the first batch is served; called again, it sets
+        another size. What `run` answers does not depend on it. Raises `SessionError` when memory does not suffice.
         """
         ...
 

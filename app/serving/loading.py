@@ -56,7 +56,7 @@ class Loader:
                     self._registry.suspend("the models folder cannot be read; the log says why")
 
     def stop(self) -> None:
-        """Load no further bundle; a load that is running ends with those in hand and publishes nothing."""
+        """Load no further bundle; a load that is running finishes the bundles it has begun and publishes nothing."""
         self._stopping.set()
 
     def _load_all(self) -> None:
@@ -175,7 +175,7 @@ def check_width(bundle: Bundle, session: Session, task: Task[Any, Any]) -> None:
         raise BundleError(f"the graph does not run: {error}") from error
     width, expected = output.shape[-1], task.width(bundle.manifest, bundle.config)
     if expected not in (None, width):
-        raise BundleError(f"the graph answers {width} columns where /{task.route} reads {expected} of this model")
+        raise BundleError(f"the graph answers {width} columns where /{task.route} needs {expected}")
 
 
 def check_probes(bundle: Bundle, session: Session, task: Task[Any, Any]) -> None:

@@ -44,7 +44,7 @@ class LocalEngine:
         self.registry = Registry(settings.models.name)
         self.loader = Loader(settings, self.device, self.engine, metrics, self.registry)
         self._gpus = GpuReader()
-        self._first_runner = number * runners  # `roberta_runner_busy_ratio` numbers the runners of all engines through
+        self._first_runner = number * runners  # in `roberta_runner_busy_ratio`, which counts on from engine to engine
         self._read_at = time.monotonic()
         self._busy_s = [0.0] * runners
 

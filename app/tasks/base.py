@@ -30,7 +30,7 @@ Text = Annotated[str, AfterValidator(reject_blank)]
 
 
 def branch_of(value: object) -> str | None:
-    """Name the branch of `inputs` that a value belongs to, so that an error speaks of that branch alone."""
+    """Name the branch of `inputs` that a value belongs to, so that errors speak of no other branch."""
     if isinstance(value, str):
         return "<text>"
     return "<list>" if isinstance(value, list) else "<pair>" if isinstance(value, dict | BaseModel) else None

@@ -79,7 +79,7 @@ class LabelScore(TypedDict):
 
 
 class Classify(Task[ClassifyRequest, list[list[int]]]):
-    """State: for each input, the number of content tokens in each of its windows."""
+    """Labels with scores for each text or pair. State: for each input, the number of tokens in each of its windows."""
 
     name = "text-classification"
     route = "classify"
@@ -96,9 +96,9 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
 
     def encode(self, request: ClassifyRequest) -> Encoded[list[list[int]]]:
         items, encoder, truncate = request.items(), self.encoder, request.truncate
-        alone = [item for item in items if isinstance(item, str)]
+        single = [item for item in items if isinstance(item, str)]
         paired = [(item.text, item.text_pair) for item in items if not isinstance(item, str)]
-        texts = iter(encoder.encode(alone, truncate=truncate, with_offsets=False))
+        texts = iter(encoder.encode(single, truncate=truncate, with_offsets=False))
         pairs = iter(encoder.encode_pairs(paired, truncate=truncate, with_offsets=False))
         groups: list[list[Window]] = []
         for item in items:

@@ -49,7 +49,7 @@ def by_name(tasks: Iterable[AnyTask]) -> dict[str, AnyTask]:
 
 
 def default_route_of(tasks: Mapping[str, AnyTask]) -> str:
-    """Return the route of the default task. Raises `ImportError` unless exactly one task says that it is that."""
+    """Return the route of the default task. Raises `ImportError` unless exactly one task has `is_default`."""
     routes = [task.route for task in tasks.values() if task.is_default]
     if len(routes) != 1:
         raise ImportError(f"one task must have is_default = True, not {', '.join(routes) or 'none'}")

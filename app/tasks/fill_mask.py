@@ -68,7 +68,7 @@ class MaskedText:
 
 
 class FillMask(Task[FillMaskRequest, list[MaskedText]]):
-    """State: the masks of each text."""
+    """The likeliest tokens for each mask of each text. State: the masks of each text."""
 
     name = "fill-mask"
     route = "fill-mask"
@@ -116,7 +116,7 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
     def check_size(
         self, texts: Sequence[EncodedText], masks: Sequence[list[int]], parameters: FillMaskParameters
     ) -> None:
-        """Raise `RequestTooLargeError` for more masks, or more text in the answer, than fits in memory beside others.
+        """Raise `RequestTooLargeError` for so many masks, or so much text in the answer, that memory might not suffice.
 
         Each mask has a logit for every word of the vocabulary, and each of its candidates is answered with the text.
         """

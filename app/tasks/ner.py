@@ -58,7 +58,7 @@ class Tagged(NamedTuple):
 
 
 class Ner(Task[NerRequest, list[EncodedText]]):
-    """State: the encoded texts, in order."""
+    """The named entities of each text. State: the encoded texts, in order."""
 
     name = "token-classification"
     route = "ner"

@@ -132,10 +132,10 @@ class TextEncoder:
         truncate: bool = False,
         with_offsets: bool = True,
     ) -> list[EncodedPair]:
-        """Tokenize pairs of texts; of two that do not fit into one window, one is cut into overlapping pieces.
+        """Tokenize pairs of texts. Where a pair does not fit into one window, one text is cut into overlapping pieces.
 
-        `fields` are the names by which an error calls the two. Raises `InvalidRequestError` when the text that stays
-        whole leaves less than a quarter of a window to the other, which does not fit into that.
+        `fields` are the names of the two texts in errors. Raises `InvalidRequestError` when the text that stays whole
+        leaves less than a quarter of a window to the other, and the other does not fit into that.
         """
         encodings = self.tokenize([text for pair in pairs for text in pair], with_offsets)
         texts = [encoded_whole(*each) for each in zip(itertools.chain.from_iterable(pairs), encodings, strict=True)]
@@ -159,7 +159,10 @@ class TextEncoder:
         return f"{first} and {second} are both too long for one window of {self.max_length} tokens; shorten one"
 
     def pair_window(self, pair: EncodedPair, piece: Piece, head_rows: Ints) -> Window:
-        """Put special tokens around a pair, of one text only `piece`; `head_rows` count from the window's start."""
+        """Make a window of a pair and its special tokens, with `piece` of the text that is cut.
+
+        `head_rows` count from the window's first special token.
+        """
         special, (first, second) = self.special, pair.ids_in(piece)
         left = [*special.pair_prefix, *first, *special.pair_middle]
         right = [*second, *special.pair_suffix]

@@ -64,18 +64,19 @@ class CpuSession:
         return self.layout.computed_tokens(windows, tokens, longest)
 
     def prepare(self, max_batch_tokens: int | None) -> None:
-        self.cost = measure_cost(self.run, shortened(TIMED_SHAPES, self._bundle.manifest.max_length))
+        """See `app.runtime.session.Session`. Batches are timed by the first call only."""
+        if not self.max_batch_tokens:
+            self.cost = measure_cost(self.run, shortened(TIMED_SHAPES, self._bundle.manifest.max_length))
+            if self._idle_threads > self._threads:
+                self._use_idle_cores()
         self.max_batch_tokens = max_batch_tokens or self.cost.token_budget()
-        if self._idle_threads > self._threads:
-            self._use_idle_cores()
 
     def _use_idle_cores(self) -> None:
         """Open the graph once more, on more threads. Where that fails, every batch runs on as many as before."""
         try:
             on_every = open_graph(self._bundle, self.precision, idle_options(self._idle_threads))
-            compute(
-                on_every, self.output_names, self.layout.feed(synthetic_windows(1, 8))
-            )  # so that no request waits for the first run
+            feed = self.layout.feed(synthetic_windows(1, 8))
+            compute(on_every, self.output_names, feed)  # so that no request waits for the first run
         except SessionError as error:  # memory, most likely
             log.warning("idle_threads_not_used", reason=str(error))
             return

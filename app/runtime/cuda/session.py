@@ -108,7 +108,7 @@ class CudaSession:
 
     @contextmanager
     def _loading(self, what: str) -> Iterator[None]:
-        """Keep captures out within the block, and say which part of loading memory did not suffice for."""
+        """Keep captures out within the block; an error for lack of memory names `what` was being loaded."""
         with self._capture_lock.shared():
             try:
                 yield
@@ -122,7 +122,7 @@ class CudaSession:
     def prepare(self, max_batch_tokens: int | None) -> None:
         """See `app.runtime.session.Session`. CUDA graphs are captured by the first call only.
 
-        Memory is proved by running the largest batches on every runner at once.
+        The largest batches are run on every runner at once, to see that memory suffices.
         """
         self._shares_lock = False  # from here on this method holds the lock
         with self._loading("the model's first batches"):
@@ -136,7 +136,7 @@ class CudaSession:
         self.max_batch_tokens = self._prove_memory(max_batch_tokens or self.cost.token_budget(), max_batch_tokens)
 
     def _use_cuda_graphs(self, max_batch_tokens: int | None) -> None:
-        """Capture small batches, and measure again: they now cost less. Where that fails, every batch is run."""
+        """Capture small batches, and measure again: they now cost less. Where that fails, nothing is replayed."""
         cost, budget = self.cost, self.max_batch_tokens
         tolerance = self._manifest.graphs[self.precision].tolerance
         try:
@@ -153,10 +153,10 @@ class CudaSession:
             log.warning("cuda_graphs_not_used", model=self._manifest.name, reason=reason)
 
     def _prove_memory(self, budget: int, max_batch_tokens: int | None) -> int:
-        """Return how many tokens of a batch memory suffices for.
+        """Return the largest size of a batch, in tokens, for which memory suffices: `budget` or less.
 
-        CUDA graphs are dropped first. A budget that was found is then halved until it fits; one that was set, or that
-        cannot be less, raises `SessionError`.
+        Where memory does not suffice, CUDA graphs are dropped first. Then a budget that was found is halved until it
+        fits; for one that was set, or cannot be less, `SessionError` is raised.
         """
         while not all(self.fits(windows) for windows in largest_batches(budget, self._manifest.max_length)):
             if self._cuda_graphs:
@@ -191,7 +191,7 @@ class CudaSession:
         self._cuda_graphs = [self._open_captured(graph, gpu) for gpu in self.options.gpus]
 
     def drop_cuda_graphs(self) -> None:
-        """Replay nothing from now on, and free the memory of that."""
+        """Replay nothing from now on, and free the onnxruntime sessions that replayed."""
         self._graph, self._cuda_graphs = None, []
 
     def capture(self, bucket: Bucket, windows: Sequence[Window]) -> None:

@@ -1,4 +1,4 @@
-"""A lock that many threads may share, or one may hold alone."""
+"""A lock that many threads may share, or one may hold exclusively."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 class SharedLock:
     """Readers and a writer, under the names of the two ways to hold it: `shared` and `exclusive`.
 
-    A thread that holds it may share it once more; any other second acquisition by the same thread waits for ever.
+    A thread that holds it may share it once more; any other second acquisition by the same thread never ends.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class SharedLock:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the lock within the block, and nobody else."""
+        """Hold the lock within the block, when no other thread holds it."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_exclusive and not self._sharing)
             self._is_exclusive = True

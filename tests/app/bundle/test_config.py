@@ -14,21 +14,23 @@ from app.bundle.config import usable_positions
         ("camembert", 514, 1, 512),
         ("mpnet", 514, 1, 512),
         ("longformer", 4098, 1, 4096),
+        ("roberta with transformers' default of positions", 512, 1, 510),
+        ("roberta with an odd number of positions", 515, 1, 513),
         ("bert", 512, 0, 512),
         ("distilbert", 512, 0, 512),
         ("electra", 512, 0, 512),
         ("deberta-v2", 512, 0, 512),
         ("modernbert", 8192, 50283, 8192),
-        ("modernbert of a small vocabulary", 8192, 7, 8184),  # the price of telling kinds apart by a number
+        ("modernbert of a small vocabulary", 8192, 7, 8184),  # the price of telling families apart by numbers
         ("a base of our own", 130, 1, 128),
     ],
 )
-def test_positions_that_padding_takes_are_not_counted(model, positions, pad_token_id, usable):
+def test_positions_that_are_for_padding_are_not_counted(model, positions, pad_token_id, usable):
     assert usable_positions({"max_position_embeddings": positions, "pad_token_id": pad_token_id}) == usable
 
 
 @pytest.mark.parametrize(("positions", "usable"), [(514, 512), (512, 512)])
-def test_without_a_padding_token_it_is_robertas(positions, usable):
+def test_without_a_padding_token_the_number_of_positions_decides(positions, usable):
     assert usable_positions({"max_position_embeddings": positions}) == usable
 
 

@@ -88,7 +88,7 @@ def test_batches_form_while_the_runner_is_busy():
 
 
 @pytest.mark.parametrize("place", [0, 3, 7])
-def test_only_the_culprit_of_a_failing_batch_errs(place):
+def test_only_the_failing_window_of_a_batch_errs(place):
     async def scenario():
         lane = make_lane(gate)
         first = await block(engine, lane)

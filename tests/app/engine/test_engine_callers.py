@@ -1,4 +1,4 @@
-"""Callers of the engine who leave, and deadlines that pass: places are freed, and everybody else is answered."""
+"""Callers of the engine who leave, and deadlines that pass: windows leave the queue, other callers are answered."""
 
 import asyncio
 import time

@@ -38,8 +38,8 @@ def test_a_request_of_many_windows_takes_turns_with_the_others(age):
 
 
 @pytest.mark.parametrize("slower", [1.0, 3.0])
-def test_whoever_comes_goes_next_however_far_the_service_has_fallen_behind(slower):
-    """Batches take longer than was predicted; what is left of a large request is not overdue for that."""
+def test_a_new_request_goes_next_however_far_the_service_has_fallen_behind(slower):
+    """Batches take longer than was predicted; the rest of a large request is not overdue because of that."""
     scheduler, lane = make_scheduler(tokens=10**6, age=1e9), make_lane(budget=10, cost=SLOW)
     admit(scheduler, lane, *[10] * 100, deadline=60.0)
     now = 0.0
@@ -49,8 +49,8 @@ def test_whoever_comes_goes_next_however_far_the_service_has_fallen_behind(slowe
     assert one in [item.ticket for _ in range(2) for item in scheduler.next_batch(now).items]
 
 
-def test_whoever_waits_shares_the_next_batch_before_a_large_request_fills_it():
-    """The windows of the large request are as long as any; of one length alone they would fill every batch."""
+def test_a_waiting_request_shares_the_next_batch_before_a_large_request_fills_it():
+    """The windows of the large request are as long as any; if only length counted, they would fill every batch."""
     scheduler, lane = make_scheduler(tokens=10**6), make_lane(budget=120, cost=SLOW)
     many = admit(scheduler, lane, *range(10, 40), deadline=60.0)
     scheduler.next_batch(0.0)

@@ -1,4 +1,4 @@
-"""What loads is served; what does not is refused by name with its reason, and stops nobody else."""
+"""What loads is served; what does not is refused by name with its reason, and keeps no other from being served."""
 
 import re
 from pathlib import Path
@@ -102,13 +102,13 @@ def no_mask_token(folder, byte_level):
         (garbage, r"onnxruntime cannot open model\.onnx"),
         (unknown_input, "inputs that no packed batch provides: pixel_values"),
         (small_vocabulary, "the graph does not run"),
-        (wrong_width, "the graph answers 6 columns where /classify reads 3 of this model"),
+        (wrong_width, "the graph answers 6 columns where /classify needs 3"),
         (bad_tokenizer, r"tokenizer\.json cannot be used"),
         (bad_config, "max_position_embeddings"),
         (empty_folder, r"config\.json is missing"),
         (fp16_alone, r"none of its graphs \(fp16\) runs on cpu"),
         (no_labels, "text-classification needs labels"),
-        (no_vocabulary_head, "the graph answers 3 columns where /fill-mask reads 320 of this model"),
+        (no_vocabulary_head, "the graph answers 3 columns where /fill-mask needs 320"),
         (no_mask_token, "the tokenizer has no mask token"),
     ],
 )
@@ -152,7 +152,7 @@ def test_a_folder_that_cannot_be_read_does_not_stop_the_others(tmp_path, byte_le
     assert states(load(tmp_path)) == {"bad": "failed", "good": "good:1"}
 
 
-def test_a_stop_ends_a_load_with_the_bundles_in_hand_and_publishes_nothing(tmp_path, byte_level, monkeypatch):
+def test_a_stop_ends_a_load_with_the_bundles_it_has_begun_and_publishes_nothing(tmp_path, byte_level, monkeypatch):
     monkeypatch.setattr("app.serving.loading.available_cores", lambda: 1)
     registry, read = make_registry(tmp_path), []
 
@@ -214,7 +214,7 @@ def test_a_graph_that_is_not_the_trained_model_is_refused(shift, state, tmp_path
 # --- External data --------------------------------------------------------------------------------------
 
 
-def externalise(graph, location):
+def externalize(graph, location):
     """Move a graph's table to a file beside it."""
     tensor = graph.graph.initializer[0]
     data = tensor.raw_data
@@ -232,7 +232,7 @@ def externalise(graph, location):
 def test_weights_outside_the_folder_are_refused(location, state, tmp_path, byte_level):
     folder = write_hub_folder(tmp_path / "toy", byte_level)
     graph = toy_graph(padded=True)
-    weights = externalise(graph, location)
+    weights = externalize(graph, location)
     onnx.save(graph, folder / "model.onnx")
     for place in (folder, tmp_path):
         (place / "weights.bin").write_bytes(weights)

@@ -164,7 +164,7 @@ def test_a_word_is_exactly_the_text_between_its_ends(kind, strategy, text, reque
 
 @pytest.mark.parametrize("strategy", ["first", "average", "max"])
 def test_words_are_whole(strategy, encoder):
-    """Byte-level tokens of one word get one tag; a lone space or a word of emoji changes nothing."""
+    """Byte-level tokens of one word get one tag; a single space or a word of emoji changes nothing."""
     text = "Zebedee  lives 😀 in Krungthep"
     run = by_token()
     entities = answer(make_task(encoder), make_request(text, strategy, ignore_labels=[]), run)
@@ -271,7 +271,7 @@ def assert_same(folder, texts, strategy):
 
 @pytest.mark.parametrize("strategy", ["none", "simple"])
 def test_answers_are_those_of_the_transformers_pipeline(strategy, tiny_checkpoints):
-    """But for tokens of a lone space, which Hugging Face reports as entities of no characters."""
+    """But for tokens of a single space, which Hugging Face reports as entities of no characters."""
     texts = ["Ada Byron met Bob in Paris and Rome .", "the café in São Paulo isn't open ( yet ) .", " a film😀"]
     assert_same(tiny_checkpoints["ner"], texts, strategy)
 

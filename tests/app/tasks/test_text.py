@@ -212,12 +212,12 @@ def test_without_offsets_the_tokens_and_pieces_are_the_same(kind, request):
     assert [(e.ids, e.pieces) for e in fast] == [(e.ids, e.pieces) for e in exact]
 
 
-def test_several_texts_are_encoded_as_each_alone(short_encoder):
+def test_several_texts_are_encoded_as_each_is_by_itself(short_encoder):
     texts = ["a good film", "Ada " * 30, "é"]
     together = short_encoder.encode(texts)
     for text, encoded in zip(texts, together, strict=True):
-        (alone,) = short_encoder.encode([text])
-        assert (encoded.text, encoded.ids, encoded.pieces) == (text, alone.ids, alone.pieces)
+        (single,) = short_encoder.encode([text])
+        assert (encoded.text, encoded.ids, encoded.pieces) == (text, single.ids, single.pieces)
 
 
 # --- Pairs ----------------------------------------------------------------------------------------------
@@ -263,16 +263,16 @@ def test_a_pair_of_two_long_texts_is_refused(encoder):
         pairs(encoder, "a " * 60, "a " * 60)
 
 
-def test_pairs_together_are_encoded_as_each_alone(encoder):
+def test_pairs_together_are_encoded_as_each_is_by_itself(encoder):
     several = [("a good film", "Ada"), ("é", "a " * 90), ("a " * 90, "")]
     together = encoder.encode_pairs(several)
     for pair, encoded in zip(several, together, strict=True):
-        (alone,) = encoder.encode_pairs([pair])
+        (single,) = encoder.encode_pairs([pair])
         assert (encoded.first.text, encoded.second.text) == pair
         assert (encoded.first.ids, encoded.second.ids, encoded.pieces) == (
-            alone.first.ids,
-            alone.second.ids,
-            alone.pieces,
+            single.first.ids,
+            single.second.ids,
+            single.pieces,
         )
     assert encoder.encode_pairs([]) == []
 

@@ -33,8 +33,10 @@ def test_it_finds_its_cost_and_its_budget_unless_that_is_set(bundle):
     session.prepare(None)
     assert session.max_batch_tokens == session.cost.token_budget() >= LEAST_BUDGET
     assert session.cost.share(64) > 0
+    cost = session.cost
     session.prepare(77)
     assert session.max_batch_tokens == 77
+    assert session.cost is cost  # `tune` prepares a session once for each size, and batches need not be timed again
 
 
 def test_both_ways_answer_the_same_and_only_batches_on_an_idle_machine_choose(bundle, monkeypatch):

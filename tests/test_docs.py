@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 from app import errors
 from app.metrics import Metrics
 from app.settings import Settings
+from app.tasks import TASKS
+from training.tasks import training_task
 
 ROOT = Path(__file__).parents[1]
 CODES = [c.code for _, c in inspect.getmembers(errors, inspect.isclass) if "code" in vars(c)]
@@ -36,6 +38,14 @@ MOST_WORDS = 20
 @pytest.mark.parametrize("name", [*Settings.model_fields, *CODES, *SERIES])
 def test_reference_is_complete(name):
     assert re.search(rf"`{name}(_total)?`", PAGES["docs/reference.md"])
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+def test_a_task_has_a_row_in_the_readme_and_tests_on_either_side(task):
+    assert f"| `POST /{task.route}` |" in PAGES["README.md"]
+    for module in (inspect.getfile(task), inspect.getfile(type(training_task(task.name)))):
+        file = Path(module).relative_to(ROOT)
+        assert (ROOT / "tests" / file.parent / f"test_{file.name}").is_file()
 
 
 def test_make_commands_of_the_readme_exist():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from datasets import Dataset
@@ -12,14 +11,13 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from training.encoders import family_of
+from training.tasks.base import Collator, Loss
 
 ROWS = 512  # on which layers and neurons are judged
 BATCH_ROWS = 16
 COLUMNS = ("input_ids", "attention_mask", "token_type_ids", "labels")
 
 Batch = dict[str, Tensor]
-Collator = Callable[[list[dict[str, Any]]], Any]
-Loss = Callable[[Any, Mapping[str, Tensor], "Tensor | int | None"], Tensor]  # (outputs, batch, items in the step)
 
 
 def batches_of(rows: Dataset, collator: Collator) -> list[Batch]:

@@ -11,9 +11,10 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from training.compression.importance import Batch, Collator, Loss, batches_of, important_layers, neuron_importance
+from training.compression.importance import Batch, batches_of, important_layers, neuron_importance
 from training.config import DistillationConfig, RecipeError
 from training.encoders import family_of
+from training.tasks.base import Collator, Loss
 
 log = logging.getLogger(__name__)
 

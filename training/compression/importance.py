@@ -35,7 +35,7 @@ def important_layers(model: PreTrainedModel, wanted: int, batches: Sequence[Batc
     Returns the indices of the layers that stay, ascending. Source: Song et al. 2024 (SLEB), arXiv:2402.09025.
     """
     kept = list(range(model.config.num_hidden_layers))
-    fixed = 1 if family_of(model).keeps_first_layer else 0  # of the layers that are left, how many are not tried
+    fixed = 1 if family_of(model).keeps_first_layer else 0  # of the layers that are left, how many may not be dropped
     trials = sum(range(wanted + 1 - fixed, len(kept) + 1 - fixed))
     with tqdm(total=trials, desc="layers tried for removal", unit="", leave=False, disable=None) as bar:
         while len(kept) > wanted:

@@ -51,7 +51,7 @@ def make_student(
 
 
 def check_size(teacher: PreTrainedModel, distillation: DistillationConfig) -> None:
-    """Raise `RecipeError` when the student is to have more layers or width than the teacher, or has no way to less."""
+    """Raise `RecipeError` when the student would be larger than the teacher, or the teacher cannot be made smaller."""
     config, source, family = teacher.config, distillation.teacher, family_of(teacher)
     if (distillation.layers or distillation.feed_forward) and not family.can_be_pruned:
         raise RecipeError(

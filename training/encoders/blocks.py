@@ -86,7 +86,7 @@ def merge_linears(*linears: nn.Linear) -> nn.Linear:
 
 
 def linear_with_bias(linear: nn.Linear) -> nn.Linear:
-    """Return `linear` with a bias of zeros where it has none: it is exported as a Gemm then, which int8 looks for."""
+    """Return `linear` with a bias of zeros where it has none, so that it is exported as a Gemm: int8 takes those."""
     if linear.bias is not None:
         return linear
     biased = nn.Linear(linear.in_features, linear.out_features)
@@ -96,7 +96,7 @@ def linear_with_bias(linear: nn.Linear) -> nn.Linear:
 
 
 def norm_with_bias(norm: nn.LayerNorm) -> nn.LayerNorm:
-    """Return `norm` with a bias of zeros where it has none, which the operators that CUDA's are joined to expect."""
+    """Return `norm` with a bias of zeros where it has none: the fused operators for CUDA take one."""
     if norm.bias is not None:
         return norm
     biased = nn.LayerNorm(norm.normalized_shape, eps=norm.eps)

@@ -52,7 +52,7 @@ def publish(
     """Export, verify and score a checkpoint, and publish it as the next version of its name in `models`.
 
     Raises `VerificationError` when a graph is not the checkpoint, or loses more of the task's metric on the
-    validation split than the publication allows; `UnsupportedModelError` for a checkpoint that is no encoder of ours.
+    validation split than the publication allows; `UnsupportedModelError` for a checkpoint that cannot be exported.
     Nothing is published then.
     """
     phases = phases or Phases()
@@ -73,7 +73,7 @@ def possible(publication: Publication, model: PreTrainedModel) -> Publication:
 
 
 def fill(draft: Draft, publication: Publication, phases: Phases) -> tuple[Manifest, list[Evaluation]]:
-    """Make the graphs of a draft, prove each, and say what the bundle is."""
+    """Make the graphs of a draft, verify and score each, and return what the manifest says."""
     candidates, quantization = make_candidates(draft, publication, phases)
     with phases("verify"):
         probes = make_probes(draft, candidates["fp32"], publication)
@@ -99,7 +99,7 @@ def fill(draft: Draft, publication: Publication, phases: Phases) -> tuple[Manife
     return manifest, [evaluation for p in shown if (evaluation := scored[p].evaluation) is not None]
 
 
-# --- Proof ----------------------------------------------------------------------------------------------
+# --- Verification ----------------------------------------------------------------------------------------------
 
 
 def make_probes(draft: Draft, fp32: Candidate, publication: Publication) -> list[Probe]:

@@ -211,7 +211,7 @@ def training_arguments(config: PretrainingConfig, seed: int, folder: Path) -> Tr
 
 
 class MaskedLanguageTrainer(ScoredTrainer):
-    """Projects onto the vocabulary at the masked positions only: the rest of the logits would not be looked at."""
+    """Computes logits of the masked positions only: the loss reads no others."""
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
         """Compute the loss as any Trainer does, with logits (M, vocabulary) of the M masked tokens."""

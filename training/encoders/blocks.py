@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,14 @@ class AbsoluteEmbeddings(nn.Module):
     `token_type` is None where the family has none, `project` where the embeddings are as wide as the layers.
     """
 
-    def __init__(self, word: Any, position: Any, norm: Any, token_type: Any = None, project: Any = None) -> None:
+    def __init__(
+        self,
+        word: nn.Module,
+        position: nn.Module,
+        norm: nn.Module,
+        token_type: nn.Embedding | None = None,
+        project: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.word, self.position = word, position
         self.token_type = token_type
@@ -42,12 +50,12 @@ class PostNormLayer(nn.Module):
         heads: int,
         *,
         qkv: nn.Linear,
-        attention_output: Any,
-        attention_norm: Any,
-        intermediate: Any,
-        activation: Any,
-        output: Any,
-        output_norm: Any,
+        attention_output: nn.Module,
+        attention_norm: nn.Module,
+        intermediate: nn.Module,
+        activation: Callable[[Tensor], Tensor],
+        output: nn.Module,
+        output_norm: nn.Module,
     ) -> None:
         super().__init__()
         self.heads, self.attend = heads, attention

@@ -68,7 +68,7 @@ def is_bundle(folder: Path) -> bool:
 
 
 def bundle_evaluable(folder: Path, precisions: Sequence[Precision] | None = None) -> Evaluable:
-    """Return the graphs of a bundle, by default all that a CPU runs; raises `RecipeError` when one is missing."""
+    """Return the graphs of a bundle, by default all that a CPU runs; raises `RecipeError` when it has none of these."""
     bundle = read(folder)
     manifest = bundle.manifest
     if missing := [each for each in precisions or () if each not in manifest.graphs]:
@@ -77,6 +77,8 @@ def bundle_evaluable(folder: Path, precisions: Sequence[Precision] | None = None
     if "fp16" in chosen and not precisions:
         log.warning("fp16 needs CUDA and is not scored here")
         chosen.remove("fp16")
+    if not chosen:
+        raise RecipeError(f"{folder}: has no graph that a CPU runs; evaluate the checkpoint that it was made of")
     task = training_task(manifest.task)
 
     def opener(precision: Precision) -> Callable[[], tuple[Predict, Scoring]]:

@@ -39,7 +39,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Published:
-    """A bundle that exists, and the evaluation of each graph that a CPU runs: those that are shipped, then fp32."""
+    """A bundle that exists, and the evaluation of each graph that a CPU runs.
+
+    The bundle's own graphs come first, in the order of `export.precisions`; fp32 follows where the bundle has none.
+    """
 
     folder: Path
     manifest: Manifest
@@ -95,7 +98,7 @@ def fill(draft: Draft, publication: Publication, phases: Phases) -> tuple[Manife
     write_card(draft, candidates, publication, manifest, scored["fp32"].graph.metrics)
     for precision in set(draft.manifest.graphs) - set(manifest.graphs):
         (draft.folder / draft.manifest.graphs[precision].file).unlink()
-    shown = sorted(scored, key=lambda p: (p not in manifest.graphs, p == "fp32"))
+    shown = [*manifest.graphs, *(p for p in scored if p not in manifest.graphs)]
     return manifest, [evaluation for p in shown if (evaluation := scored[p].evaluation) is not None]
 
 

@@ -44,7 +44,7 @@ class ServedGraph:
             "cls_token": known.id_to_token(special.prefix[0]),
             "sep_token": known.id_to_token(special.suffix[-1]),
         }
-        if mask := next((token for token in ("<mask>", "[MASK]") if known.token_to_id(token) is not None), None):
+        if mask := getattr(self.task, "mask_token", None):  # of a task that fills masks
             tokens["mask_token"] = mask
         return PreTrainedTokenizerFast(
             tokenizer_file=str(self.bundle.tokenizer_file),

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb. What a user can mend is one sentence on standard error and exit status 1."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    disable_progress_bar()  # of weights and files read; a training has one of its own
+    disable_progress_bar()  # transformers draws one for each file it reads; training has its own
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:

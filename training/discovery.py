@@ -1,4 +1,4 @@
-"""Modules of a folder that register themselves by being there: a task or an encoder family is one file."""
+"""Finds the classes that the modules of a folder define, so that a new task or encoder family is a new file only."""
 
 from __future__ import annotations
 

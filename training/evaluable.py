@@ -22,7 +22,7 @@ from training.evaluation.served import ServedGraph
 from training.tasks import task_of_config, training_task
 from training.tasks.base import TrainingTask
 
-MOST_POSITIONS = 512  # tokens at which a checkpoint's texts are cut, where it takes more
+MOST_POSITIONS = 512  # tokens: a checkpoint that takes longer texts is scored on texts cut at this length
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ Predict = Callable[[Sequence[Any]], Any]  # from examples to predictions of the 
 
 @dataclass(frozen=True)
 class Variant:
-    """One model to score: it is made, by `open`, only when its turn has come."""
+    """One model to score. `open` loads it, which happens just before it is scored."""
 
     name: str
     open: Callable[[], tuple[Predict, Scoring]]
@@ -68,7 +68,7 @@ def is_bundle(folder: Path) -> bool:
 
 
 def bundle_evaluable(folder: Path, precisions: Sequence[Precision] | None = None) -> Evaluable:
-    """Return the graphs of a bundle, by default all that a CPU runs; raises `RecipeError` when it has no such."""
+    """Return the graphs of a bundle, by default all that a CPU runs; raises `RecipeError` when it has none of these."""
     bundle = read(folder)
     manifest = bundle.manifest
     if missing := [each for each in precisions or () if each not in manifest.graphs]:
@@ -77,6 +77,8 @@ def bundle_evaluable(folder: Path, precisions: Sequence[Precision] | None = None
     if "fp16" in chosen and not precisions:
         log.warning("fp16 needs CUDA and is not scored here")
         chosen.remove("fp16")
+    if not chosen:
+        raise RecipeError(f"{folder}: has no graph that a CPU runs; evaluate the checkpoint that it was made of")
     task = training_task(manifest.task)
 
     def opener(precision: Precision) -> Callable[[], tuple[Predict, Scoring]]:

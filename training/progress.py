@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 REDRAW_S = 0.1
-ERASE_REST = "\x1b[K"  # of the line, where a bar may have been left
+ERASE_REST = "\x1b[K"  # erases the rest of the line, on which a bar may stand
 
 
 class Phases:
@@ -96,4 +96,4 @@ def on_terminal(name: str, stream: TextIO) -> Iterator[None]:
         over.set()
         spinner.join()
         line.close()
-        tqdm.write(text(f"\r{name}  {how}"), file=stream)  # a bar that ends may leave the cursor anywhere
+        tqdm.write(text(f"\r{name}  {how}"), file=stream)  # \r: a bar that ended may have left the cursor anywhere

@@ -1,4 +1,4 @@
-"""A trained checkpoint, with all that exporting and scoring it needs: what training ends with and publishing begins."""
+"""A trained checkpoint with what exporting and scoring it needs: training ends with it, publishing begins with it."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ def test_a_disk_that_is_full_while_publishing_leaves_nothing_behind(tiny_checkpo
 
     monkeypatch.setattr(training.export.draft.onnx, "save", full)
     sentence = sentence_of("export", tiny_checkpoints["classify"], "--name", "x", "--max-length", 64)
-    assert "the disk is full; free some space and run the same command again." in sentence
+    assert "the disk is full; free some space and run the same command again" in sentence
     assert not list((folder / "models").iterdir())
 
 

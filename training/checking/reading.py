@@ -6,20 +6,18 @@ from pathlib import Path
 
 from training.config import Recipe
 from training.data import Convention, DataError, Part, Source, source_of
+from training.data.parts import train_source
 from training.tasks import training_task
-
-SPLITS = ("train", "validation", "test")
 
 
 def read_parts(recipe: Recipe, data_dir: Path) -> list[Part]:
     """Read the splits that the recipe names; raises `RecipeError` when it names no training split."""
-    parts = []
     convention = Convention(recipe)
-    for split in SPLITS:
-        source = source_of(recipe.data, data_dir, split)
-        if source is not None:
-            parts.append(read(split, source, convention, recipe))
-    return parts
+    sources = {"train": train_source(recipe, data_dir)}
+    for split in ("validation", "test"):
+        if (source := source_of(recipe.data, data_dir, split)) is not None:
+            sources[split] = source
+    return [read(split, source, convention, recipe) for split, source in sources.items()]
 
 
 def read(split: str, source: Source, convention: Convention, recipe: Recipe) -> Part:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from datasets import Dataset
@@ -12,14 +11,13 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from training.encoders import family_of
+from training.tasks.base import Collator, Loss
 
 ROWS = 512  # on which layers and neurons are judged
 BATCH_ROWS = 16
 COLUMNS = ("input_ids", "attention_mask", "token_type_ids", "labels")
 
 Batch = dict[str, Tensor]
-Collator = Callable[[list[dict[str, Any]]], Any]
-Loss = Callable[[Any, Mapping[str, Tensor], "Tensor | int | None"], Tensor]  # (outputs, batch, items in the step)
 
 
 def batches_of(rows: Dataset, collator: Collator) -> list[Batch]:
@@ -37,7 +35,7 @@ def important_layers(model: PreTrainedModel, wanted: int, batches: Sequence[Batc
     Returns the indices of the layers that stay, ascending. Source: Song et al. 2024 (SLEB), arXiv:2402.09025.
     """
     kept = list(range(model.config.num_hidden_layers))
-    fixed = 1 if family_of(model).keeps_first_layer else 0  # of the layers that are left, how many are not tried
+    fixed = 1 if family_of(model).keeps_first_layer else 0  # of the layers that are left, how many may not be dropped
     trials = sum(range(wanted + 1 - fixed, len(kept) + 1 - fixed))
     with tqdm(total=trials, desc="layers tried for removal", unit="", leave=False, disable=None) as bar:
         while len(kept) > wanted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.bundle import ProblemType
 from training.fit.losses import IGNORED
+from training.tasks.base import Collator, Loss
 
 TEACHER_LOGITS = "teacher_logits"  # a column of the rows, and a key of their batches
 BATCH_ROWS = 32
-
-Collator = Callable[[list[dict[str, Any]]], Any]
-Loss = Callable[[Any, Mapping[str, Tensor], "Tensor | int | None"], Tensor]  # (outputs, batch, items in the step)
 
 
 @dataclass(frozen=True)

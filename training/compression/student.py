@@ -11,9 +11,10 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from training.compression.importance import Batch, Collator, Loss, batches_of, important_layers, neuron_importance
+from training.compression.importance import Batch, batches_of, important_layers, neuron_importance
 from training.config import DistillationConfig, RecipeError
 from training.encoders import family_of
+from training.tasks.base import Collator, Loss
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def make_student(
 
 
 def check_size(teacher: PreTrainedModel, distillation: DistillationConfig) -> None:
-    """Raise `RecipeError` when the student is to have more layers or width than the teacher, or has no way to less."""
+    """Raise `RecipeError` when the student would be larger than the teacher, or the teacher cannot be made smaller."""
     config, source, family = teacher.config, distillation.teacher, family_of(teacher)
     if (distillation.layers or distillation.feed_forward) and not family.can_be_pruned:
         raise RecipeError(

@@ -18,7 +18,7 @@ from training.encoders import UnsupportedModelError, family_of, load_checkpoint
 def load_teacher(source: str, task: str, labels: Sequence[str]) -> PreTrainedModel:
     """Load a trained checkpoint in float32, its logits in the order of `labels`.
 
-    Raises `RecipeError` when it cannot be loaded, is no encoder of ours, or was trained for another task or labels.
+    Raises `RecipeError` when it cannot be loaded or exported, or was trained for another task or other labels.
     """
     try:
         model = load_checkpoint(source)

@@ -29,7 +29,7 @@ from training.tasks.base import TrainingTask
 from training.trained import TrainedCheckpoint
 
 SPEED_TEXTS = 256  # of the scored split, that the speed is measured on
-ROUNDS = 5  # the median counts, and variants take turns, so that a busy machine is busy for all of them
+ROUNDS = 5  # of which the median counts; variants take turns, so that other load on the machine slows all alike
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def compare(teacher: str, student: Path, bundle: Path, splits: Splits) -> list[C
         for (name, model), source in zip(models.items(), (teacher, str(student)), strict=True):
             model.config.problem_type = labeling.problem_type  # a teacher from elsewhere may not say
             checkpoint = TrainedCheckpoint(source, source, validation=splits.validation)
-            variants.append(export_alone(name, model, checkpoint, manifest.max_length, Path(folder) / name))
+            variants.append(export_variant(name, model, checkpoint, manifest.max_length, Path(folder) / name))
         others: list[Precision] = [p for p in manifest.graphs if p not in ("fp32", "fp16")]
         for precision in others:
             fitted = Scoring(manifest.graphs[precision].temperature, manifest.graphs[precision].thresholds)
@@ -84,7 +84,7 @@ def compare(teacher: str, student: Path, bundle: Path, splits: Splits) -> list[C
         return measure(variants, training_task(manifest.task), splits)
 
 
-def export_alone(
+def export_variant(
     name: str, model: PreTrainedModel, checkpoint: TrainedCheckpoint, max_length: int, folder: Path
 ) -> Variant:
     """Export a checkpoint in fp32 into `folder`, as it would be served; nothing is published."""

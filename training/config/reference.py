@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from collections.abc import Iterator, Mapping
@@ -32,7 +33,7 @@ def reference() -> str:
         ("Fine-tuning", "`finetune`, `check`, `distil` and `prune`", Recipe),
         ("Pretraining", "`pretrain`", PretrainRecipe),
     ):
-        parts.append(f"## {title}\n\nRead by {verbs}. {kind.__doc__}\n")
+        parts.append(f"## {title}\n\nRead by {verbs}. {inspect.getdoc(kind)}\n")
         parts += sections(kind)
     return "\n".join(parts)
 
@@ -40,7 +41,7 @@ def reference() -> str:
 def sections(kind: type[BaseModel], name: str = "") -> Iterator[str]:
     """Yield the table of a section, then those of the sections in it."""
     rows = [row(name + key, field) for key, field in kind.model_fields.items() if not section_of(field.annotation)]
-    heading = f"### `[{name.rstrip('.')}]`\n\n{kind.__doc__}\n\n" if name else ""
+    heading = f"### `[{name.rstrip('.')}]`\n\n{inspect.getdoc(kind)}\n\n" if name else ""
     yield heading + "\n".join(["| field | value | default | meaning |", "|---|---|---|---|", *rows]) + "\n"
     for key, field in kind.model_fields.items():
         if section := section_of(field.annotation):

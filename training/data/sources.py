@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.config import DataConfig, RecipeError
+from training.config import DataConfig
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,10 @@ Source = Path | HubSplit
 def source_of(data: DataConfig, data_dir: Path, split: str) -> Source | None:
     """Return where a split lies, None where the recipe names none.
 
-    A Hub dataset's training split is called train unless the recipe says otherwise. Raises `RecipeError` when
-    no training split is named.
+    A Hub dataset's training split is called train unless the recipe says otherwise.
     """
     name: str | None = getattr(data, split)
     if data.dataset is not None:
         name = name or ("train" if split == "train" else None)
         return HubSplit(data.dataset, data.subset, name) if name else None
-    if name is None and split == "train":
-        raise RecipeError("data.train names no file; give one with --train FILE or in the recipe")
     return None if name is None else data_dir / name

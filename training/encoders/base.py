@@ -51,7 +51,7 @@ class Encoder(ABC):
 
     model_types: ClassVar[tuple[str, ...]] = ()  # as `config.json` names them
     layout: ClassVar[Layout] = "packed"
-    can_be_pretrained: ClassVar[bool] = True  # whether its language head can be run on the masked tokens alone
+    can_be_pretrained: ClassVar[bool] = True  # whether its language head can be run on the masked tokens only
     can_be_transplanted: ClassVar[bool] = False  # whether pretraining can take its layers over into RoBERTa
     layer_list: ClassVar[str]  # where the list of layers is, inside the base model
     feed_forward_in: ClassVar[str]  # of a layer: its linear from hidden to the width of the feed-forward block
@@ -104,8 +104,9 @@ class Encoder(ABC):
     def packed_layers(self, model: PreTrainedModel, attention: Attention) -> Sequence[nn.Module]:
         """Return the layers as modules `(hidden (T, hidden), inputs, rows=None) -> (T, hidden)`.
 
-        With `rows` (N,) a layer answers (N, hidden): all that follows attention is computed for those tokens alone.
-        Linear layers are called `qkv`, `attention_output`, `intermediate` and `output`, which is what int8 goes by.
+        With `rows` (N,) a layer returns (N, hidden): what follows attention is computed for those tokens only.
+        Linear layers are called `qkv`, `attention_output`, `intermediate` and `output`: a manifest lists by these names
+        which of them int8 left in fp32.
         """
 
     def final_norm(self, model: PreTrainedModel) -> nn.Module | None:

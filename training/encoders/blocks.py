@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,14 @@ class AbsoluteEmbeddings(nn.Module):
     `token_type` is None where the family has none, `project` where the embeddings are as wide as the layers.
     """
 
-    def __init__(self, word: Any, position: Any, norm: Any, token_type: Any = None, project: Any = None) -> None:
+    def __init__(
+        self,
+        word: nn.Module,
+        position: nn.Module,
+        norm: nn.Module,
+        token_type: nn.Embedding | None = None,
+        project: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.word, self.position = word, position
         self.token_type = token_type
@@ -42,12 +50,12 @@ class PostNormLayer(nn.Module):
         heads: int,
         *,
         qkv: nn.Linear,
-        attention_output: Any,
-        attention_norm: Any,
-        intermediate: Any,
-        activation: Any,
-        output: Any,
-        output_norm: Any,
+        attention_output: nn.Module,
+        attention_norm: nn.Module,
+        intermediate: nn.Module,
+        activation: Callable[[Tensor], Tensor],
+        output: nn.Module,
+        output_norm: nn.Module,
     ) -> None:
         super().__init__()
         self.heads, self.attend = heads, attention
@@ -86,7 +94,7 @@ def merge_linears(*linears: nn.Linear) -> nn.Linear:
 
 
 def linear_with_bias(linear: nn.Linear) -> nn.Linear:
-    """Return `linear` with a bias of zeros where it has none: it is exported as a Gemm then, which int8 looks for."""
+    """Return `linear` with a bias of zeros where it has none, so that it is exported as a Gemm: int8 takes those."""
     if linear.bias is not None:
         return linear
     biased = nn.Linear(linear.in_features, linear.out_features)
@@ -96,7 +104,7 @@ def linear_with_bias(linear: nn.Linear) -> nn.Linear:
 
 
 def norm_with_bias(norm: nn.LayerNorm) -> nn.LayerNorm:
-    """Return `norm` with a bias of zeros where it has none, which the operators that CUDA's are joined to expect."""
+    """Return `norm` with a bias of zeros where it has none: the fused operators for CUDA take one."""
     if norm.bias is not None:
         return norm
     biased = nn.LayerNorm(norm.normalized_shape, eps=norm.eps)

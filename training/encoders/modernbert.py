@@ -120,9 +120,9 @@ class GatedLayer(nn.Module):
 class Rotation(nn.Module):
     """Turns query and key by their token's position: qkv (T, 3 * hidden) -> the same shape.
 
-    One node of onnxruntime's turns both, read as twice the heads; it takes a row of angles for each token. The angles
-    are tables and not computed in the graph, since in fp16 a position beyond 2048 is not exact. Sources: Su et al.
-    2021, arXiv:2104.09864; onnxruntime's rotary_embedding.cc.
+    One onnxruntime node turns both, as if they were twice as many heads; it takes a row of angles for each token. The
+    graph reads the angles from tables, since fp16 cannot count positions beyond 2048. Sources: Su et al. 2021,
+    arXiv:2104.09864; onnxruntime's rotary_embedding.cc.
     """
 
     cosines: Tensor

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class Membership:
     """Which token of a packed batch belongs to which window.
 
-    Made of comparisons alone, so that a CUDA graph can hold it: no operator here asks for the shape of an array.
+    Made of comparisons, so that a CUDA graph can capture it: no operator reads the shape of an array.
     """
 
     def __init__(self, token_windows: Tensor, window_lengths: Tensor, places: Tensor) -> None:
@@ -29,7 +29,7 @@ class Membership:
 
 
 class PaddedMembership:
-    """The same of a padded batch, (B, S) tokens, for hidden states (B, S, hidden)."""
+    """The same for a padded batch, (B, S) tokens with hidden states (B, S, hidden)."""
 
     def __init__(self, attention_mask: Tensor) -> None:
         self.attention_mask = attention_mask

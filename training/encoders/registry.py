@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 
 from transformers import PretrainedConfig, PreTrainedModel
 
+from training.discovery import instances_in
 from training.encoders.base import Encoder, UnsupportedModelError
 from training.encoders.general import General
 
@@ -15,14 +14,8 @@ from training.encoders.general import General
 @cache
 def families() -> dict[str, Encoder]:
     """Return each family by the model types that it names."""
-    found: dict[str, Encoder] = {}
-    package = importlib.import_module(__package__ or "training.encoders")
-    for module_info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{module_info.name}")
-        for member in vars(module).values():
-            if isinstance(member, type) and issubclass(member, Encoder) and member.__module__ == module.__name__:
-                found |= {model_type: member() for model_type in member.model_types}
-    return found
+    every = instances_in("training.encoders", Encoder)  # type: ignore[type-abstract]
+    return {model_type: family for family in every for model_type in family.model_types}
 
 
 def model_types(can: str) -> list[str]:

@@ -63,7 +63,7 @@ def paired_drop(
     drop or more, the examples themselves counted as one more. A resample without a score (NaN) does not count; a
     metric without a score has the p-value NaN.
     Source: Berg-Kirkpatrick et al. 2012, An Empirical Investigation of Statistical Significance in NLP, section 2;
-    the one more: Davison & Hinkley 1997, Bootstrap Methods and their Application, equation 4.11.
+    of the one more: Davison & Hinkley 1997, Bootstrap Methods and their Application, equation 4.11.
     """
 
     def drops(weights: Weights) -> NDArray[np.float64]:  # (R,)

@@ -43,7 +43,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     """
     check(logits, labels)
     logits = logits.astype(np.float64)
-    signs = 1.0 - 2.0 * labels  # of the sigmoid's loss
+    signs = 1.0 - 2.0 * labels  # -1 where a label applies, else 1: its loss is log(1 + exp(sign * logit))
 
     def negative_log_likelihood(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)  # (N, C)

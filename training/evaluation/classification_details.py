@@ -71,7 +71,7 @@ def per_label(
     labels: Sequence[str], truth: IntArray, guess: IntArray, thresholds: Sequence[float] | None = None
 ) -> Table:
     """Return precision, recall and F1 of each label and its id, how often it occurs, its threshold if it has one."""
-    hits, guessed, true = ((each).sum(axis=0).astype(np.float64) for each in (truth * guess, guess, truth))
+    hits, guessed, true = (each.sum(axis=0).astype(np.float64) for each in (truth * guess, guess, truth))
     columns = [share_of(hits, guessed), share_of(hits, true), f1_of(hits, guessed, true)]
     rows = zip(
         labels, range(len(labels)), *(column.tolist() for column in columns), truth.sum(axis=0).tolist(), strict=True

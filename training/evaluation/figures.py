@@ -106,7 +106,7 @@ def draw(paint: Callable[[Axes], None], x_label: str, y_label: str, size: tuple[
 
 
 def for_page(svg: str, title: str) -> str:
-    """Leave the element alone: no prologue, no white background, the page's ink and font, free to shrink."""
+    """Return the svg element only: no prologue, no white background, in the page's ink and font, free to shrink."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r'<g>\s*<path d="[^"]*" style="fill: #ffffff"/>\s*</g>', "", svg)

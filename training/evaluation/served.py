@@ -1,4 +1,4 @@
-"""The exported graph as the service runs it: its own session, its own windows. What is scored is what serves."""
+"""The exported graph as the service runs it, with the service's session and windows: what is scored is what serves."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from app.tasks.base import Encoded
 from app.tasks.text import TextEncoder
 from app.window import Floats, Window
 
-BATCH_TOKENS = 512
-SHOWN_BATCHES = 64  # from so many batches on there is a progress bar
+BATCH_TOKENS = 512  # tokens
+SHOWN_BATCHES = 64  # batches from which on there is a progress bar
 
 
 class ServedGraph:
@@ -44,7 +44,7 @@ class ServedGraph:
             "cls_token": known.id_to_token(special.prefix[0]),
             "sep_token": known.id_to_token(special.suffix[-1]),
         }
-        if mask := next((token for token in ("<mask>", "[MASK]") if known.token_to_id(token) is not None), None):
+        if mask := getattr(self.task, "mask_token", None):  # of a task that fills masks
             tokens["mask_token"] = mask
         return PreTrainedTokenizerFast(
             tokenizer_file=str(self.bundle.tokenizer_file),

@@ -1,4 +1,4 @@
-"""Attention over packed tokens: the only place where the windows of a batch are told apart.
+"""Attention over packed tokens, in which a token sees tokens of its own window only.
 
 Each form names the graph inputs it needs; `app.runtime.packing` builds them by name.
 """
@@ -33,10 +33,10 @@ class GraphAttention(Attention, Protocol):
 class GridAttention:
     """Gather the packed rows into an (R, S) grid, attend among tokens of the same window, and gather back.
 
-    A row of the grid holds as many windows as fit without changing how each is summed up: see `app.runtime.grid`. A
-    batch of one window needs no grid: `training.export.single_window` adds a branch for it.
-    For the CPU, whose kernel for ONNX's own Attention is faster with such a mask than onnxruntime's
-    MultiHeadAttention, and answers the same bits. Local attention differs by its mask alone.
+    A row of the grid holds as many windows as fit without changing the order in which a window's values are summed: see
+    `app.runtime.grid`. A batch of one window needs no grid: `training.export.single_window` adds a branch for it. Local
+    attention has another mask. For the CPU: its kernel for ONNX's Attention is faster with a mask than the one for
+    onnxruntime's MultiHeadAttention, and computes the same bits.
     """
 
     opset = 23  # the first that has Attention

@@ -1,4 +1,4 @@
-"""The graphs that may be published: exported in every precision, and int8 held to the validation split."""
+"""The graphs that may be published: every precision, int8 as far as the gate on the validation split allows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint in the shape in which it will be served, before any graph of it is proved."""
+"""A checkpoint in the shape in which it will be served, before any graph of it is verified."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def describe(
 
 
 def precisions(export: ExportConfig) -> Sequence[Precision]:
-    """Return what is made: fp32 always, being what the others are held against, and what is asked for."""
+    """Return the graphs to make: those that are asked for, and fp32, with which the others are compared."""
     return ["fp32", *(p for p in export.precisions if p != "fp32")]
 
 

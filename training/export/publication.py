@@ -1,4 +1,4 @@
-"""What is asked of a bundle that is to be published."""
+"""What a caller of `publish` says of the bundle to make."""
 
 from __future__ import annotations
 

@@ -39,7 +39,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Published:
-    """A bundle that exists, and the evaluation of each graph that a CPU runs: those that are shipped, then fp32."""
+    """A bundle that exists, and the evaluation of each graph that a CPU runs.
+
+    The bundle's own graphs come first, in the order of `export.precisions`; fp32 follows where the bundle has none.
+    """
 
     folder: Path
     manifest: Manifest
@@ -52,7 +55,7 @@ def publish(
     """Export, verify and score a checkpoint, and publish it as the next version of its name in `models`.
 
     Raises `VerificationError` when a graph is not the checkpoint, or loses more of the task's metric on the
-    validation split than the publication allows; `UnsupportedModelError` for a checkpoint that is no encoder of ours.
+    validation split than the publication allows; `UnsupportedModelError` for a checkpoint that cannot be exported.
     Nothing is published then.
     """
     phases = phases or Phases()
@@ -73,7 +76,7 @@ def possible(publication: Publication, model: PreTrainedModel) -> Publication:
 
 
 def fill(draft: Draft, publication: Publication, phases: Phases) -> tuple[Manifest, list[Evaluation]]:
-    """Make the graphs of a draft, prove each, and say what the bundle is."""
+    """Make the graphs of a draft, verify and score each, and return what the manifest says."""
     candidates, quantization = make_candidates(draft, publication, phases)
     with phases("verify"):
         probes = make_probes(draft, candidates["fp32"], publication)
@@ -95,11 +98,11 @@ def fill(draft: Draft, publication: Publication, phases: Phases) -> tuple[Manife
     write_card(draft, candidates, publication, manifest, scored["fp32"].graph.metrics)
     for precision in set(draft.manifest.graphs) - set(manifest.graphs):
         (draft.folder / draft.manifest.graphs[precision].file).unlink()
-    shown = sorted(scored, key=lambda p: (p not in manifest.graphs, p == "fp32"))
+    shown = [*manifest.graphs, *(p for p in scored if p not in manifest.graphs)]
     return manifest, [evaluation for p in shown if (evaluation := scored[p].evaluation) is not None]
 
 
-# --- Proof ----------------------------------------------------------------------------------------------
+# --- Verification ----------------------------------------------------------------------------------------------
 
 
 def make_probes(draft: Draft, fp32: Candidate, publication: Publication) -> list[Probe]:

@@ -1,4 +1,4 @@
-"""int8 graphs whose answers do not depend on who shares the batch.
+"""int8 graphs whose answers do not depend on the rest of the batch.
 
 ONNX Runtime's dynamic quantization takes one activation scale from the whole batch, so a text's answer moves
 with the other texts. Here every activation has a scale measured beforehand (`ranges`). Activations are uint8 with
@@ -50,7 +50,7 @@ def quantize(
 
 
 def operators_of(model: ModelProto) -> list[str]:
-    """List what int8 stores otherwise, by the names of the weights: `embeddings.word`, `layers.0.qkv`, ..."""
+    """List the operators that int8 quantizes, by the names of their weights: `embeddings.word`, `layers.0.qkv`, ..."""
     return list(dict.fromkeys([name_of(EMBEDDINGS), *(name_of(node.input[1]) for node in find_linears(model))]))
 
 

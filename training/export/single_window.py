@@ -1,7 +1,7 @@
 """A batch of a single window needs no attention grid: every layer gets a branch for it.
 
-That branch gathers nothing and masks nothing. Its output has the same bits as that of the grid and takes less time, the
-more the longer the window is.
+That branch gathers nothing and masks nothing. It computes the same bits as the grid in less time; the gain grows with
+the length of the window.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Proof that an exported graph is the checkpoint: outputs over many mixes of lengths, not labels on one batch.
+"""Whether an exported graph computes what the checkpoint does: outputs over many mixes of lengths are compared.
 
 The checkpoint answers once, as a `Reference`; every precision is compared with that.
 """

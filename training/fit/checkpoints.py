@@ -106,9 +106,9 @@ def refusal(error: BaseException) -> str | None:
     path = getattr(error, "filename", None)
     where = f"{path}: " if path else ""
     if is_disk_full(error):
-        return f"{where}the disk is full; free some space and run the same command again."
+        return f"{where}the disk is full; free some space and run the same command again"
     if isinstance(error, OSError) and error.errno in REFUSED:
-        return f"{where}{error.strerror}; name another place, or change its permissions, and run the command again."
+        return f"{where}{error.strerror}; name another place, or change its permissions, and run the command again"
     return None
 
 

@@ -12,12 +12,12 @@ from torch import distributed
 
 T = TypeVar("T")
 
-# The main process scores and reads alone while the others wait; torch's own limit is half an hour.
+# While the main process scores or reads, the others wait; torch's own limit is half an hour.
 PATIENCE = timedelta(hours=6)
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes results; alone, it is."""
+    """Whether this process is the one that writes results; it is where there is only one."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
@@ -28,7 +28,7 @@ def join_processes() -> None:
 
 
 def wait_for_everyone() -> None:
-    """Return when all processes have come here."""
+    """Return when all processes have called this."""
     if distributed.is_initialized():
         PartialState().wait_for_everyone()
 

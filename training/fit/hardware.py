@@ -1,4 +1,4 @@
-"""What this machine does best: number format, attention and memory allocation, measured on CPU."""
+"""What suits this machine: number format, attention and memory allocation."""
 
 from __future__ import annotations
 

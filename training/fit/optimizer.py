@@ -12,9 +12,8 @@ from training.encoders import family_of
 
 NOT_DECAYED = re.compile(r"(?:bias|norm[^.]*\.weight)$", re.IGNORECASE)
 
-
-# Peak learning rates by parameters, the first that fits: from the paper's 1e-5 to 3e-5 for roberta-base and larger;
-# smaller encoders need more.
+# (least parameters, peak learning rate), the first that fits. Liu et al. 2019, arXiv:1907.11692, table 10, take 1e-5 to
+# 3e-5 for encoders of 125 M parameters and more; smaller ones need more.
 LEARNING_RATES = ((100e6, 2e-5), (50e6, 5e-5), (0.0, 1e-4))
 
 

@@ -10,7 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 log = logging.getLogger(__name__)
 
-# tqdm's own leaves no room for loss and score in 80 columns.
+# tqdm's own format is too wide for a terminal of 80 columns once loss and score are added.
 BAR = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
 

@@ -46,7 +46,7 @@ def is_same_data(stored: Path, data: Mapping[str, str]) -> bool:
 
 
 def has_trained(run_dir: Path) -> bool:
-    """Whether there is anything to go on from: a run that stumbled before that may be mended in its recipe."""
+    """Whether there is a checkpoint to go on from: until then, a run may be repeated with another recipe."""
     return (run_dir / "checkpoint").exists() or last_whole_checkpoint(run_dir / "trainer") is not None
 
 

@@ -11,7 +11,7 @@ from datasets import Dataset
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
-POOL = 50  # batches' worth of shuffled texts that are sorted together: little padding, much chance
+POOL = 50  # batches of shuffled texts that are sorted together: little padding, and other batches in every epoch
 Row = Mapping[str, Any]
 Collate = Callable[[list[Row]], Any]
 
@@ -81,8 +81,8 @@ class NumberedRows(TorchDataset[tuple[int, Row]]):
 class SeededCollator:
     """Collates under a seed made of the run's, the epoch and the batch's first row.
 
-    What a collator draws at random, such as masks, is then the same in a run that was cut off and resumed, and
-    leaves the generator that dropout draws from alone.
+    What a collator draws at random, such as masks, is then the same in a run that was cut off and resumed, and does
+    not touch the generator that dropout draws from.
     """
 
     def __init__(self, collate: Collate, sampler: LengthGroupedSampler) -> None:

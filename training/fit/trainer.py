@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,11 @@ from training.fit.preparing import Plan
 from training.fit.progress import ProgressBar
 from training.fit.sampling import LengthGroupedSampler, NumberedRows, SeededCollator
 from training.fit.trackers import trackers
+from training.tasks.base import Loss
 
 log = logging.getLogger(__name__)
 
 Score = Callable[[], dict[str, float]]
-Loss = Callable[[Any, Mapping[str, torch.Tensor], "torch.Tensor | int | None"], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class TrainingLog:
 class ScoredTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
     """A Trainer whose loss and evaluation are functions of this project: training and report share one metric.
 
-    `loss` takes (outputs, batch, items in the step); the columns in `targets` are for it, and not for the model.
+    The columns in `targets` are for `loss`, and not for the model.
 
     `train_dataset` may have a column `length`, by which its rows are grouped. Checkpoints count when they are
     whole; the last one is kept, and the best where the best is to be loaded at the end.

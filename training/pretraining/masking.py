@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from training.evaluation.fill_mask import KEPT_SHARE, RANDOM_SHARE
 from training.fit.losses import IGNORED
-
-KEPT_SHARE, RANDOM_SHARE = 0.1, 0.1  # of the chosen tokens; the other 80 % become <mask>
 
 
 class MaskingCollator:

@@ -109,8 +109,10 @@ def start(recipe: PretrainRecipe, documents: Sequence[str]) -> tuple[PreTrainedM
         tokenizer = train_vocabulary(documents, shape.vocabulary_size, shape.positions)
         return fresh_model(shape, tokenizer), tokenizer
     try:
-        if not family_of_config(AutoConfig.from_pretrained(recipe.base)).can_be_pretrained:
-            raise UnsupportedModelError(f"pretraining takes {', '.join(model_types('can_be_pretrained'))}")
+        config = AutoConfig.from_pretrained(recipe.base)
+        if not family_of_config(config).can_be_pretrained:
+            takes = ", ".join(model_types("can_be_pretrained"))
+            raise UnsupportedModelError(f"its config is a {type(config).__name__}; pretraining takes {takes}")
         model = AutoModelForMaskedLM.from_pretrained(recipe.base, dtype=torch.float32)
         tokenizer = load_tokenizer(str(recipe.base))
         check_vocabulary(tokenizer, model)
@@ -209,7 +211,7 @@ def training_arguments(config: PretrainingConfig, seed: int, folder: Path) -> Tr
 
 
 class MaskedLanguageTrainer(ScoredTrainer):
-    """Projects onto the vocabulary at the masked positions only: the rest of the logits would not be looked at."""
+    """Computes logits of the masked positions only: the loss reads no others."""
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
         """Compute the loss as any Trainer does, with logits (M, vocabulary) of the M masked tokens."""

@@ -134,7 +134,7 @@ def config_of(donor: PreTrainedModel, target: PreTrainedTokenizerBase) -> Robert
     taken = {name: getattr(donor.config, name) for name in CONFIG_TAKEN}
     return RobertaConfig(
         vocab_size=len(target),
-        max_position_embeddings=donor.config.max_position_embeddings - offset(donor.config) + target.pad_token_id + 1,
+        max_position_embeddings=positions(donor.config) + target.pad_token_id + 1,
         type_vocab_size=1,
         pad_token_id=target.pad_token_id,
         bos_token_id=target.cls_token_id,
@@ -154,6 +154,10 @@ def offset(config: PretrainedConfig) -> int:
     return family_of_config(config).position_offset(config)
 
 
+def positions(config: PretrainedConfig) -> int:
+    return family_of_config(config).positions(config)
+
+
 def load_encoder(body: str, tokenizer: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerBase]:
     donor = loaded(AutoModel.from_pretrained, body, dtype=torch.float32)
     if not can_be_transplanted(donor.config):
@@ -164,7 +168,7 @@ def load_encoder(body: str, tokenizer: str) -> tuple[PreTrainedModel, PreTrained
         raise RecipeError(f"tokenizer {tokenizer} is not a byte-level BPE with a tokenizer.json, as RoBERTa's is")
     if target.mask_token_id is None or target.pad_token_id is None:
         raise RecipeError(f"tokenizer {tokenizer} has no <mask> or no <pad> token")
-    target.model_max_length = donor.config.max_position_embeddings - offset(donor.config)
+    target.model_max_length = positions(donor.config)
     donor_tokenizer = loaded(load_tokenizer, body)
     try:
         check_vocabulary(donor_tokenizer, donor)

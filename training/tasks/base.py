@@ -1,7 +1,7 @@
 """What a task is in training: its data, its head, its loss, its predictions, its scores, and what proves its graph.
 
-A task here is the other half of the class of the same name in `app.tasks`, which serves it. Every other module of
-training is handed a task and asks it; none asks which one it is.
+`TrainingTask.serving` is the class in `app.tasks` that serves the same task. Every other module of training is handed a
+task and calls it; none looks at which one it is.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ FIRST_TOKEN = np.zeros(1, np.int64)
 
 
 class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
-    """One task. `ExampleT` is what a row of its data becomes; `PredictionsT` is what a model says of many of them.
+    """One task. `ExampleT` is what a row of its data becomes; `PredictionsT` is what a model predicts for many of them.
 
-    Whoever predicts, a checkpoint or a graph, says it in the same form, so that both are scored by the same code.
+    A checkpoint and a graph give their predictions in the same form, so that the same code scores both.
     """
 
     serving: ClassVar[type[Task[Any, Any]]]
     auto_model: ClassVar[Any]  # the class of transformers that loads a base with this task's head
     targets: ClassVar[tuple[str, ...]] = ("labels",)  # columns that the loss reads, and the model does not
-    has_examples: ClassVar[bool] = True  # whether labeled examples train it; else it is pretrained on documents
+    has_examples: ClassVar[bool] = True  # False: the task is not fine-tuned on labeled examples but pretrained on text
 
     @property
     def name(self) -> str:
@@ -66,14 +66,14 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
 
     @abstractmethod
     def read_examples(self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None) -> list[ExampleT]:
-        """Read at most `limit` examples for a model that is there already.
+        """Read at most `limit` examples to score a trained model on.
 
         Raises `DataError` when the source cannot be used, is empty, or has a label that the model does not know.
         """
 
     @abstractmethod
     def check_items(self, source: Source, recipe: Recipe, convention: Convention, part: Part) -> Iterator[Item]:
-        """Yield every text that can be read, for `check`; what cannot is appended to `part.refused`."""
+        """Yield every text that can be read, for `check`; append the errors of the others to `part.refused`."""
 
     @abstractmethod
     def text_of(self, example: ExampleT) -> str:
@@ -82,7 +82,7 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
     # --- Model ------------------------------------------------------------------------------------------
 
     def base_settings(self, labeling: Labeling) -> dict[str, Any]:
-        """Return what a base's config is told: the names of the outputs, and the kind of classification."""
+        """Return what is set in a base's config: the names of the outputs, and the kind of classification."""
         return {
             "id2label": dict(enumerate(labeling.labels)),
             "label2id": {label: index for index, label in enumerate(labeling.labels)},
@@ -90,7 +90,7 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
         }
 
     def labeling_of(self, config: Mapping[str, Any]) -> Labeling:
-        """Return what a checkpoint's config says that its outputs stand for."""
+        """Return what the outputs of a checkpoint stand for, by its config."""
         fields = self.serving.manifest_fields(dict(config))
         return Labeling(tuple(fields.get("labels", ())), fields.get("problem_type"))
 
@@ -163,7 +163,7 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
         return score_once(self.scorer(examples, predictions, labeling, scoring), self.count(examples, predictions))
 
     def renderings(self, examples: Sequence[ExampleT]) -> Mapping[str, Sequence[ExampleT]]:
-        """Return the same examples written otherwise, by a suffix, that the main metric is reported of as well."""
+        """Return the same examples in other spellings, by suffix; the main metric of each is reported too."""
         return {}
 
     @abstractmethod
@@ -192,7 +192,7 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
         return encoder.window(text.ids, text.pieces[0], FIRST_TOKEN)
 
     def probe_text(self, text: str, generator: random.Random) -> str | None:
-        """Return a text to probe with, made of one of the data; None where that one does not do."""
+        """Turn a text of the data into one to probe with; None where it cannot serve as one."""
         return text
 
     def probe_columns(self, outputs: Floats) -> list[int] | None:

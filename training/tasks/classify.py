@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -101,9 +100,7 @@ class ClassifyTraining(TrainingTask[ClassificationExample, FloatArray]):
     def read_examples(
         self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None
     ) -> list[ClassificationExample]:
-        found = list(itertools.islice(labeled_texts(source, data), limit))
-        if not found:
-            raise DataError(f"{source}: holds no examples; it needs a text and a label in each row")
+        found = read_labeled_texts(source, data, limit)
         examples = [to_example(each, kind_of(labeling), data) for each in found]
         placed = ((row.where, each.labels) for row, each in zip(found, examples, strict=True))
         refuse_unknown(placed, labeling.labels)

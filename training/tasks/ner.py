@@ -65,7 +65,8 @@ Tagged = list[TokenLogits]
 class NerTraining(TrainingTask[NerExample, Tagged]):
     """Predictions are, for each text, offsets (n, 2) and logits (n, labels) of its tokens.
 
-    Train is rendered by a seeded coin, so that the model takes either spacing; validation and test as ordinary text.
+    Each training sentence is written with spaces between all words or as ordinary text, by a seeded coin, so that the
+    model learns both; validation and test are ordinary text.
     """
 
     serving = Ner

@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -265,6 +266,15 @@ def test_data_that_does_not_fit_is_one_sentence(bundle, tmp_path, rows, message)
     with pytest.raises(DataError, match=message):
         run(bundle, "--test", "test.jsonl", "--data", tmp_path, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_without_a_graph_for_a_cpu_is_refused_in_one_sentence(bundle, labeled_file, tmp_path):
+    folder = shutil.copytree(bundle, tmp_path / "gpu")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["graphs"] = {"fp16": manifest["graphs"]["fp32"]}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(RecipeError, match="has no graph that a CPU runs; evaluate the checkpoint"):
+        run(folder, "--test", labeled_file)
 
 
 def test_what_cannot_be_evaluated_is_one_sentence(bundle, labeled_file, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import RobertaForMaskedLM
+from transformers import MPNetConfig, RobertaForMaskedLM
 
 from app.bundle import read_bundle
 from tests.support.tiny import CORPUS, tiny_config
@@ -39,6 +39,12 @@ def recipe_of(base=None, architecture=None, **pretraining):
     fields = {"name": "tiny", "data": data, "pretraining": QUICK | {"evaluate_every": 3} | pretraining}
     start = {"architecture": architecture} if architecture else {"base": str(base)}
     return PretrainRecipe.model_validate(fields | start)
+
+
+def test_a_base_that_cannot_be_pretrained_is_refused_with_what_it_is_and_what_can_be(corpus, tmp_path):
+    MPNetConfig().save_pretrained(tmp_path / "base")
+    with pytest.raises(RecipeError, match="its config is a MPNetConfig; pretraining takes bert, camembert"):
+        pretrain(recipe_of(tmp_path / "base"), corpus, tmp_path / "run")
 
 
 def test_projecting_masked_positions_alone_changes_no_loss_and_no_gradient(tokenizer, tmp_path):

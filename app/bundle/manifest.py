@@ -76,7 +76,7 @@ class Manifest(Frozen):
     version: int = Field(ge=1)
     task: str = Field(description="Hugging Face's pipeline name, e.g. text-classification; the service checks it.")
     problem_type: ProblemType | None = None
-    layout: Layout
+    layout: Layout = Field(description="How windows become arrays: packed, one run of tokens, or padded.")
     labels: list[str] = Field(default_factory=list, description="Label of each output column, in order.")
     max_length: int = Field(ge=8, description="Tokens in a window, special tokens included.")
     position_offset: int = Field(0, ge=0, description="First position id; RoBERTa counts from pad_token_id + 1.")

@@ -30,9 +30,9 @@ from training.data import Splits, read_documents
 from training.evaluation import evaluate_classification, evaluate_fill_mask, torch_classifier, torch_mask_filler
 from training.fit.finetune import peak_memory_mb
 from training.fit.hardware import attention_implementation, tune_allocator
-from training.fit.losses import exact_loss
 from training.fit.preparing import prepare
 from training.fit.trainer import ScoredTrainer, training_arguments
+from training.losses import exact_loss
 from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
 from training.pretraining.run import MaskedLanguageTrainer, masked_loss

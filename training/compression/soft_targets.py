@@ -14,7 +14,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.bundle import ProblemType
-from training.fit.losses import IGNORED
+from training.losses import IGNORED
 from training.tasks.base import Collator, Loss
 
 TEACHER_LOGITS = "teacher_logits"  # a column of the rows, and a key of their batches

@@ -17,17 +17,19 @@ def model_card(
     card: CardConfig,
     manifest: Manifest,
     task: TrainingTask[Any, Any],
+    encoder: str,
     examples: Mapping[str, Any],
     baseline: Mapping[str, float],
 ) -> str:
     """Return the Markdown card: what it is, how good, made how, of what data, with which limits.
 
-    `examples` maps texts to the graph's real answers, `baseline` is the fp32 graph's score.
+    `encoder` is the model's type, as `bert`, `examples` maps texts to the graph's real answers, `baseline` is the
+    fp32 graph's score.
     """
     training = manifest.provenance.get("training") or {}
     answers = "\n".join(f"- `{text}`\n  → {task.summary(answer)}" for text, answer in examples.items())
     sections = [
-        f"---\n{front_matter(card, manifest)}\n---",
+        f"---\n{front_matter(card, manifest, encoder)}\n---",
         f"# {card.title or manifest.name}",
         card.summary,
         f"Served by `POST /{task.serving.route}`, or `POST /models/{manifest.name}`.",
@@ -41,7 +43,7 @@ def model_card(
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def front_matter(card: CardConfig, manifest: Manifest) -> str:
+def front_matter(card: CardConfig, manifest: Manifest, encoder: str) -> str:
     """Return what the Hub reads of a card, as YAML: the licence, the task, and the scores of each graph."""
     split = manifest.provenance.get("scored_on")
     results = [
@@ -63,7 +65,7 @@ def front_matter(card: CardConfig, manifest: Manifest) -> str:
         license=card.licence.lower() or "other",
         library_name="onnx",
         pipeline_tag=manifest.task,
-        tags=["roberta", "onnx"],
+        tags=[encoder, "onnx"],
         eval_results=results or None,
     )
     return data.to_yaml().strip()

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from training.evaluation.fill_mask import KEPT_SHARE, RANDOM_SHARE
-from training.fit.losses import IGNORED
+from training.losses import IGNORED
 
 
 class MaskingCollator:

@@ -34,10 +34,10 @@ from training.fit.bases import longest_input
 from training.fit.checkpoints import disk_space
 from training.fit.distributed import from_main, is_main_process, join_processes, wait_for_everyone
 from training.fit.hardware import attention_implementation, precision_arguments, tune_allocator
-from training.fit.losses import IGNORED, exact_loss
 from training.fit.runs import claim, quiet_libraries, save_run
 from training.fit.trackers import trackers
 from training.fit.trainer import ScoredTrainer, fit
+from training.losses import IGNORED, exact_loss
 from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
 from training.pretraining.transplant import transplant

@@ -53,7 +53,7 @@ from training.evaluation.regression import regression_scorer, targets_of
 from training.evaluation.regression_details import regression_details
 from training.evaluation.scoring import Scoring
 from training.evaluation.served import ServedGraph
-from training.fit.losses import class_weights, exact_loss
+from training.losses import class_weights, exact_loss
 from training.tasks.base import Collator, Loss, TrainingTask, rows_of
 
 LEAST_LABELS: dict[ProblemType, int] = {

@@ -54,7 +54,7 @@ from training.evaluation.protocols import TokenLogits
 from training.evaluation.record import Evaluation, Trial
 from training.evaluation.scoring import Scoring
 from training.evaluation.served import ServedGraph
-from training.fit.losses import IGNORED, class_weights, exact_loss
+from training.losses import IGNORED, class_weights, exact_loss
 from training.tasks.base import Collator, Loss, TrainingTask, rows_of
 
 log = logging.getLogger(__name__)

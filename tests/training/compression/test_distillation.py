@@ -17,8 +17,8 @@ from tests.support.students import LABELS, logits
 from tests.support.tiny import TAGS, tiny_model
 from training.compression import TEACHER_LOGITS, SoftTargets, load_teacher, make_student
 from training.config import DistillationConfig, RecipeError
-from training.fit.losses import IGNORED, exact_loss
 from training.fit.trainer import ScoredTrainer
+from training.losses import IGNORED, exact_loss
 
 
 def test_the_teachers_logits_are_put_in_the_order_of_the_datas_labels(tiny_checkpoints):

@@ -22,8 +22,8 @@ from training.compression.importance import batches_of, neuron_importance
 from training.compression.student import most_important, shrink
 from training.config import DistillationConfig, RecipeError
 from training.encoders import UnsupportedModelError, family_of
-from training.fit.losses import exact_loss
 from training.fit.optimizer import parameter_groups
+from training.losses import exact_loss
 
 NAMES = {"id2label": dict(enumerate(LABELS)), "num_hidden_layers": 4}
 TEACHERS = [

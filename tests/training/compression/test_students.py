@@ -22,7 +22,7 @@ from training.compression.importance import batches_of, important_layers, loss_w
 from training.compression.student import most_important, shrink, spaced_layers
 from training.config import DistillationConfig, RecipeError
 from training.export.gate import logits_of
-from training.fit.losses import exact_loss
+from training.losses import exact_loss
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,9 @@ def test_another_family_is_published_padded_in_fp32(model_class, config_class, f
 
 def published(model, folder):
     checkpoint = save_checkpoint(model, folder / "checkpoint")
-    return read_bundle(publish_tiny(checkpoint, folder / "models", "tiny"), name="tiny", version=1)
+    bundle = read_bundle(publish_tiny(checkpoint, folder / "models", "tiny"), name="tiny", version=1)
+    assert f"\n- {model.config.model_type}\n- onnx\n" in (bundle.path / "README.md").read_text(encoding="utf-8")
+    return bundle
 
 
 def check_probes(bundle):

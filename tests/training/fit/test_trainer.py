@@ -15,11 +15,11 @@ from tests.support.learnable import recipe_of
 from training.config import TrainingConfig
 from training.data import ClassificationExample, Labeling
 from training.fit.finetune import finetune
-from training.fit.losses import exact_loss
 from training.fit.optimizer import default_learning_rate, parameter_groups
 from training.fit.progress import postfix, summary
 from training.fit.sampling import LengthGroupedSampler, SeededCollator, generator, group_by_length
 from training.fit.trainer import ScoredTrainer, training_arguments
+from training.losses import exact_loss
 from training.tasks.classify import ClassifyTraining
 
 TEXTS = ["a good film", "a bad and awful film , cold and dull", "Ada", "the café", "warm", "great", "dull", "cold"]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.fit.losses import IGNORED
+from training.losses import IGNORED
 from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator, word_beginnings
 

@@ -14,7 +14,7 @@ from tests.support.tiny import CORPUS, tiny_config
 from training.__main__ import main
 from training.config import PretrainRecipe, RecipeError
 from training.data import DataError
-from training.fit.losses import IGNORED
+from training.losses import IGNORED
 from training.pretraining.blocks import pack_documents
 from training.pretraining.masking import MaskingCollator
 from training.pretraining.run import MaskedLanguageTrainer, masked_loss, pretrain, training_arguments

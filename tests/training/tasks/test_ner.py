@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from training.data import Labeling, Sentence, render
-from training.fit.losses import IGNORED
+from training.losses import IGNORED
 from training.tasks.ner import NerTraining, token_labels
 
 NER = NerTraining()

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from training.config import RecipeError, TrainingConfig
 from training.data import Labeling
-from training.fit.losses import IGNORED, balanced_weights, class_weights, exact_loss
+from training.losses import IGNORED, balanced_weights, class_weights, exact_loss
 
 LOGITS = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
 TAGS = torch.tensor([[0, 1, IGNORED], [4, IGNORED, IGNORED]])

@@ -38,6 +38,20 @@ LAYERS = {
     },
     "": set(),
 }
+# The parts of training, the lowest first: each imports only from its own line and those above it.
+TRAINING_FLOORS = (
+    {"config", "discovery", "progress", "provenance", "trained", "encoders", ""},
+    {"data", "losses"},
+    {"evaluation"},
+    {"tasks"},
+    {"checking", "evaluable", "export"},
+    {"compression"},
+    {"fit"},
+    {"pretraining"},
+    {"commands"},
+    {"__main__"},
+)
+FLOOR_OF = {part: floor for floor, parts in enumerate(TRAINING_FLOORS) for part in parts}
 TRAINING_MAY_USE = (
     *("app.bundle", "app.graphs", "app.settings", "app.runtime", "app.serving.sources", "app.tasks", "app.window"),
 )
@@ -122,6 +136,14 @@ def test_other_packages_are_touched_where_they_belong(package):
 @pytest.mark.parametrize("module", TRAINING)
 def test_training_uses_of_app_only_what_it_verifies_with(module):
     wrong = {m for m in TRAINING[module] if within(m, ["app"]) and m != "app" and not within(m, TRAINING_MAY_USE)}
+    assert not wrong, f"{module} may not import {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("module", TRAINING)
+def test_training_imports_run_one_way(module):
+    part = f"{module}.".split(".")[1]
+    used = {m for m in TRAINING[module] if within(m, ["training"])}
+    wrong = {m for m in used if (other := f"{m}.".split(".")[1]) != part and FLOOR_OF[other] > FLOOR_OF[part]}
     assert not wrong, f"{module} may not import {', '.join(sorted(wrong))}"
 
 

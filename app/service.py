@@ -94,13 +94,12 @@ class Service:
         the service is stopped then. Without, models load in the background.
         """
         self._is_started = True
-        await self.backend.start()
-        loading = self.load()
-        if not wait:
-            return
         try:
-            await asyncio.shield(loading)  # a load cannot be cancelled, only be told to stop
-            self.registry.check_ready()
+            await self.backend.start()
+            loading = self.load()
+            if wait:
+                await asyncio.shield(loading)  # a load cannot be cancelled, only be told to stop
+                self.registry.check_ready()
         except BaseException:
             await self.stop()
             raise

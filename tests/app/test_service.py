@@ -208,6 +208,19 @@ def test_a_start_that_is_cancelled_stops_what_it_started(tiny_models):
     assert set(threading.enumerate()) == before
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_backend_that_fails_to_start_is_stopped(wait):
+    class Broken(ToyBackend):
+        async def start(self):
+            await super().start()
+            raise RuntimeError("no engine")
+
+    backend = Broken()
+    with pytest.raises(RuntimeError, match="no engine"):
+        asyncio.run(Service(Settings(), backend).start(wait))
+    assert backend.calls == ["start", "stop"]
+
+
 def test_two_services_count_apart(tiny_models):
     one, other = Service(Settings(models=tiny_models)), Service(Settings(models=tiny_models))
     one.metrics.cancelled.inc()

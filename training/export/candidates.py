@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,6 @@ from training.export.graph import export_fp16, export_fp32
 from training.export.publication import Publication
 from training.export.quantize import quantize_int8
 from training.progress import Phases
-
-log = logging.getLogger(__name__)
 
 
 def make_candidates(
@@ -58,7 +55,6 @@ def make_int8(
 
     _, decision = gate_int8(fp32, feeds, compare, publication.export.max_metric_drop)
     metric = draft.task.main_metric(draft.labeling)
-    log.info("int8 loses %.2f points of validation %s", decision.drop_after, metric)
     return tried[0], {"metric": metric, "split": "validation", **decision.as_json()}
 
 

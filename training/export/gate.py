@@ -82,12 +82,15 @@ def gate_int8(
 
 def accepts(drop: PairedDrop, max_drop: float) -> bool:
     """Whether a drop is within bounds or may be chance; the log says which."""
+    if drop.points <= 0:
+        log.info("int8 loses nothing on the validation split")
+        return True
     if drop.points <= max_drop:
-        log.info("int8 loses %.2f points of the %g allowed", drop.points, max_drop)
+        log.info("int8 loses %.2f points on the validation split, of %g allowed", drop.points, max_drop)
         return True
     may_be_chance = drop.p_value > SIGNIFICANCE
     log.info(
-        "int8 loses %.2f points, more than the %g allowed%s (p = %.3f)",
+        "int8 loses %.2f points on the validation split, more than the %g allowed%s (p = %.3f)",
         drop.points,
         max_drop,
         ", which may be chance" if may_be_chance else "",

@@ -1,14 +1,16 @@
-"""Parameter groups of AdamW: lower layers learn more slowly, biases and norms are not decayed."""
+"""AdamW as recipes set it, and its groups: lower layers learn more slowly, biases and norms are not decayed."""
 
 from __future__ import annotations
 
 import re
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from torch import nn
 from transformers import PreTrainedModel
 
+from training.config import PretrainingConfig, TrainingConfig
 from training.encoders import family_of
+from training.fit.hardware import precision_arguments
 
 NOT_DECAYED = re.compile(r"(?:bias|norm[^.]*\.weight)$", re.IGNORECASE)
 
@@ -21,6 +23,23 @@ class Group(TypedDict):
     params: list[nn.Parameter]
     lr: float
     weight_decay: float
+
+
+def step_arguments(section: TrainingConfig | PretrainingConfig) -> dict[str, Any]:
+    """Return a recipe's batches, AdamW and number format as arguments of `TrainingArguments`."""
+    return {
+        "per_device_train_batch_size": section.batch_size,
+        "gradient_accumulation_steps": section.gradient_accumulation,
+        "warmup_steps": section.warmup_ratio,  # below 1: a share of all steps
+        "weight_decay": section.weight_decay,
+        "adam_beta1": section.adam_beta1,
+        "adam_beta2": section.adam_beta2,
+        "adam_epsilon": section.adam_epsilon,
+        "max_grad_norm": section.max_grad_norm,
+        "optim": "adamw_torch_fused",
+        "report_to": "none",  # trackers are passed as callbacks
+        **precision_arguments(section.mixed_precision),
+    }
 
 
 def parameter_groups(

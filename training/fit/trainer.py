@@ -37,8 +37,7 @@ from training.fit.checkpoints import (
     state_of,
 )
 from training.fit.distributed import from_main, is_main_process, wait_for_everyone
-from training.fit.hardware import precision_arguments
-from training.fit.optimizer import LEARNING_RATES, default_learning_rate, parameter_groups
+from training.fit.optimizer import LEARNING_RATES, default_learning_rate, parameter_groups, step_arguments
 from training.fit.preparing import Plan
 from training.fit.progress import ProgressBar
 from training.fit.sampling import LengthGroupedSampler, NumberedRows, SeededCollator
@@ -240,15 +239,6 @@ def training_arguments(training: TrainingConfig, seed: int, metric: str, folder:
         output_dir=str(folder.resolve()),
         num_train_epochs=training.epochs,
         learning_rate=training.learning_rate or LEARNING_RATES[0][1],
-        per_device_train_batch_size=training.batch_size,
-        gradient_accumulation_steps=training.gradient_accumulation,
-        warmup_steps=training.warmup_ratio,  # below 1: a share of all steps
-        weight_decay=training.weight_decay,
-        adam_beta1=training.adam_beta1,
-        adam_beta2=training.adam_beta2,
-        adam_epsilon=training.adam_epsilon,
-        max_grad_norm=training.max_grad_norm,
-        optim="adamw_torch_fused",
         eval_strategy="epoch",
         save_strategy="epoch",
         load_best_model_at_end=True,
@@ -256,7 +246,6 @@ def training_arguments(training: TrainingConfig, seed: int, metric: str, folder:
         greater_is_better=greater_is_better(metric),
         restore_callback_states_from_checkpoint=True,  # patience survives a resume
         logging_steps=0.02,  # a share of all steps
-        report_to="none",  # trackers are passed as callbacks
         seed=seed,
-        **precision_arguments(training.mixed_precision),
+        **step_arguments(training),
     )

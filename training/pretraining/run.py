@@ -33,7 +33,8 @@ from training.evaluation import evaluate_fill_mask, torch_mask_filler
 from training.fit.bases import longest_input
 from training.fit.checkpoints import disk_space
 from training.fit.distributed import from_main, is_main_process, join_processes, wait_for_everyone
-from training.fit.hardware import attention_implementation, precision_arguments, tune_allocator
+from training.fit.hardware import attention_implementation, tune_allocator
+from training.fit.optimizer import step_arguments
 from training.fit.runs import claim, quiet_libraries, save_run
 from training.fit.trackers import trackers
 from training.fit.trainer import ScoredTrainer, fit
@@ -188,25 +189,15 @@ def training_arguments(config: PretrainingConfig, seed: int, folder: Path) -> Tr
     """Translate a recipe's section into the Trainer's arguments."""
     return TrainingArguments(
         output_dir=str(folder.resolve()),
-        optim="adamw_torch_fused",
         max_steps=config.steps,
         learning_rate=config.learning_rate,
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation,
-        warmup_steps=config.warmup_ratio,  # below 1: a share of all steps
-        weight_decay=config.weight_decay,
-        adam_beta1=config.adam_beta1,
-        adam_beta2=config.adam_beta2,
-        adam_epsilon=config.adam_epsilon,
-        max_grad_norm=config.max_grad_norm,
         eval_strategy="steps",
         eval_steps=config.evaluate_every,
         save_strategy="steps",
         save_steps=config.save_every,
         logging_steps=max(1, config.steps // 50),
-        report_to="none",  # trackers are passed as callbacks
         seed=seed,
-        **precision_arguments(config.mixed_precision),
+        **step_arguments(config),
     )
 
 

@@ -15,12 +15,13 @@ NEVER_ON_CPU = NEVER_IN_APP | {"onnx"}  # which only rewrites int8 graphs for a 
 LAYERS = {
     "settings": {"tasks"},
     "errors": set(),
+    "discovery": set(),
     "window": set(),
     "logs": {"settings"},
     "metrics": {"errors"},
     "bundle": {"bundle"},
     "graphs": {"graphs", "bundle"},
-    "tasks": {"tasks", "window", "bundle", "errors"},
+    "tasks": {"tasks", "discovery", "window", "bundle", "errors"},
     "engine": {"engine", "window", "errors", "metrics"},
     "runtime": {"runtime", "engine.cost", "graphs", "window", "bundle", "metrics", "settings"},
     "serving": {"serving", "tasks", "engine", "runtime", "window", "bundle", "errors", "metrics", "settings"},
@@ -40,7 +41,7 @@ LAYERS = {
 }
 # The parts of training, the lowest first: each imports only from its own line and those above it.
 TRAINING_FLOORS = (
-    {"config", "discovery", "progress", "provenance", "trained", "encoders", ""},
+    {"config", "progress", "provenance", "trained", "encoders", ""},
     {"data", "losses"},
     {"evaluation"},
     {"tasks"},
@@ -53,7 +54,16 @@ TRAINING_FLOORS = (
 )
 FLOOR_OF = {part: floor for floor, parts in enumerate(TRAINING_FLOORS) for part in parts}
 TRAINING_MAY_USE = (
-    *("app.bundle", "app.graphs", "app.settings", "app.runtime", "app.serving.sources", "app.tasks", "app.window"),
+    *(
+        "app.bundle",
+        "app.discovery",
+        "app.graphs",
+        "app.settings",
+        "app.runtime",
+        "app.serving.sources",
+        "app.tasks",
+        "app.window",
+    ),
 )
 
 # Of other packages, what only some may touch.

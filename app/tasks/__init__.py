@@ -6,7 +6,6 @@ task, and `TASKS` is the only list of them.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from app.bundle import Bundle, BundleError, Precision
@@ -14,7 +13,7 @@ from app.tasks.base import Task
 from app.tasks.discovery import AnyTask, default_route_of, find_tasks
 from app.tasks.text import TextEncoder
 
-TASKS: dict[str, AnyTask] = find_tasks(sys.modules[__name__])
+TASKS: dict[str, AnyTask] = find_tasks(__name__)
 DEFAULT_ROUTE = default_route_of(TASKS)
 
 

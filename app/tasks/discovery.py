@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Iterable, Mapping
-from types import ModuleType
 from typing import Any
 
+from app.discovery import classes_in
 from app.tasks.base import Task
 
 AnyTask = type[Task[Any, Any]]
 
 
-def find_tasks(package: ModuleType) -> dict[str, AnyTask]:
+def find_tasks(package: str) -> dict[str, AnyTask]:
     """Import every module of `package` and return the tasks that they define, by pipeline name.
 
     Modules are taken in the order of their names. Raises `ImportError` where two tasks share a word.
     """
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
-    return by_name(task for module in modules for task in tasks_of(module))
-
-
-def tasks_of(module: ModuleType) -> list[AnyTask]:
-    """Return the concrete tasks that a module defines itself; those that it imports belong to another."""
-    classes = [each for each in vars(module).values() if inspect.isclass(each) and each.__module__ == module.__name__]
-    return [each for each in classes if issubclass(each, Task) and not inspect.isabstract(each)]
+    return by_name(classes_in(package, Task))  # type: ignore[type-abstract]
 
 
 def by_name(tasks: Iterable[AnyTask]) -> dict[str, AnyTask]:

@@ -6,7 +6,7 @@ from functools import cache
 
 from transformers import PretrainedConfig, PreTrainedModel
 
-from training.discovery import instances_in
+from app.discovery import classes_in
 from training.encoders.base import Encoder, UnsupportedModelError
 from training.encoders.general import General
 
@@ -14,7 +14,7 @@ from training.encoders.general import General
 @cache
 def families() -> dict[str, Encoder]:
     """Return each family by the model types that it names."""
-    every = instances_in("training.encoders", Encoder)  # type: ignore[type-abstract]
+    every = [kind() for kind in classes_in("training.encoders", Encoder)]  # type: ignore[type-abstract]
     return {model_type: family for family in every for model_type in family.model_types}
 
 

@@ -18,6 +18,7 @@ from transformers.utils import ModelOutput
 
 from app.tasks.text import TextEncoder
 from app.window import Floats, Ints, Window
+from training.encoders import family_of
 
 FP32_TOLERANCE = 1e-4  # of outputs of the order of 10
 BATCH_TOLERANCE = 1e-4  # of an answer by itself against the same answer in a batch
@@ -111,7 +112,7 @@ def inputs_of(model: PreTrainedModel, windows: Sequence[Window]) -> dict[str, to
     """Stack windows of one length: (B, S) int64 each."""
     inputs = {"input_ids": torch.from_numpy(np.stack([window.input_ids for window in windows]))}
     types = [window.token_type_ids for window in windows if window.token_type_ids is not None]
-    if types and getattr(model.config, "type_vocab_size", 0) > 1:
+    if types and family_of(model).token_types(model.config) > 1:
         inputs["token_type_ids"] = torch.from_numpy(np.stack(types))
     return inputs
 

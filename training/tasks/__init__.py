@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from app.bundle import BundleError
+from app.discovery import classes_in
 from app.tasks import task_of as served_task_of
-from training.discovery import instances_in
 from training.tasks.base import TrainingTask
 
 TASKS: dict[str, TrainingTask[Any, Any]] = {
-    task.name: task
-    for task in instances_in(__name__, TrainingTask)  # type: ignore[type-abstract]
+    (task := kind()).name: task
+    for kind in classes_in(__name__, TrainingTask)  # type: ignore[type-abstract]
 }
 
 

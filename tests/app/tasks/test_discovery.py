@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from importlib import import_module
 
 import pytest
 from pydantic import TypeAdapter
@@ -39,7 +38,7 @@ def package(tmp_path, monkeypatch):
             (tmp_path / "tasks_of_a_test" / f"{name}.py").write_text(source)
         for name in [name for name in sys.modules if name.startswith("tasks_of_a_test")]:
             monkeypatch.delitem(sys.modules, name)
-        return find_tasks(import_module("tasks_of_a_test"))
+        return find_tasks("tasks_of_a_test")
 
     return find
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from transformers import BertConfig
 
 from app.tasks.text import TextEncoder
 from app.window import Window
@@ -87,7 +88,7 @@ def test_answers_come_in_the_order_of_the_windows_with_their_token_types():
     seen = []
 
     class Recording:
-        config = type("Config", (), {"type_vocab_size": 2})
+        config = BertConfig(type_vocab_size=2)
 
         def __call__(self, **inputs):
             seen.append({name: value.tolist() for name, value in inputs.items()})

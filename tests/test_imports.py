@@ -81,7 +81,7 @@ ONLY = {
     },
     "threading": {
         *("app.engine.engine", "app.engine.runner", "app.serving.loading", "app.tasks.tokenizer"),
-        *("app.processes.child", "app.runtime.cuda"),
+        *("app.processes.child", "app.processes.tokenizers", "app.runtime.cuda"),
     },
     "time": {
         *("app.api", "app.engine.engine", "app.engine.runner", "app.serving", "app.tune"),

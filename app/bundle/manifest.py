@@ -102,16 +102,20 @@ class Manifest(Frozen):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A readable bundle on disk. `verified` is False for a Hub folder, which carries no hashes or probes."""
+    """A readable bundle on disk. `verified` is False for a Hub folder, which carries no hashes or probes.
+
+    `kept_tokenizer` is a copy of its tokenizer that is read instead, where there is one.
+    """
 
     path: Path
     manifest: Manifest
     config: dict[str, Any]
     verified: bool = True
+    kept_tokenizer: Path | None = None
 
     @property
     def tokenizer_file(self) -> Path:
-        return self.path / "tokenizer.json"
+        return self.kept_tokenizer or self.path / "tokenizer.json"
 
     def graph_file(self, precision: Precision) -> Path:
         return self.path / self.manifest.graphs[precision].file

@@ -50,6 +50,11 @@ def engine_socket(folder: Path, number: int) -> Path:
     return folder / f"engine-{number}.sock"
 
 
+def kept_tokenizers(folder: Path, number: int) -> Path:
+    """Return where engine `number` keeps the tokenizers that it has proved."""
+    return folder / f"engine-{number}.tokenizers"
+
+
 class ChildProcess:
     """This process: its assignment, its settings, and the pipe through which the supervisor gives orders.
 

@@ -11,8 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from app.api.server import server_config
 from app.metrics import Metrics
-from app.processes.child import CONFIGURATION_EXIT, DRAIN, RELOAD, ChildProcess, engine_socket
+from app.processes.child import CONFIGURATION_EXIT, DRAIN, RELOAD, ChildProcess, engine_socket, kept_tokenizers
 from app.processes.engine_server import EngineServer
+from app.processes.tokenizers import TokenizerStore
 from app.runtime.session import SessionError
 from app.serving.local_engine import LocalEngine
 
@@ -25,8 +26,9 @@ def run_engine(child: ChildProcess) -> None:
     """Run until the supervisor says to end. Settings that cannot be served end it with `CONFIGURATION_EXIT`."""
     number = child.assignment.number
     settings = child.settings.model_copy(update={"gpus": [child.settings.gpus[number]]})
+    store = TokenizerStore(kept_tokenizers(child.folder, number))
     try:
-        local = LocalEngine(settings, Metrics(CollectorRegistry(), is_one_of_several=True), number)
+        local = LocalEngine(settings, Metrics(CollectorRegistry(), is_one_of_several=True), number, store.keep)
     except SessionError as error:
         sys.stderr.write(f"roberta-serve: {error}\n")
         raise SystemExit(CONFIGURATION_EXIT) from None

@@ -85,7 +85,7 @@ class EngineClient:
         self._problem: str | None = None
         self._is_closing = False
         self.table: ModelTable | None = None
-        self.models: frozenset[str] = frozenset()  # `name:version` of all that the engine serves
+        self.models: frozenset[str] = frozenset()  # the keys of all that the engine serves
         self.outstanding_tokens = 0
 
     async def keep(self) -> None:
@@ -120,7 +120,7 @@ class EngineClient:
         return self._problem
 
     async def submit(self, model: str, windows: Sequence[Window], *, deadline: float, priority: int) -> Reply:
-        """Have `model`, `name:version`, run windows. Raises what the engine raises, and `EngineLostError`."""
+        """Have the model of a key run windows. Raises what the engine raises, and `EngineLostError`."""
         stream = self._stream
         if stream is None:
             raise lost()
@@ -190,7 +190,7 @@ class EngineClient:
                 done.set_result(None)
         else:
             self.table = message
-            self.models = frozenset(row.model.id for row in message.rows or () if row.model)
+            self.models = frozenset(row.model.key for row in message.rows or () if row.model)
             self._on_change()
 
     def _begin(self, outputs: Outputs) -> None:

@@ -7,47 +7,30 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 
 from app import __version__
-from app.bundle import Bundle, Manifest, Precision
 from app.errors import NotReadyError
-from app.metrics import Metrics, ModelSeries
+from app.metrics import Metrics
 from app.processes.engine_client import EngineClient, Reply
-from app.processes.messages import ModelRow, ModelTable, ServedModel
-from app.serving.model import Model
-from app.serving.registry import LOADING, Entry, Registry
+from app.processes.messages import ModelTable
+from app.processes.remote_models import RemoteModels
+from app.serving.registry import LOADING, Registry
 from app.settings import Settings
-from app.tasks import open_task
 from app.window import Window
 
 RESTARTING = "the process that runs the models is being started; try again in a moment"
+UNREADABLE = "this process cannot read the tokenizers of the models; try again in a moment"
+REOPEN_S = 1.0  # between attempts to read them
 TICK_S = 0.5
 SILENCE_S = 5.0  # the least silence, ten heartbeats, after which an engine counts as stalled
 REFRESH_S = 2.0  # how long a scrape waits for the engines to set their gauges
 GREETING_S = 5.0  # how long a worker that starts waits for an engine to say what it serves; after that it answers 503
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteLane:
-    """A model's lane in the engines, by its `name:version`."""
-
-    pool: EnginePool
-    model: str
-    max_batch_tokens: int
-    series: ModelSeries
-
-    async def submit(self, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply:
-        """Have windows run by one of the engines; see `EnginePool.submit`."""
-        return await self.pool.submit(self.model, windows, deadline=deadline, priority=priority)
 
 
 class EnginePool:
@@ -67,7 +50,7 @@ class EnginePool:
         self._clients = [EngineClient(path, self._on_change) for path in sockets]
         self._tasks: list[asyncio.Task[None]] = []
         self._refreshes: list[Future[None]] = []
-        self._built: dict[str, tuple[ServedModel, Model]] = {}
+        self._models = RemoteModels(metrics, settings.max_inputs, self.submit)
         self._started_at = time.monotonic()
         self._had_engine = False
         self.device: str = settings.device
@@ -149,39 +132,22 @@ class EnginePool:
         if table.rows is None:
             self.registry.suspend(LOADING)
             return
-        entries = await asyncio.to_thread(self._build, table.rows)
-        if any(client.table is table for client in self._clients):  # the engine is there, and has sent no newer one
+        try:
+            entries = await asyncio.to_thread(self._models.build, table.rows)
+        except Exception as error:  # the engine has opened the same tokenizers: the disk or the memory has failed
+            if self._is_newest(table):
+                log.error("models_not_opened", cause=type(error).__name__, again_in_s=REOPEN_S)
+                self.registry.suspend(UNREADABLE)
+                asyncio.get_running_loop().call_later(REOPEN_S, self._changed.set)
+            return
+        if self._is_newest(table):
             self.registry.publish(entries, table.defaults)
             self._loaded.set()
             log.info("models_served", models=[entry.model.id for entry in entries if entry.model])
 
-    def _build(self, rows: Sequence[ModelRow]) -> list[Entry]:
-        entries = [Entry(row.name, self._model_of(row), row.refused) for row in rows]
-        for name in self._built.keys() - {entry.name for entry in entries}:
-            del self._built[name]
-        return entries
-
-    def _model_of(self, row: ModelRow) -> Model | None:
-        """Return the model of a row, the same one as long as the engine says the same of it."""
-        if (served := row.model) is None:
-            return None
-        built = self._built.get(row.name)
-        if built is None or built[0] != served:
-            try:
-                built = self._built[row.name] = (served, self._open(served))
-            except Exception as error:  # the engine has opened the same tokenizer: the disk has failed since
-                log.error("bundle_refused", model=row.name, cause=type(error).__name__)
-                return None
-        return built[1]
-
-    def _open(self, served: ServedModel) -> Model:
-        manifest = Manifest.model_validate_json(served.manifest)
-        bundle = Bundle(Path(served.path), manifest, msgspec.json.decode(served.config), served.verified)
-        precision = cast(Precision, served.precision)
-        task = open_task(bundle, precision)
-        series = self.metrics.of_model(task.route, manifest.name)
-        lane = RemoteLane(self, served.id, served.max_batch_tokens, series)
-        return Model(bundle, precision, served.provider, task, lane, self._settings.max_inputs)
+    def _is_newest(self, table: ModelTable) -> bool:
+        """Whether the engine of a table is there, and has sent no newer one."""
+        return any(client.table is table for client in self._clients)
 
     async def _expire(self) -> None:
         while True:

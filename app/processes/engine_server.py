@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -45,8 +46,9 @@ class EngineServer:
 
     def __init__(self, local: LocalEngine, request_timeout_s: float) -> None:
         self.local, self._request_timeout_s = local, request_timeout_s
-        self.lanes: dict[str, Lane] = {}  # by `name:version`, those just replaced included
-        self._loaded = False
+        self.lanes: dict[str, Lane] = {}  # by the key of their model, those just replaced included
+        self._rows: list[ModelRow] | None = None  # None until the first load has ended
+        self._expiries: dict[str, asyncio.TimerHandle] = {}  # of replaced models, by their key
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -58,15 +60,17 @@ class EngineServer:
     def close(self) -> None:
         if self._server is not None:
             self._server.close()
+        for expiry in self._expiries.values():
+            expiry.cancel()
         for connection in list(self._connections):
             connection.stream.close()
 
     async def load(self) -> None:
         """Load the models folder, and tell every worker what is served."""
         await self.local.load()
-        self._loaded = True
-        self.lanes |= self._served()
-        asyncio.get_running_loop().call_later(self._request_timeout_s + LATE_S, self._forget_replaced)
+        served: dict[str, Lane] = {}
+        self._rows = [row_of(entry, served) for entry in self.local.registry.entries]
+        self._replace_lanes(served)
         self._tell(self.table())
 
     async def beat(self) -> None:
@@ -76,9 +80,7 @@ class EngineServer:
             await asyncio.sleep(HEARTBEAT_S)
 
     def table(self) -> ModelTable:
-        registry = self.local.registry
-        rows = [row_of(entry) for entry in registry.entries] if self._loaded else None
-        return ModelTable(self.local.device, rows, registry.defaults)
+        return ModelTable(self.local.device, self._rows, self.local.registry.defaults)
 
     def join(self, connection: Connection) -> None:
         """Greet a worker that has connected."""
@@ -92,13 +94,17 @@ class EngineServer:
         for connection in self._connections:
             connection.stream.send(message)
 
-    def _served(self) -> dict[str, Lane]:
-        models = (entry.model for entry in self.local.registry.entries)
-        # Models that this process has loaded run on lanes of its own engine.
-        return {model.id: cast(Lane, model.lane) for model in models if model is not None}
+    def _replace_lanes(self, served: dict[str, Lane]) -> None:
+        """Serve these lanes, and keep each of those before as long as a request may still ask for it."""
+        loop = asyncio.get_running_loop()
+        for key in self.lanes.keys() - served.keys() - self._expiries.keys():
+            self._expiries[key] = loop.call_later(self._request_timeout_s + LATE_S, self._forget, key)
+        for key in served.keys() & self._expiries.keys():  # it is served again
+            self._expiries.pop(key).cancel()
+        self.lanes |= served
 
-    def _forget_replaced(self) -> None:
-        self.lanes = self._served()
+    def _forget(self, key: str) -> None:
+        del self.lanes[key], self._expiries[key]
 
 
 class WorkerStream(Stream[ToEngine]):
@@ -151,7 +157,7 @@ class Connection:
         try:
             lane = self.server.lanes.get(request.model)
             if lane is None:
-                raise NotReadyError(f"{request.model} is not loaded any more; try again")
+                raise NotReadyError(f"{request.model.partition('#')[0]} is not loaded any more; try again")
             windows = [window.window() for window in request.windows]
             self._tickets[number] = self._local.engine.begin(
                 lane,
@@ -192,18 +198,24 @@ def outputs_in_frames(number: int, ticket: Ticket) -> Iterable[Outputs | MoreOut
         yield MoreOutputs(number, data[start : start + FRAME_BYTES])
 
 
-def row_of(entry: Entry) -> ModelRow:
+def row_of(entry: Entry, lanes: dict[str, Lane]) -> ModelRow:
+    """Return what workers are told of an entry, and add the lane of its model to `lanes`, by its key."""
     if (model := entry.model) is None:
         return ModelRow(entry.name, None, entry.refused)
     bundle = model.bundle
+    tokenizer = bundle.tokenizer_file.absolute()
+    manifest, config = bundle.manifest.model_dump_json().encode(), msgspec.json.encode(bundle.config)
+    content = hashlib.sha256(b"\0".join((manifest, config, model.precision.encode(), tokenizer.name.encode())))
     served = ServedModel(
-        id=model.id,
+        key=f"{model.id}#{content.hexdigest()[:16]}",
         path=str(bundle.path.absolute()),
-        manifest=bundle.manifest.model_dump_json().encode(),
-        config=msgspec.json.encode(bundle.config),
+        tokenizer=str(tokenizer),
+        manifest=manifest,
+        config=config,
         verified=bundle.verified,
         precision=model.precision,
         provider=model.provider,
         max_batch_tokens=model.lane.max_batch_tokens,
     )
+    lanes[served.key] = cast(Lane, model.lane)  # this process has loaded it, so it runs on its own engine
     return ModelRow(entry.name, served, entry.refused)

@@ -45,7 +45,7 @@ class WireWindow(Message):
 
 
 class Submit(Message, tag=0):
-    """Run `windows` with `model`, `name:version`. `number` tells the requests of one worker apart."""
+    """Run `windows` with a model, by its key. `number` tells the requests of one worker apart."""
 
     number: int
     model: str
@@ -73,10 +73,14 @@ ToEngine = Submit | Cancel | Refresh
 
 
 class ServedModel(Message):
-    """A model that the engine has proved: all that a worker needs but the tokenizer, which it reads from `path`."""
+    """A model that the engine has proved: all that a worker needs but the tokenizer, of which it opens the kept copy.
 
-    id: str  # name:version
+    `key` names the model in requests: two of the same name and version, but of another content, have different keys.
+    """
+
+    key: str
     path: str
+    tokenizer: str  # path of the copy, whose name is its SHA-256
     manifest: bytes  # JSON
     config: bytes  # JSON
     verified: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,17 @@ class Loader:
     """Fills a registry with the highest version of each model that loads. `load` may be called again for new ones."""
 
     def __init__(
-        self, settings: Settings, device: Device, engine: Engine, metrics: Metrics, registry: Registry
+        self,
+        settings: Settings,
+        device: Device,
+        engine: Engine,
+        metrics: Metrics,
+        registry: Registry,
+        keep: Callable[[Bundle], Bundle] | None = None,
     ) -> None:
         self._settings, self._device = settings, device
         self._engine, self._metrics, self._registry = engine, metrics, registry
+        self._keep = keep
         self._loading, self._stopping = threading.Lock(), threading.Event()
         self._capture_lock = SharedLock()  # of all sessions that are loaded side by side
 
@@ -89,7 +97,7 @@ class Loader:
                 break
             try:
                 bundle = read_folder(folder, name=name, version=version)
-                entry.model = self._load_one(bundle)
+                entry.model = self._load_one(bundle if self._keep is None else self._keep(bundle))
                 break
             except Exception as error:  # a defect of one bundle must not keep the others from being served
                 reason = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"

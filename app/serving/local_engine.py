@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from app import __version__
+from app.bundle import Bundle
 from app.engine.engine import Engine
 from app.engine.scheduler import Limits
 from app.metrics import Metrics
@@ -26,10 +28,13 @@ log = structlog.get_logger(__name__)
 class LocalEngine:
     """An engine, the loader that fills its registry, and its gauges. `number` tells the engines of a machine apart.
 
-    Raises `SessionError` when CUDA is asked for and the installed onnxruntime has none.
+    `keep` returns the bundle to open in place of one that was read; see `app.processes.tokenizers`. Raises
+    `SessionError` when CUDA is asked for and the installed onnxruntime has none.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, number: int = 0) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, number: int = 0, keep: Callable[[Bundle], Bundle] | None = None
+    ) -> None:
         self.device: Device = choose_device(settings)
         self.metrics, self._settings = metrics, settings
         runners = settings.runners_on(self.device)
@@ -42,7 +47,7 @@ class LocalEngine:
         metrics.queue_capacity_tokens.set(settings.max_queue_tokens)
         self.engine = Engine(limits, metrics)
         self.registry = Registry(settings.models.name)
-        self.loader = Loader(settings, self.device, self.engine, metrics, self.registry)
+        self.loader = Loader(settings, self.device, self.engine, metrics, self.registry, keep)
         self._gpus = GpuReader()
         self._first_runner = number * runners  # in `roberta_runner_busy_ratio`, which counts on from engine to engine
         self._read_at = time.monotonic()

@@ -10,6 +10,7 @@ from app.errors import EngineLostError, InvalidRequestError, NotReadyError
 from app.metrics import Metrics
 from app.processes.engine_pool import EnginePool
 from app.processes.engine_server import EngineServer
+from app.processes.tokenizers import TokenizerStore
 from app.service import Service
 from app.serving.local_engine import LocalEngine
 from app.settings import Settings
@@ -32,7 +33,8 @@ def behind_a_socket(models, folder, scenario):
 
     async def play():
         settings = Settings(models=models, runners=1, idle_threads=1)
-        local, socket = LocalEngine(settings, make_metrics()), folder / "engine.sock"
+        keep = TokenizerStore(folder / "kept").keep
+        local, socket = LocalEngine(settings, make_metrics(), keep=keep), folder / "engine.sock"
         server = EngineServer(local, settings.request_timeout_s)
         await local.start()
         await server.listen(socket)

@@ -1,0 +1,80 @@
+"""The models of a worker: their tasks are here, their lanes in the engine processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+import msgspec
+
+from app.bundle import Bundle, Manifest, Precision
+from app.metrics import Metrics, ModelSeries
+from app.processes.engine_client import Reply
+from app.processes.messages import ModelRow, ServedModel
+from app.processes.tokenizers import is_as_kept
+from app.serving.model import Model
+from app.serving.registry import Entry
+from app.tasks import open_task
+from app.window import Window
+
+
+class KeptTokenizerError(Exception):
+    """The copy of a tokenizer that an engine keeps is gone, or is not what the engine has proved."""
+
+
+class Submit(Protocol):
+    async def __call__(self, model: str, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteLane:
+    """A model's lane in the engines, by the model's key."""
+
+    send: Submit
+    model: str
+    max_batch_tokens: int
+    series: ModelSeries
+
+    async def submit(self, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply:
+        """Have windows run by one of the engines; see `EnginePool.submit`."""
+        return await self.send(self.model, windows, deadline=deadline, priority=priority)
+
+
+class RemoteModels:
+    """Builds models from an engine's table, each once as long as the engine says the same of it.
+
+    Of a bundle it reads nothing but the tokenizer, from the copy that the engine keeps.
+    """
+
+    def __init__(self, metrics: Metrics, max_inputs: int, submit: Submit) -> None:
+        self._metrics, self._max_inputs, self._submit = metrics, max_inputs, submit
+        self._built: dict[str, tuple[ServedModel, Model]] = {}
+
+    def build(self, rows: Sequence[ModelRow]) -> list[Entry]:
+        """Return the entries of a registry. Raises `KeptTokenizerError`, and what a tokenizer raises."""
+        entries = [Entry(row.name, self._model_of(row), row.refused) for row in rows]
+        for name in self._built.keys() - {entry.name for entry in entries}:
+            del self._built[name]
+        return entries
+
+    def _model_of(self, row: ModelRow) -> Model | None:
+        if (served := row.model) is None:
+            return None
+        built = self._built.get(row.name)
+        if built is None or built[0] != served:
+            built = self._built[row.name] = (served, self._open(served))
+        return built[1]
+
+    def _open(self, served: ServedModel) -> Model:
+        manifest = Manifest.model_validate_json(served.manifest)
+        tokenizer, config = Path(served.tokenizer), msgspec.json.decode(served.config)
+        if not is_as_kept(tokenizer):
+            raise KeptTokenizerError(f"the kept tokenizer of {manifest.name} is gone or altered")
+        bundle = Bundle(Path(served.path), manifest, config, served.verified, tokenizer)
+        precision = cast(Precision, served.precision)
+        task = open_task(bundle, precision)
+        series = self._metrics.of_model(task.route, manifest.name)
+        lane = RemoteLane(self._submit, served.key, served.max_batch_tokens, series)
+        return Model(bundle, precision, served.provider, task, lane, self._max_inputs)

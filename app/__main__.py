@@ -1,4 +1,4 @@
-"""The commands `roberta-serve` and `roberta-serve tune`."""
+"""The commands `roberta-serve`, `roberta-serve tune`, `new-key` and `hash-key`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsConfigDict, SettingsError
 
+from app.api.key_commands import COMMANDS
+from app.api.key_file import KeyFileError, read_key_file
 from app.api.server import Server
 from app.logs import configure_logs
 from app.processes.supervisor import supervise
@@ -19,7 +21,8 @@ from app.settings import CLI, Settings
 
 class Command(Settings):
     """Serve fine-tuned RoBERTa models over HTTP with dynamic batching. Every flag is also an environment
-    variable: --max-queue-tokens is ROBERTA_MAX_QUEUE_TOKENS. `roberta-serve tune MODEL` finds the best settings."""
+    variable: --max-queue-tokens is ROBERTA_MAX_QUEUE_TOKENS. `roberta-serve tune MODEL` finds the best settings;
+    `roberta-serve new-key NAME` makes an API key."""
 
     model_config = SettingsConfigDict(**CLI, cli_prog_name="roberta-serve")
 
@@ -36,11 +39,13 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 def main() -> None:
-    """Parse flags and environment, and serve until SIGTERM or SIGINT, or tune."""
-    if sys.argv[1:2] == ["tune"]:
-        tune(sys.argv[2:])
+    """Parse flags and environment, and serve until SIGTERM or SIGINT, or run another command."""
+    commands = {"tune": tune, **COMMANDS}
+    if (command := commands.get("".join(sys.argv[1:2]))) is not None:
+        command(sys.argv[2:])
         return
     settings = parse(Command, sys.argv[1:])
+    check_key_file(settings)
     if settings.http_workers:
         serve_in_several_processes(settings)
     else:
@@ -62,6 +67,15 @@ def parse(kind: type[SettingsT], arguments: list[str]) -> SettingsT:
 
 def complain(sentence: str) -> None:
     sys.stderr.write(f"roberta-serve: {sentence}\n")
+
+
+def check_key_file(settings: Settings) -> None:
+    """End the command where the file of keys cannot be used: a service must not start open, nor closed to all."""
+    try:
+        if settings.api_keys_file is not None:
+            read_key_file(settings.api_keys_file)
+    except KeyFileError as error:
+        raise SystemExit(f"roberta-serve: api_keys_file {error}") from None
 
 
 def tune(arguments: list[str]) -> None:

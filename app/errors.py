@@ -3,6 +3,7 @@
 * ServeError
   - MalformedBodyError        400
   - UnauthorizedError         401
+  - ForbiddenError            403
   - ModelNotFoundError        404
   - RouteNotFoundError        404
   - MethodNotAllowedError     405
@@ -10,6 +11,7 @@
   - UnsupportedMediaTypeError 415
   - InvalidRequestError       422
   - QueueFullError            429
+  - RateLimitedError          429
   - ClientGoneError           499  nobody reads it
   - InferenceFailedError      500
   - InternalError             500
@@ -60,6 +62,12 @@ class UnauthorizedError(ServeError):
     code, status = "unauthorized", 401
 
 
+class ForbiddenError(ServeError):
+    """The API key is known, but not for this."""
+
+    code, status = "forbidden", 403
+
+
 class ModelNotFoundError(ServeError):
     """No loaded model has that name, version or task."""
 
@@ -100,6 +108,12 @@ class QueueFullError(ServeError):
     """The queue cannot take the request's tokens now."""
 
     code, status = "queue_full", 429
+
+
+class RateLimitedError(ServeError):
+    """The API key has used up its rate, or has as many requests in hand as it may."""
+
+    code, status = "rate_limited", 429
 
 
 class InferenceFailedError(ServeError):

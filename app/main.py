@@ -10,6 +10,7 @@ from app.settings import Settings
 def create_app(settings: Settings) -> Application:
     """Build the service. Models load in the background once it starts; until then it answers 503.
 
-    Raises `SessionError` when CUDA is asked for and the installed onnxruntime has none.
+    Raises `KeyFileError` when the file of keys cannot be used, `SessionError` when CUDA is asked for and the installed
+    onnxruntime has none.
     """
     return Application(Service(settings))

@@ -110,6 +110,10 @@ class Metrics:
         for error in ServeError.__subclasses__():
             if error.before_work:
                 self.rejected.labels(error.code)
+        self.key_requests = counter("roberta_key_requests_total", "Predictions asked for with a key.", ("key",))
+        self.key_limited = counter(
+            "roberta_key_limited_total", "Requests refused because their key was at its limits.", ("key",)
+        )
         self.cancelled = counter("roberta_cancelled_total", "Requests whose client went away while they waited or ran.")
         self.deadline_missed = counter("roberta_deadline_missed_total", "Admitted requests whose deadline passed.")
         self.runner_busy_ratio = same(

@@ -78,7 +78,12 @@ class Settings(BaseSettings):
     )
     api_keys: list[ApiKey] = Field(
         default_factory=list,
-        description="Keys accepted as `Authorization: Bearer`. Empty: no key is asked for.",
+        description="Keys accepted as `Authorization: Bearer`, for predictions, the other pages and metrics.",
+    )
+    api_keys_file: Path | None = Field(
+        None,
+        description="TOML file of more keys, by their SHA-256, with scopes and limits; followed while the service "
+        "runs. Neither this nor api_keys: no key is asked for.",
     )
 
     http_workers: int = Field(

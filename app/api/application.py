@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from app.api.errors import ErrorResponses
+from app.api.keys import Keyring
 from app.api.pages import build_pages
 from app.api.predictions import Call, Predictions
 from app.api.request import path_of
@@ -21,13 +22,16 @@ class Application:
     """An ASGI application: `POST` to a prediction's path goes straight to its endpoint, all else to the pages.
 
     The pages are FastAPI's. They know the paths of the predictions too: they answer other methods there with 405.
+    `keys` are those of the settings, unless processes share the counts of their limits. Raises `KeyFileError` where
+    the file of keys cannot be used.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, keys: Keyring | None = None) -> None:
         self.service = service
+        keys = Keyring(service.settings, service.metrics) if keys is None else keys
         self._errors = ErrorResponses(service.metrics)
-        self._predictions = Predictions(service)
-        self.pages = build_pages(service, self._predictions, self._lifespan)
+        self._predictions = Predictions(service, keys)
+        self.pages = build_pages(service, self._predictions, self._lifespan, keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
@@ -43,6 +47,8 @@ class Application:
                     if not call.is_answered:
                         await response(scope, receive, send)
                     raise  # uvicorn closes the connection and logs the kind of error
+                finally:
+                    call.key.leave()
         return await self.pages(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from app import __version__
 from app.api.errors import install_page_errors
+from app.api.keys import Keyring
 from app.api.openapi import install_openapi
 from app.api.predictions import Predictions
-from app.api.request import check_key, path_of
+from app.api.request import path_of
 from app.api.status import Status
 from app.service import Service
 from app.tasks import TASKS
@@ -27,7 +28,7 @@ from app.tasks import TASKS
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def build_pages(service: Service, predictions: Predictions, lifespan: Lifespan) -> FastAPI:
+def build_pages(service: Service, predictions: Predictions, lifespan: Lifespan, keys: Keyring) -> FastAPI:
     """Return the application of everything but the predictions."""
     pages = FastAPI(
         title="roberta-serve",
@@ -39,7 +40,7 @@ def build_pages(service: Service, predictions: Predictions, lifespan: Lifespan) 
     )
     install_page_errors(pages)
     pages.router.routes.append(OtherMethods(predictions))
-    pages.include_router(status_routes(Status(service)))
+    pages.include_router(status_routes(Status(service), keys))
     install_openapi(pages, service.settings.default_route)
     return pages
 
@@ -61,7 +62,7 @@ class OtherMethods(BaseRoute):
         raise HTTPException(405, headers={"Allow": "POST"})
 
 
-def status_routes(status: Status) -> APIRouter:
+def status_routes(status: Status, keys: Keyring) -> APIRouter:
     """Health, models, metrics and the page at `/`."""
     router = APIRouter(tags=["status"])
     page = (files("app.api") / "index.html").read_text(encoding="utf-8")
@@ -90,13 +91,13 @@ def status_routes(status: Status) -> APIRouter:
     @router.get("/models")
     async def models(request: Request) -> dict[str, Any]:
         """Every bundle: served, or refused and why."""
-        check_key(dict(request.headers.raw), status.api_keys)
+        keys.check(dict(request.headers.raw), None)
         return {"models": status.models()}
 
     @router.get("/models/{name}")
     async def model(name: str, request: Request) -> dict[str, Any]:
         """One bundle."""
-        check_key(dict(request.headers.raw), status.api_keys)
+        keys.check(dict(request.headers.raw), None)
         return status.model(name)
 
     @router.get("/metrics")

@@ -16,7 +16,8 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
-from app.api.request import Headers, check_key, priority_of, read_body, request_id_of, timeout_s_of
+from app.api.keys import ANYBODY, Key, Keyring
+from app.api.request import Headers, priority_of, read_body, request_id_of, timeout_s_of
 from app.errors import ClientGoneError, DrainingError, InvalidRequestError
 from app.service import Service
 from app.serving.model import Answer, Model
@@ -50,6 +51,7 @@ class Call:
     body: bytes = b""
     task: str = ""
     model: str = ""
+    key: Key = ANYBODY
     is_answered: bool = False
 
     @classmethod
@@ -64,8 +66,8 @@ Endpoint = Callable[[Call], Awaitable[None]]
 class Predictions:
     """The endpoints of `POST`: the route of each task, `/` for the default one, and `/models/{name}`."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, keys: Keyring) -> None:
+        self._service, self._keys = service, keys
         self._endpoints: dict[str, Endpoint] = {
             f"/{task.route}": partial(self._answer_for_task, task) for task in TASKS.values()
         }
@@ -98,13 +100,15 @@ class Predictions:
         await self._respond(call, model, request)
 
     async def _admit(self, call: Call) -> None:
-        """Check everything that needs no model, and read the body."""
+        """Check everything that needs no model, and read the body. `call.key` is left when the call ends."""
         settings = self._service.settings
-        check_key(call.headers, settings.api_keys)
+        key = self._keys.check(call.headers, "predict")
+        key.enter()
+        call.key = key
         if self._service.draining:
             raise DrainingError
         call.deadline = call.started + timeout_s_of(call.headers, settings.request_timeout_s)
-        call.priority = priority_of(call.headers)
+        call.priority = min(priority_of(call.headers), key.highest_priority)
         call.body = await read_body(call.headers, call.receive, settings.max_body_bytes, call.deadline)
 
     async def _respond(self, call: Call, model: Model, request: TaskRequest) -> None:

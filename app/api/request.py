@@ -1,15 +1,13 @@
-"""Reading a request over HTTP: its headers, its API key and its body, which is bounded in size and in time."""
+"""Reading a request over HTTP: its headers and its body, which is bounded in size and in time."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import random
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from pydantic import SecretStr
 from starlette.types import Receive, Scope
 
 from app.errors import (
@@ -17,7 +15,6 @@ from app.errors import (
     DeadlineExceededError,
     InvalidRequestError,
     RequestTooLargeError,
-    UnauthorizedError,
     UnsupportedMediaTypeError,
 )
 
@@ -58,20 +55,6 @@ def priority_of(headers: Headers) -> int:
     if not SIGNED_NUMBER.fullmatch(given) or int(given) not in PRIORITIES:
         raise InvalidRequestError("X-Priority must be a whole number from -10 to 10")
     return int(given)
-
-
-def check_key(headers: Headers, keys: Sequence[SecretStr]) -> None:
-    """Raise `UnauthorizedError` unless the request carries one of `keys`, or there are none.
-
-    Hugging Face clients send a saved Hub token to any server: without configured keys it is ignored. The header is
-    compared and forgotten: it never reaches a log.
-    """
-    if not keys:
-        return
-    scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-    allowed = [hmac.compare_digest(given.strip(), key.get_secret_value().encode()) for key in keys]
-    if scheme.lower() != b"bearer" or not any(allowed):
-        raise UnauthorizedError("a valid API key is needed: send `Authorization: Bearer <key>`")
 
 
 async def read_body(headers: Headers, receive: Receive, limit: int, deadline: float) -> bytes:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
-from pydantic import SecretStr
 
 from app import __version__
 from app.errors import DrainingError, ModelNotFoundError, ServeError
@@ -21,10 +19,6 @@ class Status:
     def __init__(self, service: Service) -> None:
         self._service, self._settings, self._registry = service, service.settings, service.registry
         self.exposed = service.backend.exposed  # what `/metrics` shows
-
-    @property
-    def api_keys(self) -> Sequence[SecretStr]:
-        return self._settings.api_keys
 
     def live(self) -> Response:
         problem = self._service.problem()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
 from types import FrameType
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from app.api.application import Application
+from app.api.key_file import KeyFileError
+from app.api.key_limits import shared_usage
+from app.api.keys import Keyring
 from app.api.server import Server, bind, server_config
 from app.metrics import Metrics
 from app.processes.child import DRAIN, ChildProcess, engine_socket
@@ -41,7 +45,14 @@ def run_worker(child: ChildProcess) -> None:
 
 async def serve(child: ChildProcess) -> None:
     pool = open_pool(child)
-    server = Worker(Application(Service(child.settings, pool)))
+    usage_of = partial(
+        shared_usage, child.folder, number=child.assignment.number, processes=child.settings.http_workers
+    )
+    try:
+        keys = Keyring(child.settings, pool.metrics, usage_of)
+    except KeyFileError as error:  # the supervisor starts another worker, which may find it mended
+        raise SystemExit(f"roberta-serve: api_keys_file {error}") from None
+    server = Worker(Application(Service(child.settings, pool), keys))
 
     def drain() -> None:
         pool.hurry()

@@ -27,10 +27,12 @@ OF_A_MODEL = {
     "tokens_total",
     "windows_per_request",
 }
-WHEN_KNOWN = {  # labels that come with a bundle, a runner or a GPU
+WHEN_KNOWN = {  # labels that come with a bundle, a runner, a GPU or a key
     "gpu_memory_total_bytes",
     "gpu_memory_used_bytes",
     "gpu_utilization_ratio",
+    "key_limited_total",
+    "key_requests_total",
     "model_info",
     "model_load_failures_total",
     "model_loaded",

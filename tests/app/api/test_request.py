@@ -1,18 +1,16 @@
-"""Headers, keys and the reading of a body: whatever is wrong is refused with a sentence that names it."""
+"""Headers and the reading of a body: whatever is wrong is refused with a sentence that names it."""
 
 import asyncio
 import time
 
 import pytest
-from pydantic import SecretStr
 
-from app.api.request import check_key, path_of, priority_of, read_body, request_id_of, timeout_s_of
+from app.api.request import path_of, priority_of, read_body, request_id_of, timeout_s_of
 from app.errors import (
     ClientGoneError,
     DeadlineExceededError,
     InvalidRequestError,
     RequestTooLargeError,
-    UnauthorizedError,
     UnsupportedMediaTypeError,
 )
 
@@ -125,25 +123,7 @@ def test_a_request_id_that_cannot_be_echoed_is_made_anew(given):
     assert len(one) == 32
 
 
-# --- Keys and paths ---------------------------------------------------------------------------------------
-
-KEYS = [SecretStr("first"), SecretStr("second")]
-
-
-@pytest.mark.parametrize("given", ["Bearer first", "bearer second", "Bearer  second "])
-def test_any_configured_key_opens(given):
-    check_key(as_headers(Authorization=given), KEYS)
-
-
-@pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer wrong", "Basic first", "first", "Bearer first second"])
-def test_anything_else_is_refused(given):
-    with pytest.raises(UnauthorizedError):
-        check_key(as_headers(Authorization=given) if given is not None else {}, KEYS)
-
-
-def test_without_configured_keys_none_is_asked_for():
-    check_key({}, [])
-    check_key(as_headers(Authorization="Bearer hf_saved_on_this_machine"), [])
+# --- Paths -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

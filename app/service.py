@@ -11,19 +11,21 @@ import asyncio
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from app.errors import DrainingError, RouteNotFoundError
 from app.metrics import Metrics
-from app.serving.model import Answer
-from app.serving.parsing import json_of, parse
+from app.serving.model import Answer, on_thread
+from app.serving.parsing import INLINE_BYTES, Bounds, json_of, parse
 from app.serving.registry import Registry
 from app.settings import Settings
 from app.tasks import TASKS
 from app.tasks.base import TaskRequest
+
+RequestT = TypeVar("RequestT", bound=TaskRequest)
 
 REQUEST_TYPES: dict[str, type[TaskRequest]] = {task.route: task.request_type for task in TASKS.values()}
 
@@ -84,6 +86,7 @@ class Service:
         self.backend = local_backend(settings) if backend is None else backend
         self.registry, self.metrics = self.backend.registry, self.backend.metrics
         self.draining = False  # new requests are refused, those in flight are answered
+        self._bounds = Bounds(settings.max_inputs, settings.max_characters)
         self._is_started = False
         self._loads: set[asyncio.Task[None]] = set()
 
@@ -131,9 +134,16 @@ class Service:
             raise DrainingError
         if route not in REQUEST_TYPES:
             raise RouteNotFoundError(f"there is no task {route!r}; choose one of {', '.join(REQUEST_TYPES)}")
-        request = parse(body if isinstance(body, bytes) else json_of(body), REQUEST_TYPES[route])
+        content = body if isinstance(body, bytes) else json_of(body)
+        request = await self.parse(content, REQUEST_TYPES[route], deadline=deadline)
         chosen = self.registry.find(route, request.model or model)
         return await chosen.answer(request, deadline=deadline, priority=priority)
+
+    async def parse(self, body: bytes, request_type: type[RequestT], *, deadline: float) -> RequestT:
+        """Validate a JSON body; see `app.serving.parsing.parse`. A large one is parsed while other requests go on."""
+        if len(body) <= INLINE_BYTES:
+            return parse(body, request_type, self._bounds)
+        return await on_thread(parse, body, request_type, self._bounds, deadline=deadline)
 
     def problem(self) -> str | None:
         """Return in a word why the models make no progress; None when they do."""

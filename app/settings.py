@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     request_timeout_s: float = Field(30.0, gt=0, le=3600, description="Deadline of a request that names none, in s.")
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest request body.")
     max_inputs: int = Field(1024, ge=1, description="Most texts in one request.")
+    max_characters: int = Field(
+        1_000_000, ge=1024, description="Most characters that one request may ask to tokenize, in all its texts."
+    )
     stall_timeout_s: float = Field(
         60.0, gt=0, description="A batch that runs longer than this in s turns /health/live red."
     )

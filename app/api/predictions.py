@@ -21,7 +21,6 @@ from app.api.request import Headers, priority_of, read_body, request_id_of, time
 from app.errors import ClientGoneError, DrainingError, InvalidRequestError
 from app.service import Service
 from app.serving.model import Answer, Model
-from app.serving.parsing import parse
 from app.tasks import TASKS
 from app.tasks.base import Task, TaskRequest
 
@@ -84,7 +83,7 @@ class Predictions:
         """Answer a task's own route; the body or the query may choose the model."""
         call.task = task.route
         await self._admit(call)
-        request = parse(call.body, task.request_type)
+        request = await self._service.parse(call.body, task.request_type, deadline=call.deadline)
         model = self._service.registry.find(task.route, request.model or model_in_query(call.scope))
         await self._respond(call, model, request)
 
@@ -94,7 +93,7 @@ class Predictions:
         name = call.path.removeprefix(MODELS)
         model = self._service.registry.find(None, name)
         call.task = model.task.route
-        request = parse(call.body, model.task.request_type)
+        request = await self._service.parse(call.body, model.task.request_type, deadline=call.deadline)
         if request.model not in (None, name):
             raise InvalidRequestError(f"model: the path already names {name}")
         await self._respond(call, model, request)

@@ -50,7 +50,7 @@ class EnginePool:
         self._clients = [EngineClient(path, self._on_change) for path in sockets]
         self._tasks: list[asyncio.Task[None]] = []
         self._refreshes: list[Future[None]] = []
-        self._models = RemoteModels(metrics, settings.max_inputs, self.submit)
+        self._models = RemoteModels(metrics, self.submit)
         self._started_at = time.monotonic()
         self._had_engine = False
         self.device: str = settings.device

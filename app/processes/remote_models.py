@@ -48,8 +48,8 @@ class RemoteModels:
     Of a bundle it reads nothing but the tokenizer, from the copy that the engine keeps.
     """
 
-    def __init__(self, metrics: Metrics, max_inputs: int, submit: Submit) -> None:
-        self._metrics, self._max_inputs, self._submit = metrics, max_inputs, submit
+    def __init__(self, metrics: Metrics, submit: Submit) -> None:
+        self._metrics, self._submit = metrics, submit
         self._built: dict[str, tuple[ServedModel, Model]] = {}
 
     def build(self, rows: Sequence[ModelRow]) -> list[Entry]:
@@ -77,4 +77,4 @@ class RemoteModels:
         task = open_task(bundle, precision)
         series = self._metrics.of_model(task.route, manifest.name)
         lane = RemoteLane(self._submit, served.key, served.max_batch_tokens, series)
-        return Model(bundle, precision, served.provider, task, lane, self._max_inputs)
+        return Model(bundle, precision, served.provider, task, lane)

@@ -160,7 +160,7 @@ def load_model(bundle: Bundle, session: Session, engine: Engine, metrics: Metric
         max_batch_tokens=session.max_batch_tokens,
         series=metrics.of_model(task.route, name),
     )
-    return Model(bundle, session.precision, session.provider, task, lane, settings.max_inputs)
+    return Model(bundle, session.precision, session.provider, task, lane)
 
 
 def task_for(bundle: Bundle, session: Session) -> Task[Any, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic_core import to_json
 
 from app.bundle import Bundle, Precision
-from app.errors import DeadlineExceededError, RequestTooLargeError
+from app.errors import DeadlineExceededError
 from app.metrics import ModelSeries
 from app.tasks.base import Task, TaskRequest
 from app.window import Floats, Window
@@ -71,11 +71,9 @@ class Model:
         provider: str,
         task: Task[Any, Any],
         lane: Lane,
-        max_inputs: int,
     ) -> None:
         self.bundle, self.precision, self.provider = bundle, precision, provider
         self.task, self.lane = task, lane
-        self._max_inputs = max_inputs
 
     @property
     def name(self) -> str:
@@ -105,8 +103,6 @@ class Model:
 
     async def answer(self, request: TaskRequest, *, deadline: float, priority: int = 0) -> Answer:
         """Encode, run and decode one request. `deadline` is in seconds of `time.monotonic()`."""
-        if (inputs := request.count_inputs()) > self._max_inputs:
-            raise RequestTooLargeError(f"inputs has {inputs} texts; at most {self._max_inputs} are taken at once")
         started = time.monotonic()
         if request.count_characters() > INLINE_CHARACTERS:
             encoded = await on_thread(self.task.encode, request, deadline=deadline)

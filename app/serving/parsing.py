@@ -3,23 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
 
-from app.errors import InvalidRequestError, MalformedBodyError, ServeError
-from app.tasks.base import TaskRequest
+from app.errors import InvalidRequestError, MalformedBodyError, RequestTooLargeError, ServeError
+from app.serving.structure import count_fields, count_values
+from app.tasks.base import TaskRequest, fields_in
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)
 
+INLINE_BYTES = 2**15  # a larger body is parsed on another thread, so that other requests need not wait
+PER_INPUT, BESIDE_INPUTS = 5, 4096  # values and fields of one input, a pair at most, and of all parameters together
 
-def parse(body: bytes, request_type: type[RequestT]) -> RequestT:
-    """Validate a JSON body. Raises `MalformedBodyError` or `InvalidRequestError`, a sentence naming the place."""
+
+class Bounds(NamedTuple):
+    """How many texts a request may have, and characters in all that it asks to tokenize."""
+
+    inputs: int
+    characters: int
+
+    @property
+    def values(self) -> int:
+        """Return how many values and fields a body may have."""
+        return PER_INPUT * self.inputs + BESIDE_INPUTS
+
+    def check(self, request: TaskRequest) -> None:
+        """Raise `RequestTooLargeError` beyond either."""
+        if (inputs := request.count_inputs()) > self.inputs:
+            raise RequestTooLargeError(f"inputs has {inputs} texts; at most {self.inputs} are taken at once")
+        if (characters := request.count_characters()) > self.characters:
+            raise RequestTooLargeError(
+                f"the request has {characters:,} characters; at most {self.characters:,} are taken at once"
+            )
+
+
+def parse(body: bytes, request_type: type[RequestT], bounds: Bounds) -> RequestT:
+    """Validate a JSON body.
+
+    Raises `MalformedBodyError`, `InvalidRequestError` or `RequestTooLargeError`, a sentence naming the place. What a
+    body holds is bounded before it is validated: validation makes an object of every value and of every fault.
+    """
+    if len(body) > bounds.values and count_values(body, bounds.values) > bounds.values:
+        raise RequestTooLargeError(
+            f"the body has more than {bounds.values:,} values and fields; at most {bounds.inputs} texts are taken"
+        )
     try:
-        return request_type.model_validate_json(body)
+        request = request_type.model_validate_json(body)
     except ValidationError as error:
         raise explain(error.errors(include_url=False, include_input=False)) from None
+    check_unique(body, request)
+    bounds.check(request)
+    return request
+
+
+def check_unique(body: bytes, request: TaskRequest) -> None:
+    """Raise `InvalidRequestError` where a valid body names a field twice: readers differ in which of them they take."""
+    least = len(request.model_fields_set)
+    if (colons := body.count(b":")) == least:
+        return
+    fields = fields_in(request)
+    if colons > fields and count_fields(body) > fields:
+        raise InvalidRequestError("body: a field is there twice")
 
 
 def json_of(body: Mapping[str, Any]) -> bytes:

@@ -47,9 +47,21 @@ Texts = Annotated[
 
 
 class Strict(BaseModel):
-    """An unknown field is an error that names it."""
+    """An unknown field is an error that names it, and NaN is no number.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    Every list of a request is bounded or one for each input, and has `fail_fast`: a test looks for it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def fields_in(value: object) -> int:
+    """Return the number of fields that were given to a validated value, those of its parts included."""
+    if isinstance(value, list):
+        return sum(fields_in(item) for item in value)
+    if not isinstance(value, BaseModel):
+        return 0
+    return sum(1 + fields_in(getattr(value, name)) for name in value.model_fields_set)
 
 
 class TaskRequest(Strict, ABC):

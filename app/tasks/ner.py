@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any, Literal, NamedTuple, NotRequired
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,9 @@ class NerParameters(Strict):
         description="none: one entry per token. simple: neighboring tokens of one type. "
         "first, average, max: whole words, tagged by their first token, mean scores or surest token.",
     )
-    ignore_labels: list[str] = Field(["O"], description="Labels, or entity groups, to leave out.")
+    ignore_labels: Annotated[list[str], Field(max_length=1000, fail_fast=True)] = Field(
+        ["O"], description="Labels, or entity groups, to leave out."
+    )
     stride: int | None = Field(
         None, ge=0, description="Tokens that consecutive windows of a long text share, at most half."
     )

@@ -1,0 +1,35 @@
+"""One client's worst body, within the limits or beyond, delays no short request of another."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+
+MEGABYTES_4 = 4_000_000
+BODIES = {
+    "two million wrong labels": ("ner", b'{"inputs":"a","parameters":{"ignore_labels":[' + b"1," * 2_000_000 + b"1]}}"),
+    "unknown fields": ("classify", b'{"inputs":"a"' + b"".join(b',"%d":1' % i for i in range(300_000)) + b"}"),
+    "a million texts": ("classify", b'{"inputs":[' + b'"a",' * 1_000_000 + b'"a"]}'),
+    "four million letters": ("ner", b'{"inputs":"' + b"a " * (MEGABYTES_4 // 2) + b'"}'),
+}
+LONGEST_S = 1.5  # on a machine that is busy with something else; without bounds these bodies take 4 to 20 s
+
+
+def seconds(call):
+    started = time.monotonic()
+    assert call().status_code == 200
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_a_short_request_is_answered_meanwhile(kind, tiny, pool):
+    task, body = BODIES[kind]
+    hostile = pool.submit(httpx.post, f"{tiny.url}/{task}", content=body, timeout=60)
+    waits = []
+    while not hostile.done():
+        waits.append(seconds(lambda: httpx.post(f"{tiny.url}/classify", json={"inputs": "a good film"}, timeout=60)))
+        waits.append(seconds(lambda: httpx.get(f"{tiny.url}/health/live", timeout=60)))
+    assert hostile.result().status_code in (200, 413, 422)
+    assert max(waits, default=0.0) < LONGEST_S

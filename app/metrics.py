@@ -22,6 +22,8 @@ TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
+LOAD_PROBLEMS = ("folder", "defaults")
+
 TASK_MODEL = ("task", "model")
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` gauge for every series would double a scrape
@@ -132,21 +134,37 @@ class Metrics:
             ("model", "version", "task", "precision", "provider", "layout"),
         )
         self.model_loaded = same("roberta_model_loaded", "Whether a version of the model is served.", ("model",))
+        self.model_versions_refused = same(
+            "roberta_model_versions_refused", "Versions of the model that the last load refused.", ("model",)
+        )
         self.model_load_failures = counter(
             "roberta_model_load_failures_total", "Versions that were refused at load.", ("model",)
         )
+        self.load_problems = same(
+            "roberta_load_problems",
+            "Problems of the last load that concern no single bundle: with the models folder, or with defaults.",
+            ("kind",),
+        )
+        for kind in LOAD_PROBLEMS:
+            self.load_problems.labels(kind)
         same("roberta_build_info", "Version of the service; always 1.", ("version",)).labels(__version__).set(1)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
 
-    def show_models(self, loaded: Mapping[str, bool], served: Iterable[Mapping[str, str]]) -> None:
-        """Show which names under `models/` are loaded and, by its labels, what is served; drop all shown before."""
+    def show_models(
+        self, loaded: Mapping[str, bool], refused: Mapping[str, int], served: Iterable[Mapping[str, str]]
+    ) -> None:
+        """Show which names under `models/` are loaded, how many of their versions are refused and, by its labels, what
+        is served; drop all shown before."""
         if self._is_one_of_several:
             return
         self.model_info.clear()
         self.model_loaded.clear()
+        self.model_versions_refused.clear()
         for name, is_loaded in loaded.items():
             self.model_loaded.labels(name).set(is_loaded)
+        for name, versions in refused.items():
+            self.model_versions_refused.labels(name).set(versions)
         for labels in served:
             self.model_info.labels(**labels).set(1)
 

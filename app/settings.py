@@ -37,6 +37,7 @@ def reject_unknown_route(route: str) -> str:
     return route
 
 
+Route = Annotated[str, AfterValidator(reject_unknown_route)]
 ApiKey = Annotated[SecretStr, AfterValidator(reject_blank_key)]
 
 
@@ -68,14 +69,12 @@ class Settings(BaseSettings):
         description="Replay small batches on a GPU as CUDA graphs, up to the size at which that measured faster while "
         "loading; costs a second copy of the weights.",
     )
-    default_models: dict[str, str] = Field(
+    default_models: dict[Route, str] = Field(
         default_factory=dict,
         description='Model that answers each route, e.g. {"classify": "sentiment"}. Else what defaults.json in '
         "models says, or the first by name.",
     )
-    default_route: Annotated[str, AfterValidator(reject_unknown_route)] = Field(
-        DEFAULT_ROUTE, description="Route that answers POST /."
-    )
+    default_route: Route = Field(DEFAULT_ROUTE, description="Route that answers POST /.")
     api_keys: list[ApiKey] = Field(
         default_factory=list,
         description="Keys accepted as `Authorization: Bearer`, for predictions, the other pages and metrics.",

@@ -90,9 +90,9 @@ def status_routes(status: Status, keys: Keyring) -> APIRouter:
 
     @router.get("/models")
     async def models(request: Request) -> dict[str, Any]:
-        """Every bundle: served, or refused and why."""
+        """Every bundle, served, or refused and why; the model that answers each route; problems of the folder."""
         keys.check(dict(request.headers.raw), None)
-        return {"models": status.models()}
+        return status.models()
 
     @router.get("/models/{name}")
     async def model(name: str, request: Request) -> dict[str, Any]:

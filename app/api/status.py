@@ -50,8 +50,12 @@ class Status:
             about["model"] = self._registry.find(route, None).id
         return about
 
-    def models(self) -> list[dict[str, Any]]:
-        return [describe(entry) for entry in self._registry.entries]
+    def models(self) -> dict[str, Any]:
+        return {
+            "models": [describe(entry) for entry in self._registry.entries],
+            "defaults": self._registry.answering(),
+            "problems": list(self._registry.table.problems),
+        }
 
     def model(self, name: str) -> dict[str, Any]:
         for entry in self._registry.entries:
@@ -85,6 +89,8 @@ def describe(entry: Entry) -> dict[str, Any]:
             "metrics": graph.metrics,
             "provenance": manifest.provenance,
         }
+    if entry.note is not None:
+        about["note"] = entry.note
     if entry.refused:
         about["refused"] = {str(version): reason for version, reason in entry.refused.items()}
     return about

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from app.bundle.files import read_file
+from app.bundle.manifest import BundleError
 from app.bundle.writing import replace_file
 
 FILE = "defaults.json"
+MOST_BYTES = 2**20
 
 
 class DefaultsError(Exception):
@@ -17,11 +20,14 @@ class DefaultsError(Exception):
 def read_defaults(models: Path) -> dict[str, str]:
     """Return a model's name for each route that has one. Raises `DefaultsError` when the file is not understood."""
     try:
-        defaults = json.loads((models / FILE).read_text(encoding="utf-8"))
+        defaults = json.loads(read_file(models / FILE, MOST_BYTES).decode("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise DefaultsError(f"{FILE} cannot be read as JSON: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise DefaultsError(f"{FILE} cannot be read as JSON: {reason}") from error
+    except BundleError as error:
+        raise DefaultsError(str(error)) from error
     if not isinstance(defaults, dict) or not all(isinstance(name, str) for name in defaults.values()):
         raise DefaultsError(f'{FILE} must be a table such as {{"classify": "sentiment"}}')
     return defaults

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from app.bundle.manifest import MANIFEST, BundleError, Manifest
+
+MOST_JSON_BYTES = 64 * 2**20  # of a file that is read as JSON
+MOST_FILES = 1000  # in a folder without a manifest
 
 
 def check_files(path: Path, manifest: Manifest) -> None:
@@ -34,10 +40,43 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def read_file(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
+    """Return the content of a regular file of at most `most` bytes.
+
+    Raises `OSError` where it cannot be opened, `BundleError` where it is something else, a FIFO for one, which would
+    block, or larger.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise BundleError(f"{path.name} is not a regular file")
+        if status.st_size > most or len(content := stream.read(most + 1)) > most:
+            raise BundleError(f"{path.name} is larger than {most} bytes")
+    return content
+
+
+def fingerprint(path: Path) -> str:
+    """Return what changes with the content of a bundle: the hash of its manifest, which has those of its files.
+
+    Without a manifest it is made of the names, sizes and times of the files. Raises `OSError` and `BundleError`.
+    """
+    try:
+        return hashlib.sha256(read_file(path / MANIFEST)).hexdigest()
+    except FileNotFoundError:
+        digest = hashlib.sha256()
+    files = list(itertools.islice(path.rglob("*"), MOST_FILES + 1))
+    if len(files) > MOST_FILES:
+        raise BundleError(f"the folder has more than {MOST_FILES} files")
+    for file in sorted(files):
+        status = file.lstat()
+        digest.update(f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="replace"))
+    return digest.hexdigest()
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object, or raise `BundleError` naming the file."""
     try:
-        return TypeAdapter(dict[str, Any]).validate_json(path.read_bytes())
+        return TypeAdapter(dict[str, Any]).validate_json(read_file(path))
     except FileNotFoundError as error:
         raise BundleError(f"{path.name} is missing") from error
     except (ValidationError, OSError) as error:

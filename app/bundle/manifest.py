@@ -105,6 +105,7 @@ class Bundle:
     """A readable bundle on disk. `verified` is False for a Hub folder, which carries no hashes or probes.
 
     `kept_tokenizer` is a copy of its tokenizer that is read instead, where there is one.
+    `fingerprint` tells its content from another content of the same name and version.
     """
 
     path: Path
@@ -112,6 +113,7 @@ class Bundle:
     config: dict[str, Any]
     verified: bool = True
     kept_tokenizer: Path | None = None
+    fingerprint: str = ""
 
     @property
     def tokenizer_file(self) -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from app.bundle.files import check_files, first_problem, read_json
+from app.bundle.files import check_files, first_problem, read_file, read_json
 from app.bundle.manifest import MANIFEST, Bundle, BundleError, Manifest
 
 
@@ -33,12 +34,16 @@ def read_bundle(path: Path, *, name: str, version: int) -> Bundle:
     Raises `BundleError` with the reason when anything is missing, altered or not understood.
     """
     try:
-        manifest = Manifest.model_validate_json((path / MANIFEST).read_bytes())
+        content = read_file(path / MANIFEST)
+        manifest = Manifest.model_validate_json(content)
     except FileNotFoundError as error:
         raise BundleError(f"{MANIFEST} is missing") from error
+    except OSError as error:
+        raise BundleError(f"{MANIFEST} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise BundleError(f"{MANIFEST} is not valid at {first_problem(error)}") from error
     if (manifest.name, manifest.version) != (name, version):
         raise BundleError(f"{MANIFEST} says {manifest.name}:{manifest.version} but the folder says {name}:{version}")
     check_files(path, manifest)
-    return Bundle(path, manifest, read_json(path / "config.json"))
+    config = read_json(path / "config.json")
+    return Bundle(path, manifest, config, fingerprint=hashlib.sha256(content).hexdigest())

@@ -18,6 +18,7 @@ from app.metrics import Metrics
 from app.processes.engine_client import EngineClient, Reply
 from app.processes.messages import ModelTable
 from app.processes.remote_models import RemoteModels
+from app.serving.defaults import Defaults
 from app.serving.registry import LOADING, Registry
 from app.settings import Settings
 from app.window import Window
@@ -141,7 +142,7 @@ class EnginePool:
                 asyncio.get_running_loop().call_later(REOPEN_S, self._changed.set)
             return
         if self._is_newest(table):
-            self.registry.publish(entries, table.defaults)
+            self.registry.publish(entries, Defaults(table.defaults, table.blocked), tuple(table.problems))
             self._loaded.set()
             log.info("models_served", models=[entry.model.id for entry in entries if entry.model])
 

@@ -80,7 +80,11 @@ class EngineServer:
             await asyncio.sleep(HEARTBEAT_S)
 
     def table(self) -> ModelTable:
-        return ModelTable(self.local.device, self._rows, self.local.registry.defaults)
+        table = self.local.registry.table
+        defaults = table.defaults
+        return ModelTable(
+            self.local.device, self._rows, dict(defaults.models), dict(defaults.blocked), list(table.problems)
+        )
 
     def join(self, connection: Connection) -> None:
         """Greet a worker that has connected."""
@@ -201,7 +205,7 @@ def outputs_in_frames(number: int, ticket: Ticket) -> Iterable[Outputs | MoreOut
 def row_of(entry: Entry, lanes: dict[str, Lane]) -> ModelRow:
     """Return what workers are told of an entry, and add the lane of its model to `lanes`, by its key."""
     if (model := entry.model) is None:
-        return ModelRow(entry.name, None, entry.refused)
+        return ModelRow(entry.name, None, entry.refused, entry.note)
     bundle = model.bundle
     tokenizer = bundle.tokenizer_file.absolute()
     manifest, config = bundle.manifest.model_dump_json().encode(), msgspec.json.encode(bundle.config)
@@ -218,4 +222,4 @@ def row_of(entry: Entry, lanes: dict[str, Lane]) -> ModelRow:
         max_batch_tokens=model.lane.max_batch_tokens,
     )
     lanes[served.key] = cast(Lane, model.lane)  # this process has loaded it, so it runs on its own engine
-    return ModelRow(entry.name, served, entry.refused)
+    return ModelRow(entry.name, served, entry.refused, entry.note)

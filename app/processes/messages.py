@@ -95,14 +95,20 @@ class ModelRow(Message):
     name: str
     model: ServedModel | None
     refused: dict[int, str]
+    note: str | None
 
 
 class ModelTable(Message, tag=0):
-    """What the engine serves: sent when a worker connects, and after every load. Without rows it is still loading."""
+    """What the engine serves: sent when a worker connects, and after every load. Without rows it is still loading.
+
+    `defaults` and `blocked` are those of `app.serving.defaults.Defaults`, `problems` those of the table.
+    """
 
     device: str
     rows: list[ModelRow] | None
     defaults: dict[str, str]
+    blocked: dict[str, str]
+    problems: list[str]
 
 
 class Outputs(Message, tag=1):

@@ -37,15 +37,17 @@ class MergedMetrics(Collector):
         yield from PlatformCollector(registry=None).collect()
         yield from process_families(os.getppid())
 
-    def _models(self) -> tuple[Metric, Metric]:
+    def _models(self) -> tuple[Metric, ...]:
         """Return the series of models, from the registry: the files would keep those of models that are gone."""
         info = Metric("roberta_model_info", "What is being served; always 1.", "gauge")
         loaded = Metric("roberta_model_loaded", "Whether a version of the model is served.", "gauge")
+        refused = Metric("roberta_model_versions_refused", "Versions that the last load refused.", "gauge")
         for entry in self._pool.registry.entries:
             loaded.add_sample(loaded.name, {"model": entry.name}, float(entry.model is not None))
+            refused.add_sample(refused.name, {"model": entry.name}, float(len(entry.refused)))
             if entry.model is not None:
                 info.add_sample(info.name, entry.model.info_labels, 1.0)
-        return info, loaded
+        return info, loaded, refused
 
 
 def process_families(supervisor: int) -> Iterable[Metric]:

@@ -11,22 +11,22 @@ from typing import Any
 
 import structlog
 
-from app.bundle import TEMPORARY_PREFIX, Bundle, BundleError, version_folders
-from app.bundle.defaults import DefaultsError, read_defaults
+from app.bundle import Bundle, BundleError, version_folders
+from app.bundle.files import fingerprint
 from app.engine.engine import Engine
 from app.engine.work import Lane
 from app.metrics import Metrics
 from app.runtime.cuda.shared_lock import SharedLock
 from app.runtime.session import Device, Session, SessionError, open_session
 from app.runtime.warmup import synthetic_windows
+from app.serving.defaults import Defaults, choose_defaults, read_configured
 from app.serving.model import Model
 from app.serving.registry import Entry, Registry
+from app.serving.scanning import FolderAwayError, bundle_names
 from app.serving.sources import read_folder
 from app.settings import Settings, available_cores
 from app.tasks import open_task
 from app.tasks.base import Task
-
-LOST_AND_FOUND = "lost+found"  # at the root of a mounted file system, readable by root only
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,8 @@ class Loader:
     def load(self) -> None:
         """Load every bundle, several at a time, and replace the table in one step. A model already served is kept.
 
-        Raises nothing: where the folder cannot be read, the served models stay, and the reason is logged.
+        A model stays served until another version of its name has loaded, or its folder is gone while the models
+        folder has other bundles. Raises nothing: what keeps the folder from being read is logged, and shown.
         """
         with self._loading:
             try:
@@ -68,73 +69,96 @@ class Loader:
         self._stopping.set()
 
     def _load_all(self) -> None:
-        folder = self._settings.models
-        names = sorted(p.name for p in folder.iterdir() if is_bundle(p)) if folder.is_dir() else []
+        try:
+            names, away = bundle_names(self._settings.models), "the models folder has no bundle"
+        except FolderAwayError as error:
+            names, away = [], str(error)
+        if not names and self._registry.served():
+            self._keep_all(f"{away}; what was loaded before is served")
+            return
+        emptied = {name for name in self._registry.served() if (self._settings.models / name).is_dir()}
+        names = sorted({*names, *emptied})
+        for name in names:
+            self._metrics.model_load_failures.labels(name)  # at zero, before any failure
         with ThreadPoolExecutor(max_workers=available_cores(), thread_name_prefix="load") as pool:
             entries = list(pool.map(self._load_name, names))
         if self._stopping.is_set():
             return
-        self._registry.publish(entries, self._read_defaults())
-        self._report()
+        self._publish(entries, [] if names else [away])
 
-    def _read_defaults(self) -> dict[str, str]:
-        """Return the default model of each route: the setting's, else that of the models folder."""
-        try:
-            published = read_defaults(self._settings.models)
-        except DefaultsError as error:
-            log.error("defaults_refused", reason=str(error))
-            published = {}
-        return published | self._settings.default_models
+    def _keep_all(self, problem: str) -> None:
+        """Go on with what is served, because the models folder tells nothing."""
+        log.error("models_folder_away", reason=problem)
+        table = self._registry.table
+        self._registry.publish(table.entries.values(), table.defaults, (problem, *table.defaults.problems))
+        self._report(folder=1)
+
+    def _publish(self, entries: list[Entry], problems: list[str]) -> None:
+        before = self._registry.answering()
+        defaults = self._choose_defaults(entries, before)
+        self._registry.publish(entries, defaults, (*problems, *defaults.problems))
+        for route, model in self._registry.answering().items():
+            if before and before.get(route) != model:
+                log.warning("default_changed", route=route, model=model, before=before.get(route))
+        self._report(folder=len(problems))
+
+    def _choose_defaults(self, entries: list[Entry], before: dict[str, str]) -> Defaults:
+        configured = read_configured(self._settings.models, self._settings.default_models)
+        served = {entry.name: entry.model for entry in entries if entry.model is not None}
+        defaults = choose_defaults(configured, served, before)
+        for problem in defaults.problems:
+            log.error("defaults_refused", reason=problem)
+        return defaults
 
     def _load_name(self, name: str) -> Entry:
-        served = self._registry.entry(name)
+        """Load the highest version that loads; what is served goes on where none does."""
+        served = self._registry.served().get(name)
         entry = Entry(name)
         for version, folder in version_folders(self._settings.models, name).items():
             if self._stopping.is_set():
                 break
-            if served and served.model and served.model.bundle.manifest.version == version:
-                entry.model = served.model
-                break
             try:
-                bundle = read_folder(folder, name=name, version=version)
-                entry.model = self._load_one(bundle if self._keep is None else self._keep(bundle))
+                entry.model = served if is_of(served, version, folder) else self._load_version(name, version, folder)
                 break
             except Exception as error:  # a defect of one bundle must not keep the others from being served
                 reason = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
                 entry.refused[version] = reason
                 self._metrics.model_load_failures.labels(name).inc()
                 log.error("bundle_refused", model=name, version=version, reason=reason)
+        if entry.model is None and served is not None:
+            entry.model, entry.note = served, f"no version in its folder loads; {served.id}, from before, is served"
         return entry
 
-    def _load_one(self, bundle: Bundle) -> Model:
+    def _load_version(self, name: str, version: int, folder: Path) -> Model:
+        bundle = read_folder(folder, name=name, version=version)
+        if self._keep is not None:
+            bundle = self._keep(bundle)
         try:
             session = open_session(bundle, self._device, self._settings, self._capture_lock)
         except SessionError as error:
             raise BundleError(str(error)) from error
         return load_model(bundle, session, self._engine, self._metrics, self._settings)
 
-    def _report(self) -> None:
-        entries = self._registry.entries
-        models = [entry.model for entry in entries if entry.model is not None]
+    def _report(self, *, folder: int) -> None:
+        """Show what is served. `folder`: the number of problems with the models folder."""
+        entries, table = self._registry.entries, self._registry.table
+        models = self._registry.served().values()
         self._metrics.show_models(
-            {entry.name: entry.model is not None for entry in entries}, [model.info_labels for model in models]
+            {entry.name: entry.model is not None for entry in entries},
+            {entry.name: len(entry.refused) for entry in entries},
+            [model.info_labels for model in models],
         )
-        for entry in entries:
-            self._metrics.model_load_failures.labels(entry.name)
+        self._metrics.load_problems.labels("folder").set(folder)
+        self._metrics.load_problems.labels("defaults").set(len(table.defaults.problems))
         for model in models:
             log.info("model_ready", model=model.id, precision=model.precision, device=self._device)
 
 
-def is_bundle(path: Path) -> bool:
-    """Whether a folder under `models/` is to be served: not a hidden one, nor one that is being written for the first
-    time."""
-    if path.name.startswith((".", "_")) or path.name == LOST_AND_FOUND or not path.is_dir():
+def is_of(model: Model | None, version: int, folder: Path) -> bool:
+    """Whether a model was loaded from a version's folder as it is now."""
+    if model is None or model.bundle.manifest.version != version:
         return False
-    try:
-        entries = [entry.name for entry in path.iterdir()]
-    except OSError:
-        return True  # so that loading it fails and says that it cannot be read
-    return not entries or not all(name.startswith(TEMPORARY_PREFIX) for name in entries)
+    return model.bundle.fingerprint == fingerprint(folder)
 
 
 def load_model(bundle: Bundle, session: Session, engine: Engine, metrics: Metrics, settings: Settings) -> Model:

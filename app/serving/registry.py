@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from app.errors import ModelNotFoundError, NotReadyError
+from app.serving.defaults import ROUTES, Defaults
 from app.serving.model import Model
 
 LOADING = "models are still loading; try again in a moment"
@@ -15,11 +16,15 @@ LOADING = "models are still loading; try again in a moment"
 
 @dataclass
 class Entry:
-    """One name under `models/`: the model that is served, and why other versions are refused."""
+    """One name under `models/`: the model that is served, and why other versions are refused.
+
+    `note` says why the model that is served is not one that its folder has.
+    """
 
     name: str
     model: Model | None = None
     refused: dict[int, str] = field(default_factory=dict)
+    note: str | None = None
 
     @property
     def state(self) -> Literal["ready", "failed"]:
@@ -28,10 +33,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """What is served, by name, which model answers each route, and why nothing is served at the moment, if so."""
+    """What is served, by name, which model answers each route, and why nothing is served at the moment, if so.
+
+    `problems` are those of the last load that concern no single bundle.
+    """
 
     entries: dict[str, Entry]
-    defaults: dict[str, str]
+    defaults: Defaults
+    problems: tuple[str, ...] = ()
     suspended: str | None = None
 
 
@@ -40,21 +49,36 @@ class Registry:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._table = Table({}, {}, LOADING)
+        self._table = Table({}, Defaults(), suspended=LOADING)
 
     @property
     def entries(self) -> list[Entry]:
         return list(self._table.entries.values())
 
     @property
-    def defaults(self) -> dict[str, str]:
-        """The model that answers each route."""
-        return self._table.defaults
+    def table(self) -> Table:
+        """The table as it is now; a reload may replace it at any moment."""
+        return self._table
+
+    def served(self) -> dict[str, Model]:
+        """Return the models that are served, by name."""
+        return {name: entry.model for name, entry in self._table.entries.items() if entry.model is not None}
+
+    def answering(self) -> dict[str, str]:
+        """Return the model, `name` or `name:version`, that answers each route when a request names none."""
+        table = self._table
+        found = {}
+        for route in set(ROUTES) - table.defaults.blocked.keys():
+            if (spec := table.defaults.models.get(route)) is not None:
+                found[route] = spec
+            elif (first := first_for(route, table)) is not None:
+                found[route] = first.name
+        return found
 
     def entry(self, name: str) -> Entry | None:
         return self._table.entries.get(name)
 
-    def publish(self, entries: Iterable[Entry], defaults: dict[str, str]) -> None:
+    def publish(self, entries: Iterable[Entry], defaults: Defaults, problems: tuple[str, ...] = ()) -> None:
         """Replace the table, and the model that answers each route, in one step.
 
         `gc.freeze`: loaded models live as long as the process, so that the garbage collector need not walk them.
@@ -62,7 +86,7 @@ class Registry:
         table = {entry.name: entry for entry in entries}
         gc.collect()
         gc.freeze()
-        self._table = Table(table, defaults)
+        self._table = Table(table, defaults, problems)
 
     def suspend(self, reason: str) -> None:
         """Serve nothing until the next `publish`; the entries stay listed."""
@@ -75,12 +99,17 @@ class Registry:
     def find(self, route: str | None, spec: str | None) -> Model:
         """Return the model for a route and an optional `name` or `name:version`.
 
-        Raises `NotReadyError` before any model is served, `ModelNotFoundError` when none fits.
+        Raises `NotReadyError` before any model is served and where the route's default cannot be honored,
+        `ModelNotFoundError` when no model fits.
         """
         table = self._ready_table()
-        spec = spec or table.defaults.get(route or "")
+        if not spec and (reason := table.defaults.blocked.get(route or "")) is not None:
+            raise NotReadyError(reason)
+        spec = spec or table.defaults.models.get(route or "")
         if spec is None:
-            return first_for(route, table)
+            if (first := first_for(route, table)) is None:
+                raise ModelNotFoundError(f"no model for /{route} is loaded; GET /models lists what is")
+            return first
         name, _, version = spec.partition(":")
         entry = table.entries.get(name)
         if entry is None or entry.model is None:
@@ -102,8 +131,9 @@ class Registry:
         return table
 
 
-def first_for(route: str | None, table: Table) -> Model:
+def first_for(route: str | None, table: Table) -> Model | None:
+    """Return the first model by name that answers a route."""
     for entry in table.entries.values():
         if entry.model and entry.model.task.route == route:
             return entry.model
-    raise ModelNotFoundError(f"no model for /{route} is loaded; GET /models lists what is")
+    return None

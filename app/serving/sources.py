@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from app.bundle import MANIFEST, Bundle, BundleError, Graph, Manifest, Precision, read_bundle, read_json
 from app.bundle.config import max_length_of
-from app.bundle.files import first_problem
+from app.bundle.files import fingerprint, first_problem
 from app.tasks import task_named, task_of
 
 HUB_GRAPHS: dict[Precision, tuple[str, ...]] = {
@@ -35,6 +35,7 @@ def read_hub_folder(path: Path, *, name: str, version: int) -> Bundle:
     Nothing in such a folder proves that it is whole or answers as it should: it has no hashes and no probes. Its graph
     takes padded batches.
     """
+    content = fingerprint(path)
     config = read_json(path / "config.json")
     if not (path / "tokenizer.json").is_file():
         raise BundleError("tokenizer.json is missing; save the folder with a fast tokenizer")
@@ -59,4 +60,4 @@ def read_hub_folder(path: Path, *, name: str, version: int) -> Bundle:
         )
     except ValidationError as error:
         raise BundleError(f"the folder cannot be served: {first_problem(error)}") from error
-    return Bundle(path, manifest, config, verified=False)
+    return Bundle(path, manifest, config, verified=False, fingerprint=content)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from prometheus_client import CollectorRegistry
 
 from app.metrics import Metrics
+from app.serving.defaults import Defaults
 from app.serving.model import Answer
 from app.serving.registry import Entry, Registry
 from app.tasks.classify import Classify
@@ -45,7 +46,7 @@ class ToyBackend:
 
     async def load(self):
         self.calls.append("load")
-        self.registry.publish([Entry("toy", self.model)], {})
+        self.registry.publish([Entry("toy", self.model)], Defaults())
 
     async def stop(self):
         self.calls.append("stop")

@@ -7,6 +7,7 @@ from app.errors import ServeError
 from app.metrics import Metrics
 
 FROM_THE_START = {
+    "load_problems",
     "cancelled_total",
     "deadline_missed_total",
     "queue_capacity_tokens",
@@ -36,6 +37,7 @@ WHEN_KNOWN = {  # labels that come with a bundle, a runner, a GPU or a key
     "model_info",
     "model_load_failures_total",
     "model_loaded",
+    "model_versions_refused",
     "runner_busy_ratio",
 }
 

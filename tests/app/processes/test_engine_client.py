@@ -61,7 +61,7 @@ def with_client(tmp_path, scenario):
         keeper = asyncio.create_task(client.keep())
         while engine.stream is None:
             await asyncio.sleep(0)
-        engine.stream.send(ModelTable("cpu", [], {}))
+        engine.stream.send(ModelTable("cpu", [], {}, {}, []))
         await changed.wait()
         await scenario(engine, client)
         keeper.cancel()

@@ -38,6 +38,22 @@ def test_a_corrupted_newest_version_gives_way_to_the_older_one(tmp_path, byte_le
     assert states(registry) == {"toy": "toy:1"}
     assert "model.fp32.onnx was altered or half-copied" in reason(registry, version=2)
     assert registry.metrics.get_sample_value("roberta_model_load_failures_total", {"model": "toy"}) == 1
+    assert registry.metrics.get_sample_value("roberta_model_versions_refused", {"model": "toy"}) == 1
+
+
+def test_the_counter_of_failures_is_shown_at_zero_before_the_first(tmp_path, byte_level, monkeypatch):
+    """Prometheus sees an increase only where it has seen the series before."""
+    (tmp_path / "bad").mkdir()
+    registry, before = make_registry(tmp_path), []
+
+    def read(path, *, name, version):
+        before.append(registry.metrics.get_sample_value("roberta_model_load_failures_total", {"model": name}))
+        return read_folder(path, name=name, version=version)
+
+    monkeypatch.setattr("app.serving.loading.read_folder", read)
+    registry.load()
+    assert before == [0]
+    assert registry.metrics.get_sample_value("roberta_model_load_failures_total", {"model": "bad"}) == 1
 
 
 def write_graph_bundle(folder, byte_level, graph):
@@ -173,14 +189,15 @@ def test_a_models_folder_that_cannot_be_read_is_said_and_what_is_served_stays(tm
     write_bundle(tmp_path, byte_level)
     registry = make_registry(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("app.serving.loading.is_bundle", lambda _: listing_fails())
+        patch.setattr("app.serving.loading.bundle_names", lambda _: listing_fails())
         registry.load()
         with pytest.raises(NotReadyError, match="the models folder cannot be read"):
             registry.check_ready()
     registry.load()
-    monkeypatch.setattr("app.serving.loading.is_bundle", lambda _: listing_fails())
+    monkeypatch.setattr("app.serving.scanning.is_bundle", lambda _: listing_fails())
     registry.load()
     assert states(registry) == {"toy": "toy:1"}
+    assert "the models folder cannot be read: Permission denied" in registry.table.problems[0]
     registry.check_ready()
 
 

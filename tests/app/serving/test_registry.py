@@ -95,12 +95,6 @@ def test_a_published_default_answers_until_the_setting_says_otherwise(three):
     assert load(three, default_models={"classify": "beta"}).find("classify", None).name == "beta"
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"classify": 1}', "\x00"], ids=repr)
-def test_defaults_that_are_not_understood_leave_the_models_served(text, three):
-    (three / "defaults.json").write_text(text)
-    assert load(three).find("classify", None).name == "alpha"
-
-
 # --- Loading again --------------------------------------------------------------------------------------
 
 

@@ -144,7 +144,7 @@ class DrainingError(NotReadyError):
 
 
 class EngineLostError(ServeError):
-    """The process that runs the models ended while it had the request; a new one is being started."""
+    """The process that runs the models ended while it had the request, and so did the one that was asked next."""
 
     code, status = "engine_lost", 503
     before_work = False

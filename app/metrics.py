@@ -117,6 +117,9 @@ class Metrics:
             "roberta_key_limited_total", "Requests refused because their key was at its limits.", ("key",)
         )
         self.cancelled = counter("roberta_cancelled_total", "Requests whose client went away while they waited or ran.")
+        self.resent = counter(
+            "roberta_resent_total", "Requests sent again because an engine process was lost or silent."
+        )
         self.deadline_missed = counter("roberta_deadline_missed_total", "Admitted requests whose deadline passed.")
         self.runner_busy_ratio = same(
             "roberta_runner_busy_ratio",

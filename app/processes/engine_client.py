@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from app.errors import DeadlineExceededError, EngineLostError, RequestTooLargeError, ServeError
+from app.errors import DeadlineExceededError, RequestTooLargeError, ServeError
 from app.processes.messages import (
     LOGITS,
     Cancel,
@@ -35,8 +34,14 @@ from app.window import Floats, Window
 
 RETRY_S = 0.1  # between attempts to connect to an engine that is not there
 GRACE_S = 2.0  # an engine answers by the deadline; this long after it, the worker gives up
+SILENT_S = 3.0  # after six heartbeats that were not heard, an engine counts as frozen
+SILENT_WHILE_LOADING_S = 30.0  # opening a tokenizer holds the GIL for seconds
 
 log = structlog.get_logger(__name__)
+
+
+class UnansweredError(Exception):
+    """The engine was lost, or frozen, while it had the request. Another may be asked: inference changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,12 @@ class Pending:
     """A request that an engine has not answered yet, and what has arrived of outputs in several frames."""
 
     answered: asyncio.Future[Reply]
+    model: str
     deadline: float
     outputs: Outputs | None = None
     data: bytearray | None = None
 
-    def fail(self, error: ServeError) -> None:
+    def fail(self, error: ServeError | UnansweredError) -> None:
         if not self.answered.done():
             self.answered.set_exception(error)
 
@@ -71,36 +77,51 @@ class Pending:
         return True
 
 
-class EngineClient:
-    """The connection to one engine. `table` says what it serves; None while there is no connection."""
+class EngineStream(Stream[ToWorker]):
+    """Tells when the engine can be written to again."""
 
-    def __init__(self, path: Path, on_change: Callable[[], None]) -> None:
-        self._path, self._on_change = path, on_change
-        self._stream: Stream[ToWorker] | None = None
+    def __init__(self, client: EngineClient) -> None:
+        super().__init__(msgspec.msgpack.Decoder(ToWorker), client.receive, client.lose)
+        self._on_able = client.on_able
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._on_able()
+
+
+class EngineClient:
+    """The connection to one engine. `table` says what it serves; None while there is no connection.
+
+    `on_change` is called when the table changes, `on_able` when the engine may be able to take requests again.
+    """
+
+    def __init__(self, path: Path, on_change: Callable[[], None], on_able: Callable[[], None]) -> None:
+        self._path, self._on_change, self.on_able = path, on_change, on_able
+        self._stream: EngineStream | None = None
         self._pending: dict[int, Pending] = {}
         self._refreshes: dict[int, Future[None]] = {}
         self._numbers = count()
         self._lost = asyncio.Event()
-        self._heard_at = 0.0
         self._problem: str | None = None
+        self._is_loading = False
         self._is_closing = False
         self.table: ModelTable | None = None
         self.models: frozenset[str] = frozenset()  # the keys of all that the engine serves
         self.outstanding_tokens = 0
+        self.silence_s = 0.0  # how long nothing has been heard, as `pass_time` is told
 
     async def keep(self) -> None:
         """Stay connected: connect, and connect again whenever the engine is gone."""
         loop = asyncio.get_running_loop()
-        decoder = msgspec.msgpack.Decoder(ToWorker)
         while True:
             self._lost.clear()
-            stream = Stream(decoder, self._receive, self._lose)
+            stream = EngineStream(self)
             try:
                 await loop.create_unix_connection(lambda: stream, str(self._path))  # noqa: B023
             except OSError:
                 await asyncio.sleep(RETRY_S)
                 continue
-            self._stream, self._heard_at, self._problem = stream, time.monotonic(), None
+            self._stream, self.silence_s, self._problem, self._is_loading = stream, 0.0, None, True
             await self._lost.wait()
 
     def close(self) -> None:
@@ -113,25 +134,41 @@ class EngineClient:
     def is_connected(self) -> bool:
         return self._stream is not None
 
-    def problem(self, silence_s: float) -> str | None:
-        """Return why the engine makes no progress: what it last reported, or `stalled` after `silence_s` of silence."""
-        if time.monotonic() - self._heard_at > silence_s:
-            return "stalled"
-        return self._problem
+    @property
+    def is_silent(self) -> bool:
+        """Whether the engine is connected, and frozen: its socket stays open and nothing comes from it."""
+        limit_s = SILENT_WHILE_LOADING_S if self._is_loading else SILENT_S
+        return self._stream is not None and self.silence_s > limit_s
 
-    async def submit(self, model: str, windows: Sequence[Window], *, deadline: float, priority: int) -> Reply:
-        """Have the model of a key run windows. Raises what the engine raises, and `EngineLostError`."""
+    @property
+    def is_able(self) -> bool:
+        """Whether requests may be sent now."""
         stream = self._stream
-        if stream is None:
-            raise lost()
-        if not stream.writable.is_set():
-            await self._wait_until_writable(stream, deadline)
-        number, tokens = next(self._numbers), sum(map(len, windows))
+        return stream is not None and stream.is_writable and self.has_loaded and not self.is_silent
+
+    @property
+    def has_loaded(self) -> bool:
+        return self.table is not None and self.table.rows is not None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the engine makes no progress: what it last reported, or that it says nothing."""
+        return "engine silent" if self.is_silent else self._problem
+
+    async def submit(
+        self, model: str, windows: Sequence[Window], tokens: int, *, deadline: float, priority: int
+    ) -> Reply:
+        """Have the model of a key run windows, `tokens` in all. To be called when the client `is_able`.
+
+        Raises what the engine raises, and `UnansweredError`.
+        """
+        stream, number = self._stream, next(self._numbers)
+        assert stream is not None
         try:
             stream.send(Submit(number, model, deadline, priority, [WireWindow.of(window) for window in windows]))
         except FrameTooLargeError:
             raise RequestTooLargeError(f"the request has {tokens} tokens, more than are taken at once") from None
-        pending = Pending(asyncio.get_running_loop().create_future(), deadline)
+        pending = Pending(asyncio.get_running_loop().create_future(), model, deadline)
         self._pending[number] = pending
         self.outstanding_tokens += tokens
         try:
@@ -142,15 +179,6 @@ class EngineClient:
         finally:
             self._pending.pop(number, None)
             self.outstanding_tokens -= tokens
-
-    async def _wait_until_writable(self, stream: Stream[ToWorker], deadline: float) -> None:
-        """Wait until the engine has read what was sent. Raises `DeadlineExceededError` and `EngineLostError`."""
-        try:
-            await asyncio.wait_for(stream.writable.wait(), deadline - time.monotonic())
-        except TimeoutError:
-            raise DeadlineExceededError from None
-        if stream is not self._stream:
-            raise lost()
 
     def refresh(self) -> Future[None]:
         """Ask the engine to set its gauges; done when it has, or is gone."""
@@ -163,19 +191,34 @@ class EngineClient:
             self._stream.send(Refresh(number))
         return done
 
-    def expire(self, now: float) -> None:
-        """Fail requests that the engine has not answered `GRACE_S` after their deadline."""
+    def pass_time(self, now: float, elapsed_s: float) -> None:
+        """Count the silence, and fail requests that the engine does not answer in time.
+
+        An engine answers by the deadline; one that is frozen is not waited for beyond it.
+        """
+        self.silence_s += elapsed_s
+        overdue = now - (0.0 if self.is_silent else GRACE_S)
         for number, pending in list(self._pending.items()):
-            if pending.deadline + GRACE_S < now and not pending.answered.done():
-                pending.fail(DeadlineExceededError())
-                self._cancel(number)
+            if pending.deadline < overdue:
+                self._give_up(number, pending, DeadlineExceededError())
+
+    def give_back(self, takes: Callable[[str], bool]) -> None:
+        """Have requests that are pending here sent elsewhere, as far as somebody else takes their model."""
+        for number, pending in list(self._pending.items()):
+            if takes(pending.model):
+                self._give_up(number, pending, UnansweredError())
+
+    def _give_up(self, number: int, pending: Pending, error: ServeError | UnansweredError) -> None:
+        if not pending.answered.done():
+            pending.fail(error)
+            self._cancel(number)
 
     def _cancel(self, number: int) -> None:
         if self._stream is not None and number in self._pending:
             self._stream.send(Cancel(number))
 
-    def _receive(self, message: ToWorker) -> None:
-        self._heard_at = time.monotonic()
+    def receive(self, message: ToWorker) -> None:
+        self.silence_s = 0.0
         if isinstance(message, Outputs):
             self._begin(message)
         elif isinstance(message, MoreOutputs):
@@ -184,7 +227,7 @@ class EngineClient:
             if pending := self._pending.get(message.number):
                 pending.fail(rebuild(message))
         elif isinstance(message, Heartbeat):
-            self._problem = message.problem
+            self._problem, self._is_loading = message.problem, message.is_loading
         elif isinstance(message, Refreshed):
             if done := self._refreshes.pop(message.number, None):
                 done.set_result(None)
@@ -192,6 +235,7 @@ class EngineClient:
             self.table = message
             self.models = frozenset(row.model.key for row in message.rows or () if row.model)
             self._on_change()
+            self.on_able()
 
     def _begin(self, outputs: Outputs) -> None:
         if (pending := self._pending.get(outputs.number)) and not pending.take(outputs, outputs.data):
@@ -203,10 +247,10 @@ class EngineClient:
             pending.data += more.data
             pending.take(pending.outputs, pending.data)
 
-    def _lose(self) -> None:
+    def lose(self) -> None:
         self._stream, self.table, self.models = None, None, frozenset()
         for pending in self._pending.values():
-            pending.fail(lost())
+            pending.fail(UnansweredError())
         for done in self._refreshes.values():
             done.set_result(None)
         self._refreshes.clear()
@@ -214,7 +258,3 @@ class EngineClient:
         if not self._is_closing:
             log.warning("engine_lost", engine=self._path.stem, requests=len(self._pending))
         self._on_change()
-
-
-def lost() -> EngineLostError:
-    return EngineLostError("the process that runs the models ended; it is being started again, try again in a moment")

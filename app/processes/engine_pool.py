@@ -13,11 +13,12 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from app import __version__
-from app.errors import NotReadyError
+from app.errors import DrainingError, EngineLostError, NotReadyError, QueueFullError
 from app.metrics import Metrics
-from app.processes.engine_client import EngineClient, Reply
+from app.processes.engine_client import EngineClient, Reply, UnansweredError
 from app.processes.messages import ModelTable
 from app.processes.remote_models import RemoteModels
+from app.processes.waiting import WaitingRequests
 from app.serving.defaults import Defaults
 from app.serving.registry import LOADING, Registry
 from app.settings import Settings
@@ -26,8 +27,12 @@ from app.window import Window
 RESTARTING = "the process that runs the models is being started; try again in a moment"
 UNREADABLE = "this process cannot read the tokenizers of the models; try again in a moment"
 REOPEN_S = 1.0  # between attempts to read them
-TICK_S = 0.5
-SILENCE_S = 5.0  # the least silence, ten heartbeats, after which an engine counts as stalled
+SILENT = "the process that runs the models does not answer; it is being replaced, try again in a moment"
+TICK_S = 0.25
+LONGEST_TICK_S = 1.0  # what a tick that comes late counts for: this process was suspended, not the engines
+STARTING_S = 5.0  # the least time in which the first engine may be away without being lost
+LOST_TWICE = "the process that runs the models ended twice while it had this request; try again in a moment"
+FULL = "too many requests wait for the models; try again later"
 REFRESH_S = 2.0  # how long a scrape waits for the engines to set their gauges
 GREETING_S = 5.0  # how long a worker that starts waits for an engine to say what it serves; after that it answers 503
 
@@ -48,17 +53,19 @@ class EnginePool:
         self._changed = asyncio.Event()
         self._greeted = asyncio.Event()  # some engine has said what it serves, or that it is still loading
         self._loaded = asyncio.Event()  # some engine has said what it serves
-        self._clients = [EngineClient(path, self._on_change) for path in sockets]
+        self._clients = [EngineClient(path, self._on_change, self._on_able) for path in sockets]
+        self._waiting = WaitingRequests(settings.max_queue_tokens * len(sockets) // max(1, settings.http_workers))
+        self._is_ending = False
         self._tasks: list[asyncio.Task[None]] = []
         self._refreshes: list[Future[None]] = []
         self._models = RemoteModels(metrics, self.submit)
         self._started_at = time.monotonic()
-        self._had_engine = False
+        self._had_engine = self._is_unreadable = False
         self.device: str = settings.device
 
     async def start(self) -> None:
         """Connect to the engines, and wait a while for the first of them to say what it serves."""
-        loops = [self._adopt_tables(), self._expire(), *(client.keep() for client in self._clients)]
+        loops = [self._adopt_tables(), self._tick(), *(client.keep() for client in self._clients)]
         self._tasks = [asyncio.create_task(loop) for loop in loops]
         log.info("starting", version=__version__)
         with suppress(TimeoutError):  # until then the workers that are ready take the connections
@@ -66,8 +73,10 @@ class EnginePool:
 
     def hurry(self) -> None:
         """Wait for no engine any more: this worker is about to end."""
+        self._is_ending = True
         self._greeted.set()
         self._loaded.set()
+        self._refuse_stranded()
 
     async def load(self) -> None:
         """Return once an engine has said what it serves; engines load by themselves."""
@@ -82,25 +91,64 @@ class EnginePool:
             client.close()
 
     async def submit(self, model: str, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply:
-        """Have windows run by the engine with the fewest outstanding tokens. Raises as `Engine.submit` does."""
-        loaded = [client for client in self._clients if client.models]
-        clients = [client for client in loaded if model in client.models] or loaded
-        if not clients:
-            raise NotReadyError(RESTARTING)
-        client = min(clients, key=lambda client: client.outstanding_tokens)
-        return await client.submit(model, windows, deadline=deadline, priority=priority)
+        """Have windows run by the engine with the fewest outstanding tokens. Raises as `Engine.submit` does.
+
+        While no engine can take them they wait, and they are sent again, once, when an engine is lost or frozen that
+        had them: a request that takes an engine with it must not do so for ever. Raises `EngineLostError` then.
+        """
+        tokens, is_new, was_lost = sum(map(len, windows)), True, False
+        if self._waiting:
+            self._on_able()
+        while True:
+            client = self._choose(model)
+            if client is None:
+                await self._wait(tokens, deadline=deadline, priority=priority, is_new=is_new)
+                is_new = False
+                continue
+            try:
+                return await client.submit(model, windows, tokens, deadline=deadline, priority=priority)
+            except UnansweredError:
+                if was_lost:
+                    raise EngineLostError(LOST_TWICE) from None
+                is_new, was_lost = False, True
+                self.metrics.resent.inc()
+
+    def _choose(self, model: str) -> EngineClient | None:
+        """Return the engine to ask, None where none is able. Raises `NotReadyError` when none will have the model."""
+        able = [client for client in self._clients if client.is_able and model in client.models]
+        if able:
+            return able[0] if len(able) == 1 else min(able, key=lambda client: client.outstanding_tokens)
+        if all(client.has_loaded and model not in client.models for client in self._clients):
+            raise NotReadyError(f"{model.partition('#')[0]} is not loaded any more; try again")
+        return None
+
+    async def _wait(self, tokens: int, *, deadline: float, priority: int, is_new: bool) -> None:
+        """Wait until some engine may be able. Only a request that is new is refused for want of room."""
+        if self._is_ending and not self._is_connected:
+            raise DrainingError
+        if is_new and not self._waiting.has_room(tokens):
+            raise QueueFullError(FULL, retry_after_s=1.0) if self._is_connected else NotReadyError(FULL)
+        await self._waiting.wait(tokens, deadline=deadline, priority=priority)
+
+    def _refuse_stranded(self) -> None:
+        """Once everything ends, no engine is started any more."""
+        if self._is_ending and not self._is_connected:
+            self._waiting.refuse(DrainingError())
+
+    @property
+    def _is_connected(self) -> bool:
+        return any(client.is_connected for client in self._clients)
 
     # --- Health and gauges -------------------------------------------------------------------------------
 
     def problem(self) -> str | None:
-        """Return `stalled` when some engine makes no progress, `engine lost` when there is none."""
-        limit_s = max(self._settings.stall_timeout_s, SILENCE_S)
-        connected = [client for client in self._clients if client.is_connected]
-        for client in connected:
-            if problem := client.problem(limit_s):
+        """Return `stalled` or `engine silent` when some engine makes no progress, `engine lost` when there is none."""
+        for client in self._clients:
+            if client.is_connected and (problem := client.problem):
                 return problem
+        limit_s = max(self._settings.stall_timeout_s, STARTING_S)
         is_starting = not self._had_engine and time.monotonic() - self._started_at < limit_s
-        return None if connected or is_starting else "engine lost"
+        return None if self._is_connected or is_starting else "engine lost"
 
     def refresh_gauges(self) -> None:
         """Ask the engines to set their gauges; `wait_for_gauges`, on another thread, returns when they have."""
@@ -112,11 +160,29 @@ class EnginePool:
     # --- Tables ------------------------------------------------------------------------------------------
 
     def _on_change(self) -> None:
-        if any(client.table for client in self._clients):
-            self._had_engine = True
-        elif self._had_engine:
-            self.registry.suspend(RESTARTING)
+        self._had_engine = self._had_engine or any(client.table for client in self._clients)
+        self._show_readiness()
+        self._refuse_stranded()
         self._changed.set()
+
+    def _on_able(self) -> None:
+        if any(client.is_able for client in self._clients):
+            self._waiting.release()
+
+    def _show_readiness(self) -> None:
+        """Be ready while some engine serves and is heard. Predictions are taken meanwhile, and wait."""
+        if (reason := self._why_not_ready()) is not None:
+            self.registry.suspend(reason)
+        elif self._loaded.is_set():
+            self.registry.resume()
+
+    def _why_not_ready(self) -> str | None:
+        if self._is_unreadable:
+            return UNREADABLE
+        loaded = [client for client in self._clients if client.has_loaded]
+        if loaded:
+            return SILENT if all(client.is_silent for client in loaded) else None
+        return RESTARTING if self._had_engine and not self._is_connected else LOADING
 
     async def _adopt_tables(self) -> None:
         while True:
@@ -131,27 +197,41 @@ class EnginePool:
         """Serve what an engine serves, from now on."""
         self.device = table.device
         if table.rows is None:
-            self.registry.suspend(LOADING)
             return
         try:
             entries = await asyncio.to_thread(self._models.build, table.rows)
         except Exception as error:  # the engine has opened the same tokenizers: the disk or the memory has failed
             if self._is_newest(table):
                 log.error("models_not_opened", cause=type(error).__name__, again_in_s=REOPEN_S)
-                self.registry.suspend(UNREADABLE)
+                self._is_unreadable = True
+                self._show_readiness()
                 asyncio.get_running_loop().call_later(REOPEN_S, self._changed.set)
             return
         if self._is_newest(table):
             self.registry.publish(entries, Defaults(table.defaults, table.blocked), tuple(table.problems))
+            self._is_unreadable = False
             self._loaded.set()
+            self._show_readiness()
             log.info("models_served", models=[entry.model.id for entry in entries if entry.model])
 
     def _is_newest(self, table: ModelTable) -> bool:
         """Whether the engine of a table is there, and has sent no newer one."""
         return any(client.table is table for client in self._clients)
 
-    async def _expire(self) -> None:
+    async def _tick(self) -> None:
+        """Watch the time: silent engines, and requests that are not answered by their deadline."""
+        last = time.monotonic()
         while True:
             await asyncio.sleep(TICK_S)
+            now = time.monotonic()
             for client in self._clients:
-                client.expire(time.monotonic())
+                client.pass_time(now, min(now - last, LONGEST_TICK_S))
+            last = now
+            self._show_readiness()
+            for client in self._clients:
+                if client.is_silent:
+                    client.give_back(self._is_taken_elsewhere)
+            self._on_able()
+
+    def _is_taken_elsewhere(self, model: str) -> bool:
+        return any(client.is_able and model in client.models for client in self._clients)

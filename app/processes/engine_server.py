@@ -47,6 +47,7 @@ class EngineServer:
     def __init__(self, local: LocalEngine, request_timeout_s: float) -> None:
         self.local, self._request_timeout_s = local, request_timeout_s
         self.lanes: dict[str, Lane] = {}  # by the key of their model, those just replaced included
+        self._loads = 0  # under way
         self._rows: list[ModelRow] | None = None  # None until the first load has ended
         self._expiries: dict[str, asyncio.TimerHandle] = {}  # of replaced models, by their key
         self._connections: set[Connection] = set()
@@ -67,7 +68,12 @@ class EngineServer:
 
     async def load(self) -> None:
         """Load the models folder, and tell every worker what is served."""
-        await self.local.load()
+        self._loads += 1
+        self._tell(self.heartbeat())
+        try:
+            await self.local.load()
+        finally:
+            self._loads -= 1
         served: dict[str, Lane] = {}
         self._rows = [row_of(entry, served) for entry in self.local.registry.entries]
         self._replace_lanes(served)
@@ -76,8 +82,11 @@ class EngineServer:
     async def beat(self) -> None:
         """Tell the workers again and again that this process is alive, and whether its runners make progress."""
         while True:
-            self._tell(Heartbeat(self.local.problem()))
+            self._tell(self.heartbeat())
             await asyncio.sleep(HEARTBEAT_S)
+
+    def heartbeat(self) -> Heartbeat:
+        return Heartbeat(self.local.problem(), self._loads > 0)
 
     def table(self) -> ModelTable:
         table = self.local.registry.table
@@ -89,6 +98,7 @@ class EngineServer:
     def join(self, connection: Connection) -> None:
         """Greet a worker that has connected."""
         self._connections.add(connection)
+        connection.stream.send(self.heartbeat())
         connection.stream.send(self.table())
 
     def leave(self, connection: Connection) -> None:

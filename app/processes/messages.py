@@ -147,9 +147,13 @@ class Refreshed(Message, tag=4):
 
 
 class Heartbeat(Message, tag=5):
-    """Sent at an interval: the engine's event loop is alive. `problem` is None while its runners make progress, too."""
+    """Sent at an interval: the engine's event loop is alive. `problem` is None while its runners make progress, too.
+
+    An engine that loads may be silent for longer than another.
+    """
 
     problem: str | None
+    is_loading: bool
 
 
 ToWorker = ModelTable | Outputs | MoreOutputs | Refused | Refreshed | Heartbeat

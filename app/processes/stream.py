@@ -13,7 +13,7 @@ import structlog
 from app.processes.messages import Message
 
 MAX_FRAME_BYTES = 32 * 2**20
-UNSENT_BYTES = 4 * 2**20  # the other side is behind by more than this: `writable` is cleared
+UNSENT_BYTES = 4 * 2**20  # the other side is behind by more than this: it is not writable
 LENGTH = struct.Struct("<I")
 
 MessageT = TypeVar("MessageT")
@@ -39,8 +39,7 @@ class Stream(asyncio.Protocol, Generic[MessageT]):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._received, self._unsent = bytearray(), bytearray()
-        self.writable = asyncio.Event()  # not set while the other side reads too slowly
-        self.writable.set()
+        self.is_writable = True  # False while the other side reads too slowly
 
     def send(self, message: Message) -> None:
         """Send at the end of this turn of the loop. Raises `FrameTooLargeError`."""
@@ -102,14 +101,13 @@ class Stream(asyncio.Protocol, Generic[MessageT]):
         del received[:start]
 
     def pause_writing(self) -> None:
-        self.writable.clear()
+        self.is_writable = False
 
     def resume_writing(self) -> None:
-        self.writable.set()
+        self.is_writable = True
 
     def connection_lost(self, _: Exception | None) -> None:
         self._transport = None
-        self.writable.set()
         self._on_lost()
 
     def _break_off(self, reason: str) -> None:

@@ -89,12 +89,20 @@ class Registry:
         self._table = Table(table, defaults, problems)
 
     def suspend(self, reason: str) -> None:
-        """Serve nothing until the next `publish`; the entries stay listed."""
-        self._table = replace(self._table, suspended=reason)
+        """Be not ready until the next `publish` or `resume`. Models are found meanwhile: their lanes may wait."""
+        if self._table.suspended != reason:
+            self._table = replace(self._table, suspended=reason)
+
+    def resume(self) -> None:
+        """Be ready again with the models of the last `publish`."""
+        if self._table.suspended is not None:
+            self._table = replace(self._table, suspended=None)
 
     def check_ready(self) -> None:
-        """Raise `NotReadyError` unless at least one model is served."""
-        self._ready_table()
+        """Raise `NotReadyError` unless at least one model is served, and nothing suspends it."""
+        if (reason := self._table.suspended) is not None:
+            raise NotReadyError(reason)
+        self._table_with_models()
 
     def find(self, route: str | None, spec: str | None) -> Model:
         """Return the model for a route and an optional `name` or `name:version`.
@@ -102,7 +110,7 @@ class Registry:
         Raises `NotReadyError` before any model is served and where the route's default cannot be honored,
         `ModelNotFoundError` when no model fits.
         """
-        table = self._ready_table()
+        table = self._table_with_models()
         if not spec and (reason := table.defaults.blocked.get(route or "")) is not None:
             raise NotReadyError(reason)
         spec = spec or table.defaults.models.get(route or "")
@@ -121,13 +129,12 @@ class Registry:
             raise ModelNotFoundError(f"{name!r} answers /{model.task.route}, not /{route}")
         return model
 
-    def _ready_table(self) -> Table:
+    def _table_with_models(self) -> Table:
         """Return the table as it is now, to be read once: a reload may replace it at any moment."""
         table = self._table
-        if table.suspended is not None:
-            raise NotReadyError(table.suspended)
         if not any(entry.model for entry in table.entries.values()):
-            raise NotReadyError(f"no model under {self._folder}/ could be loaded; GET /models says why")
+            nothing = f"no model under {self._folder}/ could be loaded; GET /models says why"
+            raise NotReadyError(table.suspended or nothing)
         return table
 
 

@@ -14,6 +14,7 @@ FROM_THE_START = {
     "queue_requests",
     "queue_tokens",
     "rejected_total",
+    "resent_total",
 }
 OF_A_MODEL = {
     "batch_fill_ratio",

@@ -123,7 +123,7 @@ def test_a_worker_that_is_killed_leaves_the_queue(service, pool):
     assert ask_anew(service) == 200
 
 
-def test_an_engine_that_is_killed_is_a_503_until_another_has_loaded(service, pool):
+def test_what_an_engine_had_that_is_killed_is_answered_by_the_next_one(service, pool):
     (engine,) = service.processes("engine")
     with held(service, "tiny-classify") as gate:
         waiting = [pool.submit(service.client.post, "/classify", json=BODY)]
@@ -133,26 +133,37 @@ def test_an_engine_that_is_killed_is_a_503_until_another_has_loaded(service, poo
 
         os.kill(engine, signal.SIGKILL)
 
-        for future in waiting:
-            assert_error(future.result(), 503, "engine_lost", "try again")
-            assert int(future.result().headers["retry-after"]) >= 1
-    until(lambda: service.workers_serving() == 4)
-    assert service.is_ready()
+        until(lambda: service.metric("roberta_resent_total") == 4)
+    assert [future.result().status_code for future in waiting] == [200] * 4
+    until(service.is_ready)
     assert service.client.get("/health/live").status_code == 200
     assert [ask_anew(service) for _ in range(10)] == [200] * 10
     assert service.processes("engine") != [engine]
     assert service.metric("roberta_queue_requests") == 0
-    assert service.metric("roberta_requests_total", code="503") == 4
 
 
-def test_without_an_engine_health_is_red(service):
+def test_a_request_that_ends_two_engines_is_refused(service, pool):
+    """It might end every one that it is sent to."""
+    with held(service, "tiny-classify") as gate:
+        asked = pool.submit(service.client.post, "/classify", json=BODY)
+        for _ in range(2):
+            gate.wait_for_batch()
+            os.kill(*service.processes("engine"), signal.SIGKILL)
+        assert_error(asked.result(), 503, "engine_lost", "ended twice")
+        assert int(asked.result().headers["retry-after"]) >= 1
+    until(service.is_ready)
+    assert ask_anew(service) == 200
+
+
+def test_without_an_engine_health_is_red_and_requests_wait(service):
     (engine,) = service.processes("engine")
     with held(service, "tiny-classify"):
         os.kill(engine, signal.SIGKILL)
         until(lambda: service.client.get("/health/live").status_code == 503)
         assert service.client.get("/health/live").json() == {"status": "engine lost"}
         assert service.client.get("/health/ready").status_code == 503
-        assert_error(service.client.post("/classify", json=BODY), 503, "not_ready", "is being started")
+        hasty = service.client.post("/classify", json=BODY, headers={"X-Request-Timeout-Ms": "50"})
+        assert_error(hasty, 504, "deadline_exceeded")
     until(service.is_ready)
     assert service.client.get("/health/live").status_code == 200
 

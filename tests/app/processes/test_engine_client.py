@@ -10,14 +10,14 @@ import pytest
 
 from app.errors import (
     DeadlineExceededError,
-    EngineLostError,
     QueueFullError,
     RequestTooLargeError,
 )
 from app.processes import engine_server, stream
-from app.processes.engine_client import GRACE_S, EngineClient
+from app.processes.engine_client import GRACE_S, SILENT_S, SILENT_WHILE_LOADING_S, EngineClient, UnansweredError
 from app.processes.messages import (
     Cancel,
+    Heartbeat,
     ModelTable,
     Outputs,
     Refused,
@@ -57,7 +57,7 @@ def with_client(tmp_path, scenario):
     async def play_it():
         engine, changed = Engine(), asyncio.Event()
         await engine.listen(tmp_path / "engine.sock")
-        client = EngineClient(tmp_path / "engine.sock", changed.set)
+        client = EngineClient(tmp_path / "engine.sock", changed.set, lambda: None)
         keeper = asyncio.create_task(client.keep())
         while engine.stream is None:
             await asyncio.sleep(0)
@@ -74,7 +74,9 @@ def with_client(tmp_path, scenario):
 
 
 def ask(client, *windows, timeout_s=PATIENCE_S):
-    work = client.submit("toy:1", windows or [window(5)], deadline=time.monotonic() + timeout_s, priority=0)
+    windows = windows or [window(5)]
+    tokens = sum(map(len, windows))
+    work = client.submit("toy:1", windows, tokens, deadline=time.monotonic() + timeout_s, priority=0)
     return asyncio.create_task(work)
 
 
@@ -119,7 +121,7 @@ def test_an_engine_that_goes_fails_what_it_had_and_the_client_connects_again(tmp
         first = engine.stream
         first.close()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
-        assert {type(answer) for answer in answers} == {EngineLostError}
+        assert {type(answer) for answer in answers} == {UnansweredError}
         assert client.table is None
         while engine.stream is first:
             await asyncio.sleep(0)
@@ -135,33 +137,67 @@ def test_an_engine_that_goes_fails_what_it_had_and_the_client_connects_again(tmp
     with_client(tmp_path, scenario)
 
 
-def test_an_engine_that_says_nothing_at_the_deadline_is_not_waited_for(tmp_path):
+def test_an_engine_that_is_late_is_not_waited_for_much_longer_than_the_deadline(tmp_path):
     async def scenario(engine, client):
         task = ask(client, timeout_s=5.0)
         await engine.next()
-        client.expire(time.monotonic() + 5.0)
+        client.pass_time(time.monotonic() + 5.0, 0.1)
         assert not task.done()
-        client.expire(time.monotonic() + 5.0 + 2 * GRACE_S)
+        client.pass_time(time.monotonic() + 5.0 + 2 * GRACE_S, 0.1)
         with pytest.raises(DeadlineExceededError):
             await task
         assert isinstance(await engine.next(), Cancel)
-        assert client.problem(PATIENCE_S) is None
-        assert client.problem(0.0) == "stalled"
+        assert client.problem is None
 
     with_client(tmp_path, scenario)
 
 
-def test_an_engine_that_does_not_read_is_not_waited_for_either(tmp_path):
+def test_an_engine_that_is_silent_is_not_asked_and_not_waited_for_beyond_the_deadline(tmp_path):
     async def scenario(engine, client):
-        client._stream.pause_writing()
-        with pytest.raises(DeadlineExceededError):
-            await ask(client, timeout_s=0.01)
-        waiting = ask(client)
-        await asyncio.sleep(0)
-        assert engine.received == []
-        client._stream.resume_writing()
+        engine.stream.send(Heartbeat(None, False))
+        until_heard = ask(client)
         engine.stream.send(Outputs((await engine.next()).number, [(1, 1)], 0.0, 0.0, b"\0" * 4))
-        assert [part.shape for part in (await waiting).outputs] == [(1, 1)]
+        await until_heard
+        assert (client.is_able, client.problem) == (True, None)
+        waits, ends = ask(client), ask(client, timeout_s=1.0)
+        await engine.next()
+        client.pass_time(time.monotonic() + 1.0, SILENT_S + 0.1)
+        assert (client.is_able, client.problem) == (False, "engine silent")
+        with pytest.raises(DeadlineExceededError):
+            await ends
+        assert not waits.done()
+        client.give_back(lambda model: model == "toy:2")
+        assert not waits.done()
+        client.give_back(lambda model: model == "toy:1")
+        with pytest.raises(UnansweredError):
+            await waits
+
+    with_client(tmp_path, scenario)
+
+
+def test_an_engine_that_loads_may_be_silent_for_longer(tmp_path):
+    async def scenario(engine, client):
+        engine.stream.send(Heartbeat(None, True))
+        heard = ask(client)
+        engine.stream.send(Outputs((await engine.next()).number, [(1, 1)], 0.0, 0.0, b"\0" * 4))
+        await heard
+        client.pass_time(time.monotonic(), SILENT_S + 0.1)
+        assert client.is_able
+        client.pass_time(time.monotonic(), SILENT_WHILE_LOADING_S)
+        assert not client.is_able
+
+    with_client(tmp_path, scenario)
+
+
+def test_an_engine_that_does_not_read_is_not_able(tmp_path):
+    async def scenario(_, client):
+        able = []
+        client._stream._on_able = lambda: able.append(client.is_able)
+        assert client.is_able
+        client._stream.pause_writing()
+        assert not client.is_able
+        client._stream.resume_writing()
+        assert able == [True]
 
     with_client(tmp_path, scenario)
 

@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve train test check format clean
+.PHONY: serve train test check chaos format clean
 
 serve: .venv/serve-$(ACCELERATOR)  ## start the service on http://localhost:8000 with the bundles in models/
 	$(BIN)/roberta-serve --models models --port $(PORT)
@@ -20,6 +20,9 @@ check:  ## what CI runs, in an environment that is already there
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+chaos:  ## every fault, under load, against the real command: one table; CHAOS="--seconds 3600 --only soak"
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 format: .venv/test-$(ACCELERATOR)
 	$(BIN)/ruff format .

@@ -1,6 +1,11 @@
 """Run at the start of every process of a service under test, by its place on PYTHONPATH.
 
-Holds the batches of a model while there is a file of its name in the folder GATES, and notes each there.
+The files of the folder GATES say what happens to the batches of a model:
+
+    MODEL           while it is there, every batch waits; each is noted in MODEL.entered
+    MODEL.slow      its number of milliseconds is added to each window of a forward pass
+    MODEL.poison    a forward pass with a window of more than that many tokens fails
+    MODEL.memory    a forward pass of more than that many windows is out of memory
 """
 
 import os
@@ -10,7 +15,7 @@ from pathlib import Path
 from app.engine.runner import Runner
 
 GATES = Path(os.environ["GATES"])
-process_at_once = Runner.process
+process_at_once, compute_soundly = Runner.process, Runner._compute
 
 
 def process(self, batch):
@@ -23,4 +28,22 @@ def process(self, batch):
     process_at_once(self, batch)
 
 
-Runner.process = process
+def compute(self, batch):
+    name, windows = batch.lane.name, batch.windows
+    if (delay_ms := number_in(GATES / f"{name}.slow")) is not None:
+        time.sleep(delay_ms / 1000 * len(windows))
+    if (longest := number_in(GATES / f"{name}.poison")) is not None and max(map(len, windows)) > longest:
+        raise RuntimeError("a message that quotes the text")
+    if (most := number_in(GATES / f"{name}.memory")) is not None and len(windows) > most:
+        raise MemoryError("bad allocation")
+    return compute_soundly(self, batch)
+
+
+def number_in(file):
+    try:
+        return float(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+Runner.process, Runner._compute = process, compute

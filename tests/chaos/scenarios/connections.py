@@ -1,0 +1,294 @@
+"""Connections that are many, silent, slow, endless or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+
+from tests.chaos.client import Question, raw
+from tests.chaos.scenario import Scenario
+from tests.chaos.stage import Stage
+
+HEAD_WITHIN_S = 40.0  # a head that takes longer than this is not waited for
+MOST_HEAD_BYTES = 2**26  # that a scenario sends of one head
+PIECE = b"x" * 2**16
+POST = b"POST /classify HTTP/1.1\r\nHost: chaos\r\nContent-Type: application/json\r\n"
+
+
+async def is_closed(sock: socket.socket, within_s: float) -> bool:
+    """Whether the service ends a connection in time; what it says before is read."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(within_s):
+            while await loop.sock_recv(sock, 2**16):
+                pass
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+class Silent(Scenario):
+    fault = "300 connections: silent, half a request line, a byte of a head or of a body a second"
+    seconds = HEAD_WITHIN_S
+
+    async def play(self, stage: Stage) -> None:
+        short = stage.material.short(8)
+        await stage.learn(short)
+        begun = [b"", b"POST /classi", POST, POST + b"Content-Length: 50\r\n\r\n{"]
+        connections = [(await raw(stage.host, stage.port), begun[number % 4]) for number in range(300)]
+        dripping = [asyncio.create_task(self.drip(*each)) for each in connections]
+        stage.tally.leave(len(connections))
+        async with stage.watched(short[0]) as watch, stage.load(short, 2):
+            waiting = [is_closed(each, HEAD_WITHIN_S) for each, _ in connections]
+            closed = await asyncio.gather(*waiting)
+        for task in dripping:
+            task.cancel()
+        for each, _ in connections:
+            each.close()
+        stage.tally.claim(all(closed), f"{closed.count(False)} of 300 are still open after {HEAD_WITHIN_S:.0f} s")
+        stage.tally.claim(not watch.red, f"{watch.red} probes were red")
+        stage.tally.claim(watch.longest_ms < 1000, f"a probe took {watch.longest_ms:.0f} ms")
+
+    async def drip(self, sock: socket.socket, begun: bytes) -> None:
+        """Send the beginning, and then, where there is one, a byte a second of what may follow."""
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):
+            await loop.sock_sendall(sock, begun)
+            while begun.startswith(POST):
+                await asyncio.sleep(1)
+                await loop.sock_sendall(sock, b"x")
+
+
+class FewDescriptors(Scenario):
+    fault = "600 idle connections to a service that may open 256"
+    seconds = 6.0
+    prefix = ("prlimit", "--nofile=256:256")
+
+    async def play(self, stage: Stage) -> None:
+        connections = []
+        for _ in range(600):
+            with suppress(OSError):
+                connections.append(await raw(stage.host, stage.port))
+        stage.tally.leave(len(connections))
+        await asyncio.sleep(1)
+        probes = [await stage.client.get("/health/live", 2.0) for _ in range(10)]
+        failed = sum(each.reply is None for each in probes)
+        stage.tally.claim(not failed, f"{failed} of 10 probes got no answer")
+        stage.tally.claim("connection" in stage.service.log().lower(), "no line in the log speaks of connections")
+        for each in connections:
+            each.close()
+        recovered = await stage.until_status("/health/live", 200, 10)
+        stage.tally.claim(recovered is not None, "no probe is answered after the connections have left")
+
+
+class EndlessHeads(Scenario):
+    fault = "heads without end: many headers, one header, the URL"
+
+    async def play(self, stage: Stage) -> None:
+        short = stage.material.short(1)[0]
+        await stage.learn([short])
+        headers = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 1000) for number in range(64))
+        for begun, piece in ((POST, headers), (POST + b"X-Long: ", PIECE), (b"GET /", PIECE)):
+            async with stage.watched(short) as watch:
+                sent, answer = await self.send(stage, begun, piece)
+                await asyncio.sleep(0.3)
+            stage.tally.leave(1)
+            shape = begun[-12:].decode().strip()
+            claim = stage.tally.claim
+            claim(sent < 2**22, f"{shape!r}: {sent / 2**20:.0f} MB were taken, the answer {answer[:12]!r}")
+            claim(b" 200 " not in answer[:16], f"{shape!r}: answered {answer[:16]!r}")
+            claim(watch.longest_ms < 500, f"{shape!r}: a probe took {watch.longest_ms:.0f} ms")
+            claim(watch.growth_mb < 50, f"{shape!r}: memory grew by {watch.growth_mb:.0f} MB")
+
+    async def send(self, stage: Stage, begun: bytes, piece: bytes) -> tuple[int, bytes]:
+        """Send until it is refused; return the bytes that were taken, and the answer."""
+        loop, sent, sock = asyncio.get_running_loop(), 0, await raw(stage.host, stage.port)
+        answer = b""
+        try:
+            async with asyncio.timeout(30):
+                await loop.sock_sendall(sock, begun)
+                while sent < MOST_HEAD_BYTES:
+                    await loop.sock_sendall(sock, piece)
+                    sent += len(piece)
+                await loop.sock_sendall(sock, b"\r\nContent-Length: 0\r\n\r\n")
+                answer = await loop.sock_recv(sock, 2**16)
+        except (OSError, TimeoutError):
+            with suppress(OSError):
+                answer = sock.recv(2**16)
+        finally:
+            sock.close()
+        return sent, answer
+
+
+class SlowReaders(Scenario):
+    fault = "60 clients that never read their answers of a megabyte"
+    seconds = 15.0
+
+    async def play(self, stage: Stage) -> None:
+        short = stage.material.short(8)
+        await stage.learn(short)
+        large = Question.of("/fill-mask", {"inputs": "[MASK] " + "a " * 400, "parameters": {"top_k": 1000}})
+        sockets = []
+        async with stage.watched(short[0]) as watch, stage.load(short, 2):
+            for _ in range(60):
+                sock = await raw(stage.host, stage.port)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                await asyncio.get_running_loop().sock_sendall(sock, large.request * 4)
+                sockets.append(sock)
+            stage.tally.leave(240)
+            await asyncio.sleep(stage.seconds)
+        for sock in sockets:
+            sock.close()
+        stage.tally.claim(watch.growth_mb < 300, f"memory grew by {watch.growth_mb:.0f} MB")
+        stage.tally.claim(watch.longest_ms < 1000, f"a probe took {watch.longest_ms:.0f} ms")
+        stage.tally.claim(not watch.red, f"{watch.red} probes were red")
+
+
+class Leavers(Scenario):
+    fault = "clients that leave at any moment"
+    is_smoke = True
+    seconds = 3.0
+
+    async def play(self, stage: Stage) -> None:
+        questions = stage.material.mixed(60)
+        await stage.learn(questions)
+        dice, loop = stage.material.dice, asyncio.get_running_loop()
+        end = loop.time() + stage.seconds
+
+        async def leave() -> None:
+            while loop.time() < end:
+                question = dice.choice(questions)
+                connection = await stage.client.open()
+                connection.ask(question.request[: dice.randint(1, len(question.request))]).add_done_callback(forget)
+                await asyncio.sleep(dice.random() * 0.05)
+                connection.close()
+                stage.tally.leave(1)
+
+        async with stage.watched(), stage.load(questions, 8):
+            await asyncio.gather(*(leave() for _ in range(8)))
+        waiting = await stage.until(lambda: stage.service.metric("roberta_queue_requests") == 0, 5)
+        stage.tally.claim(waiting is not None, "requests of clients that left are still queued")
+
+
+def forget(future: asyncio.Future[object]) -> None:
+    """Take note of what became of a request, so that nobody is told that it was not."""
+    if not future.cancelled():
+        future.exception()
+
+
+class Pipelined(Scenario):
+    fault = "40 requests at a time down one connection"
+    is_smoke = True
+    seconds = 2.0
+
+    async def play(self, stage: Stage) -> None:
+        questions = stage.material.mixed(40)
+        await stage.learn(questions)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + stage.seconds
+        while loop.time() < end:
+            connection = await stage.client.open()
+            replies = await asyncio.gather(
+                *(connection.ask(question.request) for question in questions), return_exceptions=True
+            )
+            for question, reply in zip(questions, replies, strict=True):
+                stage.tally.sent += 1
+                if isinstance(reply, BaseException):
+                    stage.tally.lost += 1
+                elif reply.status == 200 and stage.tally.truth.agrees(question.path, question.body, reply.body):
+                    stage.tally.right += 1
+                else:
+                    stage.tally.wrong += 1
+                    stage.tally.note(f"pipelined {question.path}: {reply.status} {reply.body[:60]!r}")
+            connection.close()
+
+
+class Flood(Scenario):
+    fault = "a flood of connections that say nothing and leave"
+
+    async def play(self, stage: Stage) -> None:
+        questions = stage.material.short(32)
+        await stage.learn(questions)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + stage.seconds
+
+        async def knock() -> None:
+            while loop.time() < end:
+                with suppress(OSError):
+                    (await raw(stage.host, stage.port)).close()
+                await asyncio.sleep(0.002)
+
+        async with stage.watched() as watch, stage.load(questions, 4):
+            await asyncio.gather(*(knock() for _ in range(8)))
+        stage.tally.claim(watch.longest_ms < 1000, f"a probe took {watch.longest_ms:.0f} ms")
+        open_now = await stage.until(lambda: stage.descriptors() < 400, 5)
+        stage.tally.claim(open_now is not None, f"{stage.descriptors()} descriptors are open afterwards")
+
+
+BODY = b'{"inputs": "a"}'
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: chaos\r\n\r\n"
+# Heads on whose end two implementations may disagree; none may be answered twice.
+SMUGGLING = (
+    POST + b"Content-Length: 15\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    POST + b"Transfer-Encoding: chunked\r\nContent-Length: 15\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    POST + b"Content-Length: 15\r\nContent-Length: 5\r\n\r\n" + BODY + SMUGGLED,
+    POST + b"Content-Length: +15\r\n\r\n" + BODY + SMUGGLED,
+    POST + b"Content-Length: 15, 15\r\n\r\n" + BODY + SMUGGLED,
+    POST + b"Content-Length: 0x0f\r\n\r\n" + BODY + SMUGGLED,
+    POST + b"Content-Length: -1\r\n\r\n" + BODY + SMUGGLED,
+    POST + b"Content-Length : 15\r\n\r\n" + BODY + SMUGGLED,
+    POST + b" Content-Length: 15\r\n\r\n" + BODY + SMUGGLED,
+    POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n" + BODY + SMUGGLED,
+    POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n" + BODY + SMUGGLED,
+    POST + b"Transfer-Encoding: chunked\r\n\r\n0x5\r\nabcde\r\n0\r\n\r\n" + SMUGGLED,
+    POST + b"X-Injected: a\x00b\r\nContent-Length: 15\r\n\r\n" + BODY,
+    POST + b"X-Injected: a\rContent-Length: 99\r\nContent-Length: 15\r\n\r\n" + BODY,
+    b"POST /classify HTTP/1.1\nHost: chaos\nContent-Length: 15\n\n" + BODY,
+    b"POST /classify HTTP/9.9\r\nHost: chaos\r\nContent-Length: 15\r\n\r\n" + BODY,
+    b"POST /classify\r\n\r\n",
+    b"POST http://elsewhere/classify HTTP/1.1\r\nHost: chaos\r\nContent-Length: 15\r\n\r\n" + BODY,
+    b"CONNECT chaos:443 HTTP/1.1\r\nHost: chaos\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
+    b"GET /models/..%2f..%2fetc%2fpasswd HTTP/1.1\r\nHost: chaos\r\n\r\n",
+    b"GET /models/%00 HTTP/1.1\r\nHost: chaos\r\n\r\n",
+    b"GET //health/live HTTP/1.1\r\nHost: chaos\r\n\r\n",
+    b"GET /health/live HTTP/1.1\r\nHost: chaos\r\nX-Request-Id: a\tb\r\n\r\n",
+)
+
+
+class Smuggling(Scenario):
+    fault = "heads on whose end implementations disagree, control characters, other protocols"
+    is_smoke = True
+    seconds = 1.0
+
+    async def play(self, stage: Stage) -> None:
+        answers = await asyncio.gather(*(self.send(stage, each) for each in SMUGGLING))
+        for request, answer in zip(SMUGGLING, answers, strict=True):
+            statuses = [int(part[1:4]) for part in answer.split(b"HTTP/1.1")[1:]]
+            stage.tally.sent += 1
+            if all(status < 500 or status == 501 for status in statuses) and b"/smuggled" not in answer:
+                stage.tally.refused += 1
+            else:
+                stage.tally.wrong += 1
+                stage.tally.note(f"{request[-60:]!r} was answered {statuses}")
+        probe = await stage.client.get("/health/live")
+        stage.tally.claim(probe.reply is not None and probe.reply.status == 200, "the service is not well afterwards")
+
+    async def send(self, stage: Stage, request: bytes) -> bytes:
+        """Return all that is answered within a second."""
+        loop, sock = asyncio.get_running_loop(), await raw(stage.host, stage.port)
+        answer = b""
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(1):
+                await loop.sock_sendall(sock, request)
+                while piece := await loop.sock_recv(sock, 2**16):
+                    answer += piece
+        sock.close()
+        return answer

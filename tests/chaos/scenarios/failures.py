@@ -1,0 +1,84 @@
+"""Forward passes that fail, run out of memory, or never return."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.chaos.client import Question
+from tests.chaos.material import name_of
+from tests.chaos.scenario import Scenario, variables
+from tests.chaos.stage import Stage
+
+LONGEST = 40  # tokens of a window that does not fail
+
+
+class PoisonedTexts(Scenario):
+    """Whoever shares a batch with a text that fails is answered as if it were alone."""
+
+    fault = "texts that make the forward pass fail, among others"
+    is_smoke = True
+    seconds = 3.0
+
+    async def play(self, stage: Stage) -> None:
+        model = name_of(stage.material.folders["classify"])
+        sound = [q for q in stage.material.short(200) if self.tokens(stage, q) <= LONGEST - 4][:32]
+        await stage.learn(sound)
+        poisoned = [
+            Question.of("/classify", {"inputs": "film " * LONGEST + "dull " * number}) for number in range(1, 4)
+        ]
+        several = Question.of("/classify", {"inputs": ["a", "film " * LONGEST, "b"]})
+        with stage.broken(model, "poison", str(LONGEST)):
+            async with stage.load(sound, 12):
+                end = asyncio.get_running_loop().time() + stage.seconds
+                while asyncio.get_running_loop().time() < end:
+                    for each in await stage.ask_all([*poisoned, several]):
+                        status = each.reply and each.reply.status
+                        stage.tally.claim(status == 500, f"a failing text was answered with {status}")
+        await stage.ask_all(sound)
+        others = stage.tally.refused - stage.tally.codes.get("inference_failed", 0)
+        stage.tally.claim(not others, f"{others} requests beside the failing ones were refused")
+
+    def tokens(self, stage: Stage, question: Question) -> int:
+        return stage.material.count_tokens("classify", question.body.decode())
+
+
+class OutOfMemory(Scenario):
+    fault = "batches of more than two windows run out of memory"
+    is_smoke = True
+    seconds = 2.0
+
+    async def play(self, stage: Stage) -> None:
+        model = name_of(stage.material.folders["classify"])
+        questions = stage.material.short(48)
+        await stage.learn(questions)
+        with stage.broken(model, "memory", "2"):
+            await stage.closed_loop(questions, 24, stage.seconds)
+        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")
+
+
+class HungRunner(Scenario):
+    """Every runner hangs in a forward pass, for longer than the limit."""
+
+    fault = "forward passes that hang"
+    seconds = 6.0
+    settings = variables(stall_timeout_s=2, request_timeout_s=5)
+
+    async def play(self, stage: Stage) -> None:
+        model = name_of(stage.material.folders["classify"])
+        questions = stage.material.short(16, deadline_s=3)
+        await stage.learn(questions)
+        gate = stage.gates / model
+        gate.touch()
+        asked = asyncio.create_task(stage.ask_all(questions))
+        red_s = await stage.until_status("/health/live", 503, 20)
+        stage.tally.claim(red_s is not None and red_s < 9, f"liveness was red after {red_s} s")
+        for each in await asked:
+            stage.tally.claim(each.seconds < 4, f"a request with 3 s waited for {each.seconds:.1f} s")
+        gate.unlink()
+        recovered_s = await stage.until_status("/health/live", 200, 30)
+        stage.tally.claim(recovered_s is not None, "liveness stays red when the passes have ended")
+        await stage.until_status("/health/ready", 200, 30)
+        after = await stage.ask_all(stage.material.short(0) or questions)
+        stage.tally.claim(
+            all(each.reply is not None and each.reply.status == 200 for each in after), "not answered afterwards"
+        )

@@ -1,0 +1,85 @@
+"""All kinds of clients at once, for long: memory and descriptors stay flat."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from contextlib import suppress
+
+from tests.chaos.client import Question, raw
+from tests.chaos.scenario import Scenario
+from tests.chaos.scenarios.connections import forget
+from tests.chaos.stage import Stage
+
+WARM_SHARE = 0.4  # of the time, after which memory must not grow any more
+MOST_GROWTH_MB = 60.0
+MOST_DESCRIPTORS = 20
+
+
+class Soak(Scenario):
+    fault = "a soak of valid, invalid, huge, left and unread requests"
+    seconds = 45.0
+
+    async def play(self, stage: Stage) -> None:
+        valid = [*stage.material.mixed(60, deadline_s=20), *stage.material.of_windows(3, 4, deadline_s=20)]
+        await stage.learn(valid)
+        descriptors, warm = stage.descriptors(), asyncio.Event()
+        async with stage.watched() as watch:
+            crowd = [
+                asyncio.create_task(each)
+                for each in (self.invalid(stage), self.huge(stage), self.leaving(stage, valid), self.unread(stage))
+            ]
+            async with stage.load(valid, 6):
+                await asyncio.sleep(stage.seconds * WARM_SHARE)
+                sizes = [stage.resident_mb()]
+                warm.set()
+                for _ in range(10):
+                    await asyncio.sleep(stage.seconds * (1 - WARM_SHARE) / 10)
+                    sizes.append(stage.resident_mb())
+            for each in crowd:
+                each.cancel()
+            await asyncio.gather(*crowd, return_exceptions=True)
+        grown = min(sizes[-4:]) - max(sizes[:3])
+        claim = stage.tally.claim
+        claim(grown < MOST_GROWTH_MB, f"memory grew by {grown:.0f} MB: {[round(size) for size in sizes]}")
+        closed_s = await stage.until(lambda: stage.descriptors() <= descriptors + MOST_DESCRIPTORS, 10)
+        claim(closed_s is not None, f"descriptors went from {descriptors} to {stage.descriptors()}")
+        claim(not watch.red, f"{watch.red} of {watch.probes} probes were red")
+        claim(watch.longest_ms < 1000, f"a probe took {watch.longest_ms:.0f} ms")
+
+    async def invalid(self, stage: Stage) -> None:
+        bodies = [b"{", b"\xff", b"[]", b'{"inputs": 5}', b'{"inputs": ""}', b'{"inputs": "a", "x": 1}']
+        questions = [Question.of(path, body) for path in ("/classify", "/ner", "/nowhere") for body in bodies]
+        for question in itertools.cycle(questions):
+            await stage.ask(question)
+            await asyncio.sleep(0.02)
+
+    async def huge(self, stage: Stage) -> None:
+        texts = ["a " * 1_000_000, "x" * 3_000_000, "🙂 " * 300_000]
+        bodies = [json.dumps({"inputs": text}).encode() for text in texts]
+        for path, body in itertools.cycle(itertools.product(("/classify", "/ner"), bodies)):
+            exchange = await stage.client.ask(Question.of(path, body, deadline_s=2))
+            if exchange.reply is not None and exchange.reply.status == 200:
+                stage.tally.truth.learn(path, body, exchange.reply.body)
+            stage.tally.count(exchange)
+            await asyncio.sleep(0.5)
+
+    async def leaving(self, stage: Stage, questions: list[Question]) -> None:
+        dice = stage.material.dice
+        while True:
+            connection = await stage.client.open()
+            connection.ask(dice.choice(questions).request).add_done_callback(forget)
+            await asyncio.sleep(dice.random() * 0.05)
+            connection.close()
+            stage.tally.leave(1)
+
+    async def unread(self, stage: Stage) -> None:
+        large = Question.of("/fill-mask", {"inputs": "[MASK] " + "a " * 200, "parameters": {"top_k": 500}})
+        while True:
+            sock = await raw(stage.host, stage.port)
+            with suppress(OSError):
+                await asyncio.get_running_loop().sock_sendall(sock, large.request * 2)
+            stage.tally.leave(2)
+            await asyncio.sleep(2)
+            sock.close()

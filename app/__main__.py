@@ -14,7 +14,7 @@ from pydantic_settings import CliApp, SettingsConfigDict, SettingsError
 from app.api.key_commands import COMMANDS
 from app.api.key_file import KeyFileError, read_key_file
 from app.api.server import Server
-from app.logs import configure_logs
+from app.logs import configure_logs, count_dropped_lines
 from app.processes.supervisor import supervise
 from app.settings import CLI, Settings
 
@@ -100,6 +100,7 @@ def serve_in_one_process(settings: Settings) -> None:
         app = create_app(settings)
     except SessionError as error:
         raise SystemExit(f"roberta-serve: {error}") from None
+    count_dropped_lines(app.service.metrics.log_lines_dropped.inc)
     ReloadingServer(app).run()
 
 

@@ -121,6 +121,9 @@ class Metrics:
             "roberta_resent_total", "Requests sent again because an engine process was lost or silent."
         )
         self.deadline_missed = counter("roberta_deadline_missed_total", "Admitted requests whose deadline passed.")
+        self.log_lines_dropped = counter(
+            "roberta_log_lines_dropped_total", "Log lines dropped because they were not read in time."
+        )
         self.runner_busy_ratio = same(
             "roberta_runner_busy_ratio",
             "Share of the time since the last scrape spent in batches.",

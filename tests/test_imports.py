@@ -17,7 +17,7 @@ LAYERS = {
     "errors": set(),
     "discovery": set(),
     "window": set(),
-    "logs": {"settings"},
+    "logs": {"logs", "settings"},
     "metrics": {"errors"},
     "bundle": {"bundle"},
     "graphs": {"graphs", "bundle"},
@@ -26,7 +26,7 @@ LAYERS = {
     "runtime": {"runtime", "engine.cost", "graphs", "window", "bundle", "metrics", "settings"},
     "serving": {"serving", "tasks", "engine", "runtime", "window", "bundle", "errors", "metrics", "settings"},
     "service": {"serving", "tasks", "errors", "metrics", "settings"},
-    "api": {"api", "service", "serving", "tasks", "errors", "metrics", "settings"},
+    "api": {"api", "service", "serving", "tasks", "errors", "logs", "metrics", "settings"},
     "processes": {
         *("processes", "api", "service", "serving", "tasks", "engine.work", "runtime.session"),
         *("window", "bundle", "errors", "logs", "metrics", "settings"),
@@ -81,12 +81,12 @@ ONLY = {
     },
     "threading": {
         *("app.engine.engine", "app.engine.runner", "app.serving.loading", "app.tasks.tokenizer"),
-        *("app.processes.child", "app.processes.tokenizers", "app.runtime.cuda"),
+        *("app.processes.child", "app.processes.tokenizers", "app.runtime.cuda", "app.logs"),
     },
     "time": {
         *("app.api", "app.engine.engine", "app.engine.runner", "app.serving", "app.tune"),
         *("app.runtime.cpu.idle_cores", "app.runtime.cuda.warmup", "app.runtime.warmup"),
-        *("app.processes", "app.service"),
+        *("app.processes", "app.service", "app.logs.limit"),
     },
     "pynvml": {"app.runtime.cuda.nvml"},
 }

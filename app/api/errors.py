@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from app.api.predictions import Call
 from app.api.request import request_id_of
 from app.errors import InternalError, MethodNotAllowedError, RouteNotFoundError, ServeError
+from app.logs import line_limit
 from app.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -79,8 +80,9 @@ def internal_error(error: Exception, request_id: str) -> InternalError:
 
 
 def render(error: ServeError, request_id: str, model: str = "") -> Response:
-    """Log an error and return its response."""
-    log.info("request_failed", request_id=request_id, code=error.code, status=error.status, model=model)
+    """Log an error, unless many of its kind were just logged, and return its response."""
+    if not line_limit.leaves_out("request_failed", error.code):
+        log.info("request_failed", request_id=request_id, code=error.code, status=error.status, model=model)
     headers = {"X-Request-Id": request_id}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))

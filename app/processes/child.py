@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from prometheus_client import values
 
-from app.logs import configure_logs
+from app.logs import close_logs, configure_logs
 from app.settings import Settings
 
 CONFIGURATION_EXIT = 78  # EX_CONFIG of sysexits.h: starting again would not help
@@ -83,6 +83,7 @@ class ChildProcess:
                     loop.call_soon_threadsafe(order)
             log.error("supervisor_gone")
             shutil.rmtree(self.folder, ignore_errors=True)
+            close_logs()
             os._exit(ORPHANED_EXIT)
 
         threading.Thread(target=read, name="orders", daemon=True).start()

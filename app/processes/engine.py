@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from app.api.server import server_config
+from app.logs import count_dropped_lines
 from app.metrics import Metrics
 from app.processes.child import CONFIGURATION_EXIT, DRAIN, RELOAD, ChildProcess, engine_socket, kept_tokenizers
 from app.processes.engine_server import EngineServer
@@ -32,6 +33,7 @@ def run_engine(child: ChildProcess) -> None:
     except SessionError as error:
         sys.stderr.write(f"roberta-serve: {error}\n")
         raise SystemExit(CONFIGURATION_EXIT) from None
+    count_dropped_lines(local.metrics.log_lines_dropped.inc)
     with asyncio.Runner(loop_factory=server_config(child.settings).get_loop_factory()) as runner:
         runner.run(serve(local, child))
 

@@ -15,6 +15,7 @@ from app.api.key_file import KeyFileError
 from app.api.key_limits import shared_usage
 from app.api.keys import Keyring
 from app.api.server import Server, bind, server_config
+from app.logs import count_dropped_lines
 from app.metrics import Metrics
 from app.processes.child import DRAIN, ChildProcess, engine_socket
 from app.processes.engine_pool import EnginePool
@@ -52,6 +53,7 @@ async def serve(child: ChildProcess) -> None:
         keys = Keyring(child.settings, pool.metrics, usage_of)
     except KeyFileError as error:  # the supervisor starts another worker, which may find it mended
         raise SystemExit(f"roberta-serve: api_keys_file {error}") from None
+    count_dropped_lines(pool.metrics.log_lines_dropped.inc)
     server = Worker(Application(Service(child.settings, pool), keys))
 
     def drain() -> None:

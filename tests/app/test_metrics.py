@@ -10,6 +10,7 @@ FROM_THE_START = {
     "load_problems",
     "cancelled_total",
     "deadline_missed_total",
+    "log_lines_dropped_total",
     "queue_capacity_tokens",
     "queue_requests",
     "queue_tokens",

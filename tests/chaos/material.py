@@ -17,6 +17,7 @@ WORDS = [
     *("warm", "cold", "dull", "great", "🙂", "café", ",", "but", "(", "yet", ")", "."),
 ]
 MASK = "[MASK]"
+POISON = "§"  # in no other text
 
 
 class Material:
@@ -70,10 +71,18 @@ class Material:
         return int(json.loads((self.folders[route] / "manifest.json").read_text())["max_length"]) - 2
 
     def count_tokens(self, route: str, text: str) -> int:
+        return len(self.ids(route, text))
+
+    def ids(self, route: str, text: str) -> list[int]:
+        """Return the tokens of a text, special ones left out."""
         if route not in self._tokenizers:
             self._tokenizers[route] = Tokenizer.from_file(str(self.folders[route] / "tokenizer.json"))
             self._tokenizers[route].no_truncation()
-        return len(self._tokenizers[route].encode(text, add_special_tokens=False).ids)
+        return list(self._tokenizers[route].encode(text, add_special_tokens=False).ids)
+
+    def poison(self, route: str) -> str:
+        """Return the id, as text, of the token that only texts with `POISON` have."""
+        return str(self.ids(route, POISON)[-1])
 
 
 def bundles_by_route(models: Path) -> dict[str, Path]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from tests.chaos.client import Question
-from tests.chaos.material import name_of
+from tests.chaos.material import POISON, name_of
 from tests.chaos.scenario import Scenario, variables
 from tests.chaos.stage import Stage
-
-LONGEST = 40  # tokens of a window that does not fail
 
 
 class PoisonedTexts(Scenario):
@@ -21,13 +19,11 @@ class PoisonedTexts(Scenario):
 
     async def play(self, stage: Stage) -> None:
         model = name_of(stage.material.folders["classify"])
-        sound = [q for q in stage.material.short(200) if self.tokens(stage, q) <= LONGEST - 4][:32]
+        sound = stage.material.short(32)
         await stage.learn(sound)
-        poisoned = [
-            Question.of("/classify", {"inputs": "film " * LONGEST + "dull " * number}) for number in range(1, 4)
-        ]
-        several = Question.of("/classify", {"inputs": ["a", "film " * LONGEST, "b"]})
-        with stage.broken(model, "poison", str(LONGEST)):
+        poisoned = [Question.of("/classify", {"inputs": f"a {POISON} " + "dull " * number}) for number in range(3)]
+        several = Question.of("/classify", {"inputs": ["a", f"b {POISON}", "c"]})
+        with stage.broken(model, "poison", stage.material.poison("classify")):
             async with stage.load(sound, 12):
                 end = asyncio.get_running_loop().time() + stage.seconds
                 while asyncio.get_running_loop().time() < end:
@@ -37,9 +33,6 @@ class PoisonedTexts(Scenario):
         await stage.ask_all(sound)
         others = stage.tally.refused - stage.tally.codes.get("inference_failed", 0)
         stage.tally.claim(not others, f"{others} requests beside the failing ones were refused")
-
-    def tokens(self, stage: Stage, question: Question) -> int:
-        return stage.material.count_tokens("classify", question.body.decode())
 
 
 class OutOfMemory(Scenario):

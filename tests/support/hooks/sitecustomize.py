@@ -4,7 +4,7 @@ The files of the folder GATES say what happens to the batches of a model:
 
     MODEL           while it is there, every batch waits; each is noted in MODEL.entered
     MODEL.slow      its number of milliseconds is added to each window of a forward pass
-    MODEL.poison    a forward pass with a window of more than that many tokens fails
+    MODEL.poison    a forward pass with a window that has the token of that id fails
     MODEL.memory    a forward pass of more than that many windows is out of memory
 """
 
@@ -32,7 +32,7 @@ def compute(self, batch):
     name, windows = batch.lane.name, batch.windows
     if (delay_ms := number_in(GATES / f"{name}.slow")) is not None:
         time.sleep(delay_ms / 1000 * len(windows))
-    if (longest := number_in(GATES / f"{name}.poison")) is not None and max(map(len, windows)) > longest:
+    if (token := number_in(GATES / f"{name}.poison")) is not None and any(token in w.input_ids for w in windows):
         raise RuntimeError("a message that quotes the text")
     if (most := number_in(GATES / f"{name}.memory")) is not None and len(windows) > most:
         raise MemoryError("bad allocation")

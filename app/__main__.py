@@ -13,6 +13,7 @@ from pydantic_settings import CliApp, SettingsConfigDict, SettingsError
 
 from app.api.key_commands import COMMANDS
 from app.api.key_file import KeyFileError, read_key_file
+from app.api.listener import bind_or_end
 from app.api.server import Server
 from app.logs import configure_logs, count_dropped_lines
 from app.processes.supervisor import supervise
@@ -96,12 +97,13 @@ def serve_in_one_process(settings: Settings) -> None:
     from app.runtime.session import SessionError  # onnxruntime comes with it, which a supervisor does not need
 
     configure_logs(settings)
+    bound = bind_or_end(settings.host, settings.port)
     try:
         app = create_app(settings)
     except SessionError as error:
         raise SystemExit(f"roberta-serve: {error}") from None
     count_dropped_lines(app.service.metrics.log_lines_dropped.inc)
-    ReloadingServer(app).run()
+    ReloadingServer(app).run(sockets=[bound])
 
 
 def serve_in_several_processes(settings: Settings) -> None:

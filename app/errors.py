@@ -1,22 +1,26 @@
 """Every error that the service answers with. Each knows its code, its HTTP status and its sentence.
 
 * ServeError
+  - BadRequestError           400
   - MalformedBodyError        400
   - UnauthorizedError         401
   - ForbiddenError            403
   - ModelNotFoundError        404
   - RouteNotFoundError        404
   - MethodNotAllowedError     405
+  - HeadTimeoutError          408
   - RequestTooLargeError      413
   - UnsupportedMediaTypeError 415
   - InvalidRequestError       422
   - QueueFullError            429
   - RateLimitedError          429
+  - HeadTooLargeError         431
   - ClientGoneError           499  nobody reads it
   - InferenceFailedError      500
   - InternalError             500
   - NotReadyError             503
     - DrainingError           503
+  - TooManyConnectionsError   503
   - EngineLostError           503
   - DeadlineExceededError     504
   - DeadlineUnmeetableError   504
@@ -48,6 +52,13 @@ class ServeError(Exception):
     @property
     def message(self) -> str:
         return str(self)
+
+
+class BadRequestError(ServeError):
+    """What was sent is not an HTTP/1.1 request. The connection is closed."""
+
+    code, status = "bad_request", 400
+    default_message = "this is not a valid HTTP/1.1 request"
 
 
 class MalformedBodyError(ServeError):
@@ -86,6 +97,13 @@ class MethodNotAllowedError(ServeError):
     code, status = "method_not_allowed", 405
 
 
+class HeadTimeoutError(ServeError):
+    """The head of a request was not received in time. The connection is closed."""
+
+    code, status = "head_timeout", 408
+    default_message = "the request's head was not received in time"
+
+
 class RequestTooLargeError(ServeError):
     """The body, the number of inputs or of tokens, or the size of the answer is over its limit."""
 
@@ -116,6 +134,13 @@ class RateLimitedError(ServeError):
     code, status = "rate_limited", 429
 
 
+class HeadTooLargeError(ServeError):
+    """The request line, the headers and trailers together, or their number are over the limit."""
+
+    code, status = "head_too_large", 431
+    default_message = "the request's head is too large, or has too many headers"
+
+
 class InferenceFailedError(ServeError):
     """The forward pass failed for this request. What kind of error it was is in the log, not in the answer."""
 
@@ -141,6 +166,14 @@ class DrainingError(NotReadyError):
     """The service is shutting down."""
 
     default_message = "the service is shutting down"
+
+
+class TooManyConnectionsError(ServeError):
+    """The service has as many connections as it takes. The connection is closed."""
+
+    code, status = "too_many_connections", 503
+    retry_after_s = 1.0
+    default_message = "too many connections are open; try again in a moment"
 
 
 class EngineLostError(ServeError):

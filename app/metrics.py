@@ -79,7 +79,7 @@ class Metrics:
         self.requests = counter("roberta_requests_total", "Requests answered, by HTTP status.", (*TASK_MODEL, "code"))
         self.request_duration = histogram(
             "roberta_request_duration_seconds",
-            "From the arrival of a request's head to its answer.",
+            "From a request's arrival to its answer.",
             TASK_MODEL,
             buckets=SECONDS,
         )
@@ -116,6 +116,12 @@ class Metrics:
         self.key_limited = counter(
             "roberta_key_limited_total", "Requests refused because their key was at its limits.", ("key",)
         )
+        self.connections = gauge("roberta_connections", "Open connections.")
+        self.connections_dropped = counter(
+            "roberta_connections_dropped_total", "Connections that were closed for a limit.", ("reason",)
+        )
+        for reason in ("silent", "evicted", "send_timeout", "descriptors"):
+            self.connections_dropped.labels(reason)
         self.cancelled = counter("roberta_cancelled_total", "Requests whose client went away while they waited or ran.")
         self.resent = counter(
             "roberta_resent_total", "Requests sent again because an engine process was lost or silent."

@@ -119,6 +119,24 @@ class Settings(BaseSettings):
     )
 
     request_timeout_s: float = Field(30.0, gt=0, le=3600, description="Deadline of a request that names none, in s.")
+    max_head_bytes: int = Field(
+        64 * 2**10, ge=4096, description="Most bytes of a request's line, headers and trailers."
+    )
+    max_connections: int = Field(
+        4096,
+        ge=1,
+        description="Most open connections of one process; fewer where the limit of open files is lower. Beyond it, "
+        "the longest idle one is closed, or the new one gets 503.",
+    )
+    head_timeout_s: float = Field(
+        10.0, gt=0, description="How long a connection may take to send a request's head, from its opening on, in s."
+    )
+    keep_alive_s: float = Field(
+        75.0, gt=0, description="How long a connection may stay open between two requests, in s."
+    )
+    send_timeout_s: float = Field(
+        30.0, gt=0, description="How long a client may take to read an answer, in s. Then its connection is closed."
+    )
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest request body.")
     max_inputs: int = Field(1024, ge=1, description="Most texts in one request.")
     max_characters: int = Field(

@@ -16,9 +16,10 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
+from app.api.arrival import ARRIVED
 from app.api.keys import ANYBODY, Key, Keyring
 from app.api.request import Headers, priority_of, read_body, request_id_of, timeout_s_of
-from app.errors import ClientGoneError, DrainingError, InvalidRequestError
+from app.errors import ClientGoneError, DeadlineExceededError, DrainingError, InvalidRequestError
 from app.service import Service
 from app.serving.model import Answer, Model
 from app.tasks import TASKS
@@ -32,7 +33,7 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One `POST` to a prediction path, from its head to its answer. Times are seconds of `time.monotonic()`.
+    """One `POST` to a prediction path, from its arrival to its answer. Times are seconds of `time.monotonic()`.
 
     `task` (its route) and `model` (its name) are known one after the other; metrics of an error are labeled with
     what was known by then.
@@ -56,7 +57,8 @@ class Call:
     @classmethod
     def of(cls, scope: Scope, receive: Receive, send: Send, path: str) -> Call:
         headers: Headers = dict(scope["headers"])
-        return cls(scope, receive, send, path, headers, request_id_of(headers), time.monotonic())
+        arrived: float = scope[ARRIVED] if ARRIVED in scope else time.monotonic()
+        return cls(scope, receive, send, path, headers, request_id_of(headers), arrived)
 
 
 Endpoint = Callable[[Call], Awaitable[None]]
@@ -108,6 +110,8 @@ class Predictions:
             raise DrainingError
         call.deadline = call.started + timeout_s_of(call.headers, settings.request_timeout_s)
         call.priority = min(priority_of(call.headers), key.highest_priority)
+        if time.monotonic() >= call.deadline:  # while it waited for the event loop
+            raise DeadlineExceededError("the deadline passed before the request could be read")
         call.body = await read_body(call.headers, call.receive, settings.max_body_bytes, call.deadline)
 
     async def _respond(self, call: Call, model: Model, request: TaskRequest) -> None:
@@ -120,7 +124,11 @@ class Predictions:
             if self._service.draining:
                 raise DrainingError from None
             raise
-        total_s = time.monotonic() - call.started
+        now = time.monotonic()
+        if now > call.deadline:
+            self._service.metrics.deadline_missed.inc()
+            raise DeadlineExceededError
+        total_s = now - call.started
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(answer.content)),

@@ -18,7 +18,7 @@ import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
 from app import __version__
-from app.api.server import bind, share_port
+from app.api.listener import bind_or_end, share_port
 from app.processes.child import CONFIGURATION_EXIT, DRAIN, RELOAD, Assignment
 from app.settings import Settings
 
@@ -152,9 +152,6 @@ def keep_port(settings: Settings) -> socket.socket:
     On one shared socket, the first worker to wake would accept every waiting connection. This one is bound before it
     allows sharing, so that a port on which anything listens is an error, another instance of this service included.
     """
-    try:
-        kept = bind(settings.host, settings.port)
-    except OSError as error:
-        raise SystemExit(f"roberta-serve: cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+    kept = bind_or_end(settings.host, settings.port)
     share_port(kept)
     return kept

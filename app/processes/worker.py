@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from functools import partial
 from types import FrameType
 
@@ -14,7 +13,8 @@ from app.api.application import Application
 from app.api.key_file import KeyFileError
 from app.api.key_limits import shared_usage
 from app.api.keys import Keyring
-from app.api.server import Server, bind, server_config
+from app.api.listener import bind
+from app.api.server import Server, server_config
 from app.logs import count_dropped_lines
 from app.metrics import Metrics
 from app.processes.child import DRAIN, ChildProcess, engine_socket
@@ -27,12 +27,6 @@ log = structlog.get_logger(__name__)
 
 class Worker(Server):
     """The server of one worker; it drains on the supervisor's order, not on a signal."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for listener in sockets or ():
-            address, port = listener.getsockname()[:2]
-            log.info("listening", url=f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         log.debug("signal_left_to_the_supervisor", number=sig)

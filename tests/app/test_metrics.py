@@ -9,6 +9,8 @@ from app.metrics import Metrics
 FROM_THE_START = {
     "load_problems",
     "cancelled_total",
+    "connections",
+    "connections_dropped_total",
     "deadline_missed_total",
     "log_lines_dropped_total",
     "queue_capacity_tokens",

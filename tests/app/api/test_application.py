@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
 from app.api.application import Application
+from app.api.arrival import ARRIVED
 from app.errors import QueueFullError
 from app.service import Service
 from app.settings import Settings
-from tests.app.backends import ToyBackend
+from tests.app.backends import ToyBackend, ToyModel
 
 BODY = json.dumps({"inputs": "a good film"}).encode()
+IN_TIME = [(b"x-request-timeout-ms", b"500")]
 PREDICTIONS = ["/classify", "/", "/models/toy", "/models/toy:1"]
 
 
@@ -178,3 +181,42 @@ def test_the_application_starts_and_stops_its_service():
     asyncio.run(play())
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert backend.calls == ["start", "load", "stop"]
+
+
+# --- Deadlines, from a request's arrival on ---------------------------------------------------------------
+
+
+class SlowModel(ToyModel):
+    """Answers as the loop is busy with something else, for longer than the request may take."""
+
+    async def answer(self, request, *, deadline, priority=0):
+        answer = await super().answer(request, deadline=deadline, priority=priority)
+        time.sleep(max(0.0, deadline - time.monotonic()) + 0.001)
+        return answer
+
+
+def test_a_request_whose_time_was_over_before_it_was_read_costs_no_work():
+    backend = ToyBackend()
+    arrived = time.monotonic() - 1
+    status, _, content, _ = ask(backend=backend, headers=IN_TIME, body=b"not JSON", **{ARRIVED: arrived})
+    assert (status, json.loads(content)["error_type"]) == (504, "deadline_exceeded")
+    assert backend.model.asked == []
+
+
+def test_an_answer_that_comes_too_late_is_not_sent():
+    backend = ToyBackend()
+    backend.model = SlowModel(backend.metrics)
+    status, _, content, _ = ask(backend=backend, headers=IN_TIME)
+    assert (status, json.loads(content)["error_type"]) == (504, "deadline_exceeded")
+    assert len(backend.model.asked) == 1
+    assert backend.value("deadline_missed_total") == 1
+    assert backend.value("requests_total", task="classify", model="toy", code="200") == 0
+
+
+def test_the_time_of_a_request_and_its_deadline_count_from_its_arrival():
+    backend = ToyBackend()
+    arrived = time.monotonic() - 2
+    _, headers, _, _ = ask(backend=backend, headers=[(b"x-request-timeout-ms", b"20000")], **{ARRIVED: arrived})
+    [(_, deadline, _)] = backend.model.asked
+    assert deadline == arrived + 20
+    assert float(headers["server-timing"].rpartition("=")[2]) >= 2000

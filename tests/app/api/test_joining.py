@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from app.api.server import MOST_HELD, JoiningTransport
+from app.api.joining import MOST_HELD, JoiningTransport
 
 
 class Recorder:
@@ -28,7 +28,7 @@ def joined(steps) -> list[object]:
     recorder = Recorder()
 
     async def play() -> None:
-        transport = JoiningTransport(recorder, asyncio.get_running_loop())
+        transport = JoiningTransport(recorder, asyncio.get_running_loop(), lambda: False)
         for step in steps:
             step(transport)
             recorder.calls.append("turn")

@@ -1,0 +1,179 @@
+"""Sockets that listen, and how their connections are accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable
+
+from app.api.connections import LINGER_S, Connections
+from app.errors import TooManyConnectionsError
+
+BACKLOG = 4096  # connections that wait to be accepted; the kernel's own limit, net.core.somaxconn, may be lower
+MOST_AT_ONCE = 256  # connections accepted in one turn of the event loop
+MOST_REFUSED = 64  # sockets of refused connections that are kept until their clients have read why
+PAUSE_S = 0.1  # between attempts to accept while there is no descriptor
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+Factory = Callable[[float], asyncio.Protocol]
+
+
+class Listener:
+    """Accepts all connections that wait, in each turn of the event loop. (uvloop accepts one.)
+
+    `make` returns the protocol of a connection that has waited since a time of `time.monotonic()`.
+    """
+
+    def __init__(
+        self, bound: socket.socket, make: Factory, connections: Connections, tls: ssl.SSLContext | None
+    ) -> None:
+        self._bound, self._make, self._connections, self._tls = bound, make, connections, tls
+        self._loop = connections.loop
+        self._waiting_since = 0.0  # when the oldest connection that was left to the next turn may have come
+        self._opening: set[asyncio.Task[None]] = set()
+        self._refused: list[tuple[float, socket.socket]] = []
+        self._reserve = os.open(os.devnull, os.O_RDONLY)  # given up to accept, and refuse, one more connection
+        bound.setblocking(False)
+        bound.listen(BACKLOG)
+        self._loop.add_reader(bound.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        arrived = self._waiting_since or self._connections.clock.date()
+        for _ in range(MOST_AT_ONCE):
+            try:
+                accepted, _ = self._bound.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                self._waiting_since = 0.0
+                return
+            except OSError as error:
+                if error.errno not in EXHAUSTED:
+                    raise
+                self._refuse_without_descriptor()
+                return
+            self._take(accepted, arrived)
+        self._waiting_since = arrived
+
+    def _take(self, accepted: socket.socket, arrived: float) -> None:
+        accepted.setblocking(False)
+        if not self._connections.has_room():
+            self._refuse(accepted)
+            return
+        self._connections.opening += 1
+        opening = self._loop.create_task(self._open(accepted, arrived))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+
+    async def _open(self, accepted: socket.socket, arrived: float) -> None:
+        handshake_s = None if self._tls is None else self._connections.limits.head_s
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: self._make(arrived), accepted, ssl=self._tls, ssl_handshake_timeout=handshake_s
+            )
+        except OSError:  # ssl.SSLError is one: the client is gone, or its handshake failed
+            accepted.close()
+        finally:
+            self._connections.opening -= 1
+
+    # --- No room -----------------------------------------------------------------------------------------
+
+    def _refuse(self, accepted: socket.socket) -> None:
+        """Say in a few bytes that there is no room, and keep the socket for a moment, so that they can be read."""
+        answer = self._connections.refused(TooManyConnectionsError())
+        try:
+            if self._tls is None:
+                accepted.recv(2**16)
+        except OSError:
+            pass  # it has sent nothing yet
+        try:
+            if self._tls is None:
+                accepted.send(answer)
+            accepted.shutdown(socket.SHUT_WR)
+        except OSError:
+            accepted.close()
+            return
+        self._refused.append((time.monotonic(), accepted))
+        while len(self._refused) > MOST_REFUSED:
+            self._refused.pop(0)[1].close()
+
+    def sweep(self, now: float) -> None:
+        """Close sockets of refused connections."""
+        while self._refused and now - self._refused[0][0] > LINGER_S:
+            self._refused.pop(0)[1].close()
+
+    def _refuse_without_descriptor(self) -> None:
+        """Refuse one connection with the reserved descriptor, and accept none for a while."""
+        self._connections.note_dropped("descriptors")
+        self._close_refused()
+        if self._reserve >= 0:
+            os.close(self._reserve)
+        try:
+            accepted, _ = self._bound.accept()
+            accepted.setblocking(False)
+            self._refuse(accepted)
+            self._close_refused()
+        except OSError:
+            pass  # another thread was faster
+        self._reserve = self._reopen_reserve()
+        self._loop.remove_reader(self._bound.fileno())
+        self._loop.call_later(PAUSE_S, self._resume)
+
+    def _reopen_reserve(self) -> int:
+        try:
+            return os.open(os.devnull, os.O_RDONLY)
+        except OSError:
+            return -1
+
+    def _resume(self) -> None:
+        if self._bound.fileno() >= 0:
+            self._loop.add_reader(self._bound.fileno(), self._accept)
+
+    # --- The end -----------------------------------------------------------------------------------------
+
+    def _close_refused(self) -> None:
+        for _, refused in self._refused:
+            refused.close()
+        self._refused.clear()
+
+    def close(self) -> None:
+        """Accept what waits, and listen no more."""
+        self._accept()
+        self._loop.remove_reader(self._bound.fileno())
+        self._bound.close()
+        self._close_refused()
+        if self._reserve >= 0:
+            os.close(self._reserve)
+
+
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Return a bound socket that does not listen yet. Raises `OSError` when the port is taken.
+
+    Several processes of one user may have a `shared` one of the same port, over which Linux spreads new connections.
+    """
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        share_port(bound)
+    bound.bind((host, port))
+    return bound
+
+
+def bind_or_end(host: str, port: int) -> socket.socket:
+    """Return a bound socket; where that is not possible, end the command with a sentence."""
+    try:
+        return bind(host, port)
+    except OSError as error:
+        raise SystemExit(f"roberta-serve: cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def share_port(bound: socket.socket) -> None:
+    """Let other sockets of this user bind the same port. Source: socket(7), SO_REUSEPORT."""
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def url_of(bound: socket.socket, scheme: str = "http") -> str:
+    address, port = bound.getsockname()[:2]
+    return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"

@@ -206,7 +206,7 @@ def test_signals_to_everybody_stop_nobody_who_is_needed(service, pool, role):
             os.kill(pid, signal.SIGTERM)
             os.kill(pid, signal.SIGINT)
         service.process.send_signal(signal.SIGTERM)
-        until(lambda: "Shutting down" in service.log())
+        until(lambda: '"draining"' in service.log())
     assert running.result() == 200
     assert service.process.wait(30) == 0
     assert not [event for event in events(service) if event["level"] in ("warning", "error")]

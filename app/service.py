@@ -18,7 +18,8 @@ from prometheus_client import CollectorRegistry
 
 from app.errors import DrainingError, RouteNotFoundError
 from app.metrics import Metrics
-from app.serving.model import Answer, on_thread
+from app.serving.memory import AnswerMemory
+from app.serving.model import Answer, Model, on_thread
 from app.serving.parsing import INLINE_BYTES, Bounds, json_of, parse
 from app.serving.registry import Registry
 from app.settings import Settings
@@ -87,6 +88,7 @@ class Service:
         self.registry, self.metrics = self.backend.registry, self.backend.metrics
         self.draining = False  # new requests are refused, those in flight are answered
         self._bounds = Bounds(settings.max_inputs, settings.max_characters)
+        self._memory = AnswerMemory(settings.max_answer_memory_mb * 2**20)
         self._is_started = False
         self._loads: set[asyncio.Task[None]] = set()
 
@@ -137,7 +139,11 @@ class Service:
         content = body if isinstance(body, bytes) else json_of(body)
         request = await self.parse(content, REQUEST_TYPES[route], deadline=deadline)
         chosen = self.registry.find(route, request.model or model)
-        return await chosen.answer(request, deadline=deadline, priority=priority)
+        return await self.ask(chosen, request, deadline=deadline, priority=priority)
+
+    async def ask(self, model: Model, request: TaskRequest, *, deadline: float, priority: int = 0) -> Answer:
+        """Answer a validated request by one of the models."""
+        return await model.answer(request, self._memory, deadline=deadline, priority=priority)
 
     async def parse(self, body: bytes, request_type: type[RequestT], *, deadline: float) -> RequestT:
         """Validate a JSON body; see `app.serving.parsing.parse`. A large one is parsed while other requests go on."""

@@ -142,6 +142,11 @@ class Settings(BaseSettings):
     max_characters: int = Field(
         1_000_000, ge=1024, description="Most characters that one request may ask to tokenize, in all its texts."
     )
+    max_answer_memory_mb: int = Field(
+        256,
+        ge=64,
+        description="Memory of the answers that one process has in progress, in MiB; beyond it they get 429.",
+    )
     stall_timeout_s: float = Field(
         60.0, gt=0, description="A batch that runs longer than this in s turns /health/live red."
     )

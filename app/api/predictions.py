@@ -117,7 +117,7 @@ class Predictions:
     async def _respond(self, call: Call, model: Model, request: TaskRequest) -> None:
         """Ask `model` and send its answer."""
         call.task, call.model = model.task.route, model.name
-        work = model.answer(request, deadline=call.deadline, priority=call.priority)
+        work = self._service.ask(model, request, deadline=call.deadline, priority=call.priority)
         try:
             answer = await unless_disconnected(call.receive, work)
         except asyncio.CancelledError:  # by uvicorn, when draining took too long

@@ -25,7 +25,6 @@ from app.processes.messages import (
     Refused,
     Submit,
     ToWorker,
-    WireWindow,
     rebuild,
     split_outputs,
 )
@@ -165,7 +164,7 @@ class EngineClient:
         stream, number = self._stream, next(self._numbers)
         assert stream is not None
         try:
-            stream.send(Submit(number, model, deadline, priority, [WireWindow.of(window) for window in windows]))
+            stream.send(Submit.of(number, model, windows, deadline, priority))
         except FrameTooLargeError:
             raise RequestTooLargeError(f"the request has {tokens} tokens, more than are taken at once") from None
         pending = Pending(asyncio.get_running_loop().create_future(), model, deadline)

@@ -172,10 +172,9 @@ class Connection:
             lane = self.server.lanes.get(request.model)
             if lane is None:
                 raise NotReadyError(f"{request.model.partition('#')[0]} is not loaded any more; try again")
-            windows = [window.window() for window in request.windows]
             self._tickets[number] = self._local.engine.begin(
                 lane,
-                windows,
+                request.unpack(),
                 deadline=request.deadline,
                 priority=request.priority,
                 on_finish=partial(self._end, number),

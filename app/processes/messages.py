@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from app.errors import InternalError, ServeError
-from app.window import Floats, Window
+from app.window import Floats, Ranking, Window
 
 IDS = np.dtype("<i8")  # token ids and positions
 LOGITS = np.dtype("<f4")
@@ -21,6 +21,23 @@ class Message(msgspec.Struct, array_like=True, gc=False):
 
 
 # --- From a worker to an engine ---------------------------------------------------------------------------
+
+
+class WireRanking(Message):
+    """What is kept of wide rows; `columns` are int64 (chosen,)."""
+
+    best: int
+    temperature: float
+    columns: bytes | None
+
+    @classmethod
+    def of(cls, ranking: Ranking) -> WireRanking:
+        columns = ranking.columns
+        return cls(ranking.best, ranking.temperature, None if columns is None else columns.tobytes())
+
+    def ranking(self) -> Ranking:
+        columns = None if self.columns is None else np.frombuffer(self.columns, IDS)
+        return Ranking(self.best, self.temperature, columns)
 
 
 class WireWindow(Message):
@@ -39,19 +56,33 @@ class WireWindow(Message):
             None if types is None else types.tobytes(),
         )
 
-    def window(self) -> Window:
+    def window(self, ranking: Ranking | None) -> Window:
         types = None if self.types is None else np.frombuffer(self.types, IDS)
-        return Window(np.frombuffer(self.ids, IDS), np.frombuffer(self.rows, IDS), types)
+        return Window(np.frombuffer(self.ids, IDS), np.frombuffer(self.rows, IDS), types, ranking)
 
 
 class Submit(Message, tag=0):
-    """Run `windows` with a model, by its key. `number` tells the requests of one worker apart."""
+    """Run `windows` with a model, by its key. `number` tells the requests of one worker apart.
+
+    All windows of a request share its `ranking`.
+    """
 
     number: int
     model: str
     deadline: float
     priority: int
     windows: list[WireWindow]
+    ranking: WireRanking | None
+
+    @classmethod
+    def of(cls, number: int, model: str, windows: Sequence[Window], deadline: float, priority: int) -> Submit:
+        ranking = windows[0].ranking if windows else None
+        wired = None if ranking is None else WireRanking.of(ranking)
+        return cls(number, model, deadline, priority, [WireWindow.of(window) for window in windows], wired)
+
+    def unpack(self) -> list[Window]:
+        ranking = None if self.ranking is None else self.ranking.ranking()
+        return [window.window(ranking) for window in self.windows]
 
 
 class Cancel(Message, tag=1):

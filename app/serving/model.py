@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from app.bundle import Bundle, Precision
 from app.errors import DeadlineExceededError
 from app.metrics import ModelSeries
+from app.serving.memory import AnswerMemory
 from app.tasks.base import Task, TaskRequest
 from app.window import Floats, Window
 
@@ -101,7 +102,7 @@ class Model:
             "layout": manifest.layout,
         }
 
-    async def answer(self, request: TaskRequest, *, deadline: float, priority: int = 0) -> Answer:
+    async def answer(self, request: TaskRequest, memory: AnswerMemory, *, deadline: float, priority: int = 0) -> Answer:
         """Encode, run and decode one request. `deadline` is in seconds of `time.monotonic()`."""
         started = time.monotonic()
         if request.count_characters() > INLINE_CHARACTERS:
@@ -109,11 +110,12 @@ class Model:
         else:
             encoded = self.task.encode(request)
         tokenize_s = time.monotonic() - started
-        ticket = await self.lane.submit(encoded.windows, deadline=deadline, priority=priority)
-        if are_many(ticket.outputs):
-            content = await on_thread(self.render, request, encoded.state, ticket.outputs, deadline=deadline)
-        else:
-            content = self.render(request, encoded.state, ticket.outputs)
+        with memory.hold(encoded.answer_bytes):
+            ticket = await self.lane.submit(encoded.windows, deadline=deadline, priority=priority)
+            if are_many(ticket.outputs):
+                content = await on_thread(self.render, request, encoded.state, ticket.outputs, deadline=deadline)
+            else:
+                content = self.render(request, encoded.state, ticket.outputs)
         return Answer(content, len(encoded.windows), tokenize_s, ticket.queue_s, ticket.forward_s)
 
     def render(self, request: TaskRequest, state: Any, outputs: Sequence[Floats]) -> bytes:

@@ -100,10 +100,14 @@ StateT = TypeVar("StateT")
 
 @dataclass(frozen=True, slots=True)
 class Encoded(Generic[StateT]):
-    """The windows of one request, and what the task needs to read their outputs."""
+    """The windows of one request, and what the task needs to read their outputs.
+
+    `answer_bytes` is about how much memory the outputs and the answer take, at most.
+    """
 
     windows: list[Window]
     state: StateT
+    answer_bytes: int = 0
 
 
 class Task(ABC, Generic[RequestT, StateT]):
@@ -155,7 +159,10 @@ class Task(ABC, Generic[RequestT, StateT]):
 
     @abstractmethod
     def decode(self, request: RequestT, state: StateT, outputs: Sequence[Floats]) -> Any:
-        """Turn the outputs, (rows, width) per window, into the answer's body."""
+        """Turn the outputs, (rows, width) per window, into the answer's body.
+
+        An iterator stands for a list, so that a long answer is never in memory as a whole.
+        """
 
     @abstractmethod
     def probe(self, text: str) -> Window:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,21 +13,25 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 from app.bundle import Graph, Manifest
 from app.errors import InvalidRequestError, RequestTooLargeError
 from app.tasks.base import Encoded, Strict, Task, Text, TextsRequest, by_input
-from app.tasks.text import EncodedText, TextEncoder
-from app.window import Floats, Window
+from app.tasks.text import EncodedText, Piece, TextEncoder
+from app.window import Floats, Ints, Ranking, Window, greatest
 
 GENERIC_MASK = "[MASK]"  # understood in every request, whatever the model's own mask token
 EXAMPLE: dict[str, Any] = {"inputs": f"Paris is the {GENERIC_MASK} of France."}
 WORD_START = "▁"  # SentencePiece begins a word with it; its decoder drops the space of a single token
-MOST_LOGITS = 2**25  # of one request: 128 MiB, 667 masks of RoBERTa's vocabulary
-MOST_CHARACTERS = 2**24  # in one answer's sequences
+MOST_LOGITS = 2**22  # of one window: 16 MiB, 83 masks of RoBERTa's vocabulary
+MOST_KEPT = 2**21  # numbers of one request: 8 MiB
+MOST_CHARACTERS = 2**22  # in one answer's sequences
+CANDIDATE_CHARACTERS = 64  # of a candidate beside its sequence
+NUMBER_BYTES, CHARACTER_BYTES = 8, 2  # of a kept number and of an answer's character, copies included
 
-Targets = Callable[[bool], list[int] | None]  # from "a space precedes the mask" to the tokens that may fill it
+
+Word = Annotated[Text, Field(max_length=256)]
 
 
 class FillMaskParameters(Strict):
     top_k: int = Field(5, ge=1, le=1000, description="Candidates for each mask.")
-    targets: Annotated[list[Text], Field(min_length=1, max_length=1000, fail_fast=True)] | None = Field(
+    targets: Annotated[list[Word], Field(min_length=1, max_length=1000, fail_fast=True)] | None = Field(
         None, description="Choose among these words only; each must be one token of the vocabulary."
     )
 
@@ -51,12 +54,12 @@ class Candidate(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """One mask in one text: its range in code points, and the tokens it may become (None: any)."""
+    """One mask in one text: its range in code points, and whether a space precedes it."""
 
     text: str
     start: int
     end: int
-    targets: list[int] | None
+    after_space: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,29 @@ class MaskedText:
     windows: int
 
 
-class FillMask(Task[FillMaskRequest, list[MaskedText]]):
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """The masks of each text, and what they may become, by whether a space precedes them; None: any token.
+
+    The columns that are kept of a row of logits are those of `targets`, one array after the other.
+    """
+
+    texts: list[MaskedText]
+    targets: dict[bool, Ints] | None
+
+    def ranking(self, best: int, temperature: float) -> Ranking:
+        columns = None if self.targets is None else np.concatenate(list(self.targets.values()))
+        return Ranking(best, temperature, columns)
+
+    def of(self, mask: Mask) -> tuple[Ints, slice]:
+        """Return what one mask may become, and where these tokens are among the columns."""
+        assert self.targets is not None
+        start = len(self.targets[False]) if mask.after_space and False in self.targets else 0
+        tokens = self.targets[mask.after_space]
+        return tokens, slice(start, start + len(tokens))
+
+
+class FillMask(Task[FillMaskRequest, Masks]):
     """The likeliest tokens for each mask of each text. State: the masks of each text."""
 
     name = "fill-mask"
@@ -92,91 +117,119 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         words = config.get("vocab_size")
         return words if isinstance(words, int) else None
 
-    def encode(self, request: FillMaskRequest) -> Encoded[list[MaskedText]]:
+    def encode(self, request: FillMaskRequest) -> Encoded[Masks]:
         texts = [text.replace(GENERIC_MASK, self.mask_token) for text in request.texts()]
         encoded = self.encoder.encode(texts, truncate=request.truncate)
-        masks = [self.masks_in(text) for text in encoded]
-        for number, at in enumerate(masks):
+        found = [self.masks_in(text) for text in encoded]
+        for number, at in enumerate(found):
             if not at:
                 raise InvalidRequestError(f"inputs: text {number} has no {self.mask_token} to fill")
-        self.check_size(encoded, masks, request.parameters)
-
-        @cache
-        def targets(after_space: bool) -> list[int] | None:
-            words = request.parameters.targets
-            return None if words is None else [self.target_id(word, after_space) for word in words]
-
-        found = [self.mask_windows(text, at, targets) for text, at in zip(encoded, masks, strict=True)]
-        return Encoded([window for _, windows in found for window in windows], [masked for masked, _ in found])
+        candidates = min(request.parameters.top_k, len(request.parameters.targets or ()) or self.vocabulary)
+        characters = self.check_answer(encoded, found, candidates)
+        groups = [self.groups(text, at) for text, at in zip(encoded, found, strict=True)]
+        masked = [
+            MaskedText([self.mask_at(text, i) for _, at in group for i in at], len(group))
+            for text, group in zip(encoded, groups, strict=True)
+        ]
+        masks = Masks(masked, self.targets_of(masked, request.parameters.targets))
+        ranking = masks.ranking(candidates, self.temperature)
+        kept = self.check_kept(sum(map(len, found)), ranking)
+        windows = [
+            self.mask_window(text, piece, at, ranking)
+            for text, group in zip(encoded, groups, strict=True)
+            for piece, at in group
+        ]
+        return Encoded(windows, masks, NUMBER_BYTES * kept + CHARACTER_BYTES * characters)
 
     def masks_in(self, text: EncodedText) -> list[int]:
         """Return the positions of the masks among the tokens that are answered."""
         return [i for i, token in enumerate(text.ids[: text.pieces[-1].home_end]) if token == self.mask_id]
 
-    def check_size(
-        self, texts: Sequence[EncodedText], masks: Sequence[list[int]], parameters: FillMaskParameters
-    ) -> None:
-        """Raise `RequestTooLargeError` for so many masks, or so much text in the answer, that memory might not suffice.
+    def check_answer(self, texts: Sequence[EncodedText], masks: Sequence[list[int]], candidates: int) -> int:
+        """Return the characters of the answer: each candidate of a mask is answered with the text.
 
-        Each mask has a logit for every word of the vocabulary, and each of its candidates is answered with the text.
+        Raises `RequestTooLargeError` where they are too many.
         """
-        if (count := sum(map(len, masks))) > (most := MOST_LOGITS // self.vocabulary):
-            raise RequestTooLargeError(f"inputs has {count} masks; at most {most} are filled at once")
-        candidates = min(parameters.top_k, len(parameters.targets or ()) or self.vocabulary)
-        repeated = candidates * sum(len(text.text) * len(at) for text, at in zip(texts, masks, strict=True))
+        lengths = (len(text.text) + CANDIDATE_CHARACTERS for text in texts)
+        repeated = candidates * sum(length * len(at) for length, at in zip(lengths, masks, strict=True))
         if repeated > MOST_CHARACTERS:
             raise RequestTooLargeError(
-                f"the answer would repeat texts over {repeated:,} characters, at most {MOST_CHARACTERS:,} are sent; "
+                f"the answer would have {repeated:,} characters, at most {MOST_CHARACTERS:,} are sent; "
                 "ask for fewer masks or texts at once, or a lower top_k"
             )
+        return repeated
 
-    def mask_windows(self, text: EncodedText, at: list[int], targets: Targets) -> tuple[MaskedText, list[Window]]:
-        """Make a window for each piece that is home to a mask, with the masks as its head rows."""
-        offsets = text.encoding.offsets
-        masks, windows = [], []
+    def check_kept(self, masks: int, ranking: Ranking) -> int:
+        """Return how many numbers are kept for so many masks. Raises `RequestTooLargeError` where they are too many."""
+        if masks > (most := MOST_KEPT // ranking.width):
+            raise RequestTooLargeError(
+                f"inputs has {masks} masks; at most {most} are filled at once, with so many candidates"
+            )
+        return masks * ranking.width
+
+    def groups(self, text: EncodedText, at: list[int]) -> list[tuple[Piece, list[int]]]:
+        """Return each piece that is home to masks with these masks, as often as their logits fill a window's share."""
+        most, result = max(1, MOST_LOGITS // self.vocabulary), []
         for piece in text.pieces:
             home = [i for i in at if piece.home_start <= i < piece.home_end]
-            if home:
-                rows = np.array(home, np.int64) - piece.start + len(self.encoder.special.prefix)
-                windows.append(self.encoder.window(text.ids, piece, rows))
-                masks += [self.mask_at(text.text, *offsets[i], targets) for i in home]
-        return MaskedText(masks, len(windows)), windows
+            result += [(piece, home[start : start + most]) for start in range(0, len(home), most)]
+        return result
 
-    def mask_at(self, text: str, start: int, end: int, targets: Targets) -> Mask:
+    def mask_window(self, text: EncodedText, piece: Piece, at: list[int], ranking: Ranking) -> Window:
+        """Return a window of one piece, with masks as its head rows."""
+        rows = np.array(at, np.int64) - piece.start + len(self.encoder.special.prefix)
+        return replace(self.encoder.window(text.ids, piece, rows), ranking=ranking)
+
+    def mask_at(self, encoded: EncodedText, index: int) -> Mask:
         """Describe one mask; its range takes in the space that the mask token stands for."""
+        text, (start, end) = encoded.text, encoded.span(index)
         start = len(text[:start].rstrip()) if self.takes_space else start
         after_space = text[start : start + 1].isspace() or text[:start].endswith(" ")
-        return Mask(text, start, end, targets(after_space))
+        return Mask(text, start, end, after_space)
 
-    def target_id(self, target: str, after_space: bool) -> int:
-        """Return the token of a target word. Raises `InvalidRequestError` when it is not exactly one."""
-        for form in [f" {target}", target] if after_space else [target, f" {target}"]:
-            ids = self.encoder.tokenizer.encode(form, add_special_tokens=False).ids
+    def targets_of(self, texts: Sequence[MaskedText], words: Sequence[str] | None) -> dict[bool, Ints] | None:
+        """Return the tokens of target words, without repetition, after no space and after one, where masks are so."""
+        if words is None:
+            return None
+        kinds = sorted({mask.after_space for text in texts for mask in text.masks})
+        forms = [words, [f" {word}" for word in words]]
+        tokens = [self.encoder.tokenizer.encode_batch_fast(form, add_special_tokens=False) for form in forms]
+        bare, spaced = ([each.ids for each in form] for form in tokens)
+        found = {False: zip(words, bare, spaced, strict=True), True: zip(words, spaced, bare, strict=True)}
+        tokens_of = {kind: dict.fromkeys(self.only_token(*each) for each in found[kind]) for kind in kinds}
+        return {kind: np.array(list(each), np.int64) for kind, each in tokens_of.items()}
+
+    def only_token(self, word: str, *forms: list[int]) -> int:
+        """Return the token of a target word, in the first form that is one. Raises `InvalidRequestError`."""
+        for ids in forms:
             if len(ids) == 1 and ids[0] not in self.special_ids:  # an unknown word is `[UNK]`
                 return ids[0]
-        raise InvalidRequestError(f"parameters.targets: {target!r} is not one token of this model's vocabulary")
+        raise InvalidRequestError(f"parameters.targets: {word!r} is not one token of this model's vocabulary")
 
-    def decode(self, request: FillMaskRequest, state: list[MaskedText], outputs: Sequence[Floats]) -> Any:
-        answers: list[Any] = []
-        for text, parts in zip(state, by_input(outputs, (text.windows for text in state)), strict=True):
-            rows = [row for part in parts for row in part]  # (vocabulary,) for each mask
-            filled = [
-                self.fill(mask, row, request.parameters.top_k) for mask, row in zip(text.masks, rows, strict=True)
-            ]
-            answers.append(filled[0] if len(filled) == 1 else filled)
-        return answers if isinstance(request.inputs, list) else answers[0]
+    def decode(self, request: FillMaskRequest, state: Masks, outputs: Sequence[Floats]) -> Any:
+        top_k = request.parameters.top_k
+        parts = by_input(outputs, (text.windows for text in state.texts))
+        answers = (self.fill_text(state, *each, top_k) for each in zip(state.texts, parts, strict=True))
+        return answers if isinstance(request.inputs, list) else next(answers)
 
-    def fill(self, mask: Mask, logits: Floats, top_k: int) -> list[Candidate]:
+    def fill_text(self, masks: Masks, text: MaskedText, parts: Sequence[Floats], top_k: int) -> Iterator[Any]:
+        """Return the candidates of a text's only mask, or those of each; `parts` are (masks, kept) numbers."""
+        rows = (row for part in parts for row in part)
+        filled = (self.fill(masks, mask, row, top_k) for mask, row in zip(text.masks, rows, strict=True))
+        return next(filled) if len(text.masks) == 1 else filled
+
+    def fill(self, masks: Masks, mask: Mask, kept: Floats, top_k: int) -> Iterator[Candidate]:
         """Rank the candidates of one mask by their share of the whole vocabulary's probability."""
-        scaled = logits / self.temperature  # (vocabulary,)
-        exponents = np.exp(scaled - scaled.max())
-        total = exponents.sum()
-        if mask.targets is None:
-            best = top(scaled, top_k)
+        if masks.targets is None:
+            half = len(kept) // 2
+            tokens, scores = kept[:half].astype(np.int64), kept[half:]
         else:
-            among = np.array(list(dict.fromkeys(mask.targets)))
-            best = among[top(scaled[among], top_k)]
-        return [self.candidate(mask, int(token), float(exponents[token] / total)) for token in best]
+            targets, columns = masks.of(mask)
+            logits = kept[1:][columns]
+            best = greatest(logits, top_k)
+            tokens, scores = targets[best], np.exp(logits[best]) / kept[0]
+        for token, score in zip(tokens.tolist(), scores.tolist(), strict=True):
+            yield self.candidate(mask, token, score)
 
     def candidate(self, mask: Mask, token: int, score: float) -> Candidate:
         written = self.encoder.tokenizer.decode([token], skip_special_tokens=False)
@@ -189,15 +242,8 @@ class FillMask(Task[FillMaskRequest, list[MaskedText]]):
         return Candidate(score=score, token=token, token_str=written, sequence=f"{before}{filling}{after}")
 
     def probe(self, text: str) -> Window:
-        return self.encode(FillMaskRequest(inputs=text, truncate=True)).windows[0]
-
-
-def top(values: Floats, k: int) -> np.ndarray:
-    """Return the indices of the `k` greatest values, greatest first."""
-    if k < len(values):
-        chosen = np.argpartition(values, len(values) - k)[-k:]
-        return chosen[np.argsort(-values[chosen], kind="stable")]
-    return np.argsort(-values, kind="stable")
+        (window, *_) = self.encode(FillMaskRequest(inputs=text, truncate=True)).windows
+        return replace(window, ranking=None)
 
 
 def mask_token_of(encoder: TextEncoder) -> tuple[str, int]:

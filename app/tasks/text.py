@@ -43,6 +43,11 @@ class EncodedText:
     ids: list[int]
     pieces: list[Piece]
 
+    def span(self, token: int) -> tuple[int, int]:
+        """Return the code point range of one token in `text`, white space included."""
+        start, end = self.encoding.offsets[token]
+        return start, end
+
     def offsets(self) -> NDArray[np.int64]:
         """Return (tokens, 2) code point ranges in `text`, with no white space at either end."""
         offsets = np.array(self.encoding.offsets, np.int64).reshape(-1, 2)

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from prometheus_client import CollectorRegistry
+from pydantic_core import from_json, to_json
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from app.bundle import Graph, Manifest, Probe, new_version, write_manifest
@@ -102,6 +103,12 @@ def sentencepiece_tokenizer(words=("Paris", "is", "good", "a")):
     return tokenizer
 
 
+def decoded(task, request, encoded, outputs):
+    """Return the answer for (rows, width) of each window, as lists; of wide rows it sees what is kept."""
+    kept = [o if w.ranking is None else w.ranking.keep(o) for o, w in zip(outputs, encoded.windows, strict=True)]
+    return from_json(to_json(task.decode(request, encoded.state, kept)))
+
+
 def serve_checkpoint(folder):
     """Return a function from a request's body to its answer: our tasks around PyTorch's own logits."""
     from tests.support.reference import reference_logits
@@ -116,7 +123,8 @@ def serve_checkpoint(folder):
     def answer(body):
         request = task.request_type.model_validate(body)
         encoded = task.encode(request)
-        return task.decode(request, encoded.state, [reference_logits(model, kind.name, w) for w in encoded.windows])
+        outputs = [reference_logits(model, kind.name, w) for w in encoded.windows]
+        return decoded(task, request, encoded, outputs)
 
     return answer
 

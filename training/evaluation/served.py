@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
+from pydantic_core import from_json, to_json
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -78,7 +79,7 @@ class ServedGraph:
         """Answer a request's body as the service would."""
         request = self.task.request_type.model_validate(body)
         encoded = self.task.encode(request)
-        return self.task.decode(request, encoded.state, self.run(encoded.windows))
+        return from_json(to_json(self.task.decode(request, encoded.state, self.run(encoded.windows))))
 
 
 def batches_of(order: Iterable[int], lengths: Sequence[int]) -> list[list[int]]:

@@ -14,6 +14,7 @@ from app.engine.cost import CostModel
 from app.runtime.cpu.denormals import denormals_as_zero
 from app.runtime.cpu.idle_cores import IdleCores
 from app.runtime.packing import Feed
+from app.runtime.parts import run_in_parts, width_of
 from app.runtime.session import PROVIDERS, Device, SessionError, layout_of, session_options, thread_options
 from app.runtime.warmup import measure_cost, shortened, synthetic_windows
 from app.window import Floats, Window
@@ -46,9 +47,13 @@ class CpuSession:
             self.layout = layout_of(bundle, [graph_input.name for graph_input in self.session.get_inputs()])
         except ValueError as error:
             raise SessionError(f"{bundle.graph_file(precision).name} cannot be fed: {error}") from error
-        self.output_names = [self.session.get_outputs()[0].name]
+        (output, *_) = self.session.get_outputs()
+        self.output_names, self.width = [output.name], width_of(output.shape)
 
     def run(self, windows: Sequence[Window], *, runner: int = 0, idle_machine: bool = False) -> list[Floats]:
+        return run_in_parts(partial(self._run_part, idle_machine), windows, self.width)
+
+    def _run_part(self, idle_machine: bool, windows: Sequence[Window]) -> list[Floats]:
         feed = self.layout.feed(windows)
         if idle_machine and self._idle_cores is not None:
             output = self._idle_cores.compute(feed, sum(map(len, windows)))

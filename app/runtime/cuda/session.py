@@ -25,6 +25,7 @@ from app.runtime.cuda.opening import is_out_of_memory, open_on, open_runtime, ou
 from app.runtime.cuda.shared_lock import SharedLock
 from app.runtime.cuda.warmup import TIMED_SHAPES, capture_small_batches, largest_batches
 from app.runtime.packing import PackedLayout
+from app.runtime.parts import run_in_parts, width_of
 from app.runtime.session import PROVIDERS, Device, SessionError, layout_of
 from app.runtime.warmup import measure_cost, shortened
 from app.window import Floats, Window
@@ -84,6 +85,7 @@ class CudaSession:
         sessions = [open_on(graph, gpu, self.options.memory_limit_mb) for gpu in gpus]
         memories = [CudaMemory(self._runtime, gpus[r % len(gpus)]) for r in range(runners)]
         self._runners = [IoRunner(sessions[r % len(gpus)], memory) for r, memory in enumerate(memories)]
+        self.width = width_of(sessions[0].get_outputs()[0].shape)
         self.layout = layout_of(bundle, [graph_input.name for graph_input in sessions[0].get_inputs()])
         # Attention's grid has another shape for every batch: only a graph without it can be captured.
         can_capture = isinstance(self.layout, PackedLayout) and not self.layout.has_grid
@@ -92,14 +94,17 @@ class CudaSession:
 
     def run(self, windows: Sequence[Window], *, runner: int = 0, idle_machine: bool = False) -> list[Floats]:
         with self._loading("the model's first batches") if self._shares_lock else nullcontext():
-            if self._cuda_graphs:
-                graphs = self._cuda_graphs[runner % len(self._cuda_graphs)]
-                if (bucket := graphs.bucket_for(windows)) is not None:
-                    return self.layout.split(graphs.replay(windows, bucket), windows)
-            return self.run_uncaptured(windows, runner=runner)
+            return run_in_parts(partial(self._run_part, runner), windows, self.width)
+
+    def _run_part(self, runner: int, windows: Sequence[Window]) -> list[Floats]:
+        if self._cuda_graphs:
+            graphs = self._cuda_graphs[runner % len(self._cuda_graphs)]
+            if (bucket := graphs.bucket_for(windows)) is not None:
+                return self.layout.split(graphs.replay(windows, bucket), windows)
+        return self.run_uncaptured(windows, runner=runner)
 
     def run_uncaptured(self, windows: Sequence[Window], *, runner: int = 0) -> list[Floats]:
-        """Answer as `run` does, without any CUDA graph."""
+        """Answer as `run` does, without any CUDA graph and as a whole."""
         output = self._runners[runner].compute(self.layout.feed(windows))
         return self.layout.split(output, windows)
 

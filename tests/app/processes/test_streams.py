@@ -1,7 +1,6 @@
 """What crosses between workers and engines: frames, messages and errors."""
 
 import asyncio
-import dataclasses
 
 import msgspec
 import numpy as np
@@ -18,14 +17,13 @@ from app.processes.messages import (
     Submit,
     ToEngine,
     ToWorker,
-    WireWindow,
     join_outputs,
     rebuild,
     refusal,
     split_outputs,
 )
 from app.processes.stream import LENGTH, Stream
-from app.window import Window
+from app.window import Ranking, Window
 from tests.app.builders import window
 from tests.app.engines import play
 
@@ -40,11 +38,23 @@ def over_the_wire(message, kind):
 @pytest.mark.parametrize("types", [None, [0, 0, 1, 1]])
 def test_a_window_arrives_as_it_was(types):
     sent = Window(np.array([0, 50264, 7, 2]), np.array([0, 3]), None if types is None else np.array(types))
-    message = over_the_wire(Submit(1, "toy:1", 12.5, -3, [WireWindow.of(sent)]), ToEngine)
-    (received,) = [each.window() for each in message.windows]
-    for field in dataclasses.fields(Window):
-        one, other = getattr(sent, field.name), getattr(received, field.name)
+    message = over_the_wire(Submit.of(1, "toy:1", [sent], 12.5, -3), ToEngine)
+    (received,) = message.unpack()
+    for name in ("input_ids", "head_rows", "token_type_ids"):
+        one, other = getattr(sent, name), getattr(received, name)
         assert one is other is None or (one.dtype == other.dtype and one.tolist() == other.tolist())
+    assert received.ranking is None
+
+
+@pytest.mark.parametrize("columns", [None, [3, 50264]])
+def test_windows_arrive_with_what_is_kept_of_their_rows(columns):
+    ranking = Ranking(5, 1.5, None if columns is None else np.array(columns))
+    sent = [Window(np.array([0, 2]), np.array([1]), ranking=ranking)] * 3
+    received = over_the_wire(Submit.of(1, "toy:1", sent, 12.5, -3), ToEngine).unpack()
+    assert len(received) == 3
+    for ranking in [each.ranking for each in received]:
+        assert (ranking.best, ranking.temperature) == (5, 1.5)
+        assert ranking.columns is columns is None or ranking.columns.tolist() == columns
 
 
 def test_outputs_arrive_as_they_were():
@@ -114,7 +124,7 @@ async def written(*messages):
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
 def test_frames_are_found_however_they_are_cut(size):
     async def scenario():
-        messages = [Cancel(n) for n in range(20)] + [Submit(9, "toy:1", 1.0, 0, [WireWindow.of(window(300))])]
+        messages = [Cancel(n) for n in range(20)] + [Submit.of(9, "toy:1", [window(300)], 1.0, 0)]
         data, received = await written(*messages), []
         receiver = make_stream(received)
         for start in range(0, len(data), size):
@@ -139,7 +149,7 @@ def test_a_message_that_is_too_large_is_not_sent(monkeypatch):
         sender = make_stream()
         sender.send(Cancel(1))
         with pytest.raises(stream.FrameTooLargeError):
-            sender.send(Submit(2, "toy:1", 1.0, 0, [WireWindow.of(window(1000))]))
+            sender.send(Submit.of(2, "toy:1", [window(1000)], 1.0, 0))
         sender.send(Cancel(3))
         await asyncio.sleep(0)
         received = []

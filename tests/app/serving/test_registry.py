@@ -16,6 +16,7 @@ from app.engine.engine import Engine
 from app.engine.scheduler import Limits
 from app.errors import ModelNotFoundError
 from app.metrics import Metrics
+from app.serving.memory import AnswerMemory
 from app.tasks.classify import ClassifyRequest
 from tests.app.builders import TABLE, wordpiece_tokenizer, write_bundle, write_hub_folder
 from tests.app.registries import load, make_registry, reason, states
@@ -33,7 +34,8 @@ def running_engine():
 
 def ask(registry, body, route="classify"):
     """Answer a classification request as a route would."""
-    work = registry.find(route, None).answer(ClassifyRequest.model_validate(body), deadline=time.monotonic() + 30)
+    request, memory = ClassifyRequest.model_validate(body), AnswerMemory(2**20)
+    work = registry.find(route, None).answer(request, memory, deadline=time.monotonic() + 30)
     return json.loads(asyncio.run(work).content)
 
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from app.errors import InvalidRequestError
 from app.tasks.fill_mask import FillMask, FillMaskRequest
-from tests.app.builders import make_encoder, make_graph, make_manifest, serve_checkpoint, wordpiece_tokenizer
+from tests.app.builders import decoded, make_encoder, make_graph, make_manifest, serve_checkpoint, wordpiece_tokenizer
 
 
 def make_request(inputs, truncate=False, **parameters):
@@ -19,7 +19,7 @@ def make_task(encoder, temperature=1.0):
 
 def answer(task, request, run):
     encoded = task.encode(request)
-    return task.decode(request, encoded.state, [run(window) for window in encoded.windows])
+    return decoded(task, request, encoded, [run(window) for window in encoded.windows])
 
 
 def prefer(task, *pieces):

@@ -1,0 +1,28 @@
+"""The memory that the answers in progress take: bounded, so that many requests within their limits stay within it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.errors import QueueFullError
+
+RETRY_S = 1.0
+
+
+class AnswerMemory:
+    """What the outputs and answers of one process take at most, in bytes, as estimated before they are computed."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes, self.held_bytes = most_bytes, 0
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Hold `size` bytes within the block. Raises `QueueFullError` when there are not as many."""
+        if self.held_bytes + size > self.most_bytes:
+            raise QueueFullError("too many large answers are being computed; try again later", RETRY_S)
+        self.held_bytes += size
+        try:
+            yield
+        finally:
+            self.held_bytes -= size

@@ -38,6 +38,7 @@ def reject_unknown_route(route: str) -> str:
 
 
 Route = Annotated[str, AfterValidator(reject_unknown_route)]
+Page = Literal["docs", "metrics", "models", "page"]
 ApiKey = Annotated[SecretStr, AfterValidator(reject_blank_key)]
 
 
@@ -83,6 +84,12 @@ class Settings(BaseSettings):
         None,
         description="TOML file of more keys, by their SHA-256, with scopes and limits; followed while the service "
         "runs. Neither this nor api_keys: no key is asked for.",
+    )
+
+    access: dict[Page, Literal["open", "key", "off"]] = Field(
+        default_factory=dict,
+        description='Whether docs, metrics, models (with info) and page are open, need a key or are off, e.g. {"docs": '
+        '"off"}. Where keys are configured all but page need one, metrics one with that scope; else they are open.',
     )
 
     http_workers: int = Field(
@@ -167,6 +174,15 @@ class Settings(BaseSettings):
             raise ValueError("every one of gpus needs a runner; raise runners, or leave it out")
         if len(self.gpus) > 1 and self.http_workers and self.device != "cuda":
             raise ValueError("several gpus with http_workers need device cuda")
+        return self
+
+    @model_validator(mode="after")
+    def check_access(self) -> Self:
+        """Refuse what would keep everybody out."""
+        if self.access.get("page") == "key":
+            raise ValueError("access: page cannot need a key, which a browser does not send; it holds no secret")
+        if "key" in self.access.values() and not self.api_keys and self.api_keys_file is None:
+            raise ValueError("access: a key is needed where none is configured; set api_keys_file or api_keys")
         return self
 
     @property

@@ -10,6 +10,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.api.predictions import Call
 from app.api.request import request_id_of
@@ -59,12 +60,21 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     """The router's own: no such path, or not with that method."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        response = await on_serve_error(
-            request, MethodNotAllowedError(f"{request.method} is not possible here; see /docs")
-        )
-        response.headers.update(error.headers or {})  # Allow, which RFC 9110 asks of a 405
+        allowed = methods_at(request)
+        refusal = MethodNotAllowedError(f"{request.method} is not possible here, but {' and '.join(allowed)}")
+        response = await on_serve_error(request, refusal)
+        response.headers["Allow"] = ", ".join(allowed)  # RFC 9110 asks it of a 405
         return response
     return await on_serve_error(request, RouteNotFoundError("there is nothing at this path; see /docs"))
+
+
+def methods_at(request: Request) -> list[str]:
+    """Return the methods that are possible at the path of a request; HEAD is wherever GET is."""
+    methods: set[str] = set()
+    for route in request.app.router.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
 async def on_defect(request: Request, error: Exception) -> Response:

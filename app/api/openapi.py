@@ -52,7 +52,7 @@ def describe_predictions(document: dict[str, Any], default_route: str) -> None:
         Union[tuple(task.answer_type for task in tasks)],  # noqa: UP007
     )
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-    document["paths"]["/models/{name}"]["post"] = by_name | {"parameters": [name]}
+    document["paths"].setdefault("/models/{name}", {})["post"] = by_name | {"parameters": [name]}
 
 
 def describe(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from importlib.resources import files
+from enum import Enum
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client.exposition import choose_encoder
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -16,6 +16,8 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from app import __version__
+from app.api.access import Access
+from app.api.browser import docs_page, index_page
 from app.api.errors import install_page_errors
 from app.api.keys import Keyring
 from app.api.openapi import install_openapi
@@ -24,6 +26,8 @@ from app.api.request import path_of
 from app.api.status import Status
 from app.service import Service
 from app.tasks import TASKS
+
+STATUS: list[str | Enum] = ["status"]  # the heading of the pages in the documentation
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -35,21 +39,35 @@ def build_pages(service: Service, predictions: Predictions, lifespan: Lifespan, 
         version=__version__,
         description="RoBERTa classifiers, named entities and fill-mask, without padding.",
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's own could not be guarded; see `add_docs`
+        redoc_url=None,
+        openapi_url=None,
         # FastAPI's own would export the messages of exceptions, which may quote a text.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
+    access, status = Access(service.settings, keys), Status(service)
     install_page_errors(pages)
     pages.router.routes.append(OtherMethods(predictions))
-    pages.include_router(status_routes(Status(service), keys))
+    add_health(pages, status)
+    if access.is_on("page"):
+        add_index(pages)
+    if access.is_on("models"):
+        add_models(pages, status, access)
+    if access.is_on("metrics"):
+        add_metrics(pages, status, access)
+    if access.is_on("docs"):
+        add_docs(pages, access)
     install_openapi(pages, service.settings.default_route)
     return pages
 
 
 class OtherMethods(BaseRoute):
-    """The predictions' paths as FastAPI's router sees them: whatever is not a `POST` is a 405, unless it is a page.
+    """The predictions' paths as FastAPI's router sees them: whatever is no `POST` is a 405, unless it is a page.
 
     The router also redirects a path with a slash too many to one of these.
     """
+
+    methods = frozenset({"POST"})
 
     def __init__(self, predictions: Predictions) -> None:
         self._predictions = predictions
@@ -59,48 +77,64 @@ class OtherMethods(BaseRoute):
         return (Match.PARTIAL if is_prediction else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise HTTPException(405, headers={"Allow": "POST"})
+        raise HTTPException(405)
 
 
-def status_routes(status: Status, keys: Keyring) -> APIRouter:
-    """Health, models, metrics and the page at `/`."""
-    router = APIRouter(tags=["status"])
-    page = (files("app.api") / "index.html").read_text(encoding="utf-8")
+def add_health(pages: FastAPI, status: Status) -> None:
+    """Health, which is never asked for a key: probes have none."""
 
-    @router.get("/", response_class=HTMLResponse)
-    async def index() -> str:
-        """A page to try the models on."""
-        return page
-
-    @router.get("/health/live")
+    @pages.get("/health/live", tags=STATUS)
     async def live() -> Response:
         """Whether the runners make progress: 503 when one is stuck in a forward pass."""
         return status.live()
 
-    @router.get("/health/ready")
-    @router.get("/health")
+    @pages.get("/health/ready", tags=STATUS)
+    @pages.get("/health", tags=STATUS)
     async def ready() -> Response:
         """Whether requests are answered: 503 while loading, draining, or with no model."""
         return status.ready(route=None)
 
-    @router.get("/info")
+    def add(route: str) -> None:
+        @pages.get(f"/{route}/health", tags=STATUS, name=f"{route} health")
+        async def health() -> Response:
+            """Whether a model of this task answers, as Hugging Face clients ask of its URL."""
+            return status.ready(route=route)
+
+    for task in TASKS.values():
+        add(task.route)
+
+
+def add_models(pages: FastAPI, status: Status, access: Access) -> None:
+    """What is served, and within which limits."""
+    guarded = access.guard("models")
+
+    @pages.get("/info", tags=STATUS, dependencies=guarded)
     async def info() -> dict[str, Any]:
         """The service's version, device and limits."""
         return status.info(route=None)
 
-    @router.get("/models")
-    async def models(request: Request) -> dict[str, Any]:
-        """Every bundle, served, or refused and why; the model that answers each route; problems of the folder."""
-        keys.check(dict(request.headers.raw), None)
-        return status.models()
+    @pages.get("/models", tags=STATUS, dependencies=guarded)
+    async def models() -> dict[str, Any]:
+        """Every bundle: served, or refused and why."""
+        return {"models": status.models()}
 
-    @router.get("/models/{name}")
-    async def model(name: str, request: Request) -> dict[str, Any]:
+    @pages.get("/models/{name}", tags=STATUS, dependencies=guarded)
+    async def model(name: str) -> dict[str, Any]:
         """One bundle."""
-        keys.check(dict(request.headers.raw), None)
         return status.model(name)
 
-    @router.get("/metrics")
+    def add(route: str) -> None:
+        @pages.get(f"/{route}/info", tags=STATUS, dependencies=guarded, name=f"{route} info")
+        async def info() -> dict[str, Any]:
+            """The model that answers this task, as Hugging Face clients ask of its URL."""
+            return status.info(route=route)
+
+    for task in TASKS.values():
+        add(task.route)
+
+
+def add_metrics(pages: FastAPI, status: Status, access: Access) -> None:
+    @pages.get("/metrics", tags=STATUS, dependencies=access.guard("metrics"))
     async def metrics(request: Request) -> Response:
         """Prometheus or OpenMetrics text, as the scraper asks."""
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -108,18 +142,24 @@ def status_routes(status: Status, keys: Keyring) -> APIRouter:
         text = await run_in_threadpool(encode, status.exposed)
         return Response(text, media_type=content_type)
 
-    for task in TASKS.values():
-        add_task_status(router, status, task.route)
-    return router
+
+def add_index(pages: FastAPI) -> None:
+    page = index_page()
+
+    @pages.get("/", tags=STATUS, response_class=HTMLResponse)
+    async def index() -> Response:
+        """A page to try the models on."""
+        return page
 
 
-def add_task_status(router: APIRouter, status: Status, route: str) -> None:
-    """`GET /{task}/health` and `/{task}/info`, which Hugging Face clients ask of a task's own URL."""
+def add_docs(pages: FastAPI, access: Access) -> None:
+    """The OpenAPI document and its page, which the document leaves out."""
+    page, guarded = docs_page(pages.title), access.guard("docs")
 
-    @router.get(f"/{route}/health", name=f"{route} health")
-    async def health() -> Response:
-        return status.ready(route=route)
+    @pages.get("/openapi.json", include_in_schema=False, dependencies=guarded)
+    async def openapi() -> JSONResponse:
+        return JSONResponse(pages.openapi())
 
-    @router.get(f"/{route}/info", name=f"{route} info")
-    async def info() -> dict[str, Any]:
-        return status.info(route=route)
+    @pages.get("/docs", include_in_schema=False, dependencies=guarded)
+    async def docs() -> Response:
+        return page

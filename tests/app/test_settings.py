@@ -81,6 +81,28 @@ def test_a_route_that_there_is_not_is_refused_with_those_that_there_are():
     assert Settings(default_route="ner").default_route == "ner"
 
 
+@pytest.mark.parametrize(
+    ("access", "keys", "sentence"),
+    [
+        ({"page": "key"}, ["a-key"], "page cannot need a key"),
+        ({"docs": "key"}, [], "where none is configured"),
+        ({"health": "off"}, [], "access.health"),
+        ({"docs": "closed"}, [], "access.docs"),
+    ],
+)
+def test_access_that_keeps_everybody_out_is_refused(access, keys, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        Settings(access=access, api_keys=keys)
+
+
+def test_access_is_set_page_by_page():
+    assert Settings(access={"docs": "off", "metrics": "key"}, api_keys=["a-key"]).access["metrics"] == "key"
+    assert parse(Command, ["--access", "docs=off", "--access", "metrics=open"]).access == {
+        "docs": "off",
+        "metrics": "open",
+    }
+
+
 @pytest.mark.parametrize("key", ["", " ", " a-secret", "a-secret\n"])
 def test_a_key_that_lets_everybody_in_or_nobody_is_refused(key):
     with pytest.raises(ValidationError, match="api_keys"):

@@ -134,7 +134,7 @@ def test_a_method_that_is_not_possible_is_a_405_in_the_same_shape(tiny, method, 
     response = tiny.client.request(method, path)
 
     assert_error(response, 405, "method_not_allowed", method)
-    assert response.headers["allow"] == ("GET" if path == "/models" else "POST")
+    assert response.headers["allow"] == ("GET, HEAD" if path == "/models" else "POST")
 
 
 # --- 413, 415: too much, or not JSON ----------------------------------------------------------------------

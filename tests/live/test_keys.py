@@ -47,9 +47,19 @@ def test_a_configured_key_opens(locked, given):
     assert locked.client.get("/models", headers={"Authorization": given}).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/ner/health", "/metrics", "/", "/openapi.json"])
-def test_health_and_metrics_ask_for_no_key(locked, path):
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/ner/health", "/"])
+def test_health_and_the_page_ask_for_no_key(locked, path):
     assert locked.client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/models", "/models/tiny-ner", "/info", "/ner/info", "/docs", "/openapi.json"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_all_else_asks_for_a_key(locked, method, path):
+    refused = locked.client.request(method, path)
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    assert locked.client.request(method, path, headers={"Authorization": "Bearer first-key"}).status_code == 200
 
 
 def test_a_token_is_ignored_where_no_key_is_configured(tiny):
@@ -64,7 +74,7 @@ def kept(request, tiny_models, tmp_path) -> Iterator[tuple[ThreadService | Sever
     """A service that follows a file of keys, and the file."""
     path = tmp_path / "keys.toml"
     path.write_text(ENTRIES, encoding="utf-8")
-    with serve_as(request.param, tiny_models, tmp_path, api_keys_file=str(path)) as service:
+    with serve_as(request.param, tiny_models, tmp_path, api_keys_file=str(path), access={"metrics": "open"}) as service:
         yield service, path
 
 

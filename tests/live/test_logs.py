@@ -23,7 +23,9 @@ SEVERAL_CODES = [("/nowhere", 404), ("/models/nobody", 404), ("/metrics", 405), 
 
 @pytest.mark.parametrize("flags", FLAGS, ids=SHAPES)
 def test_a_flood_of_refusals_is_a_few_lines_that_say_how_many(flags, tiny_models, tmp_path):
-    with command(tiny_models, tmp_path / "log", "--api-keys", '["right"]', *flags) as service:
+    with command(
+        tiny_models, tmp_path / "log", "--api-keys", '["right"]', "--access", "metrics=open", *flags
+    ) as service:
         for _ in range(400):
             assert service.client.post("/classify", content=b"{}", headers=WRONG_KEY).status_code == 401
         refused = service.metric("roberta_rejected_total", reason="unauthorized")

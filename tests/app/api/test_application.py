@@ -190,8 +190,8 @@ def test_the_application_starts_and_stops_its_service():
 class SlowModel(ToyModel):
     """Answers as the loop is busy with something else, for longer than the request may take."""
 
-    async def answer(self, request, *, deadline, priority=0):
-        answer = await super().answer(request, deadline=deadline, priority=priority)
+    async def answer(self, request, memory, *, deadline, priority=0):
+        answer = await super().answer(request, memory, deadline=deadline, priority=priority)
         time.sleep(max(0.0, deadline - time.monotonic()) + 0.001)
         return answer
 

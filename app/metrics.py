@@ -24,6 +24,8 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 LOAD_PROBLEMS = ("folder", "defaults")
 
+PROCESS_ROLES = ("engine", "worker")
+
 TASK_MODEL = ("task", "model")
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` gauge for every series would double a scrape
@@ -60,6 +62,19 @@ class ModelSeries:
         self.batch_tokens.observe(tokens)
         self.batch_fill_ratio.observe(tokens / computed)
         self.tokens.inc(tokens)
+
+
+def count_restarts(registry: CollectorRegistry) -> Counter:
+    """Return the counter of replaced processes; where there are several, the supervisor counts."""
+    counter = Counter(
+        "roberta_process_restarts_total",
+        "Processes that died or froze and were started again.",
+        ("role",),
+        registry=registry,
+    )
+    for role in PROCESS_ROLES:
+        counter.labels(role)
+    return counter
 
 
 class Metrics:
@@ -136,6 +151,12 @@ class Metrics:
             ("runner",),
         )
 
+        self.process_restarts = count_restarts(registry)
+        self.engine_up = same(
+            "roberta_engine_up",
+            "1 while an engine makes progress; 0 while its process is away or silent, or a runner of it hangs.",
+            ("engine",),
+        )
         self.gpu_memory_used = same("roberta_gpu_memory_used_bytes", "GPU memory in use.", ("gpu",))
         self.gpu_memory_total = same("roberta_gpu_memory_total_bytes", "GPU memory.", ("gpu",))
         self.gpu_utilization = same("roberta_gpu_utilization_ratio", "Share of time with a kernel running.", ("gpu",))

@@ -17,6 +17,7 @@ import structlog
 from prometheus_client import values
 
 from app.logs import close_logs, configure_logs
+from app.processes.pulse import ALIVE, beat
 from app.settings import Settings
 
 CONFIGURATION_EXIT = 78  # EX_CONFIG of sysexits.h: starting again would not help
@@ -28,19 +29,23 @@ log = structlog.get_logger(__name__)
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """The first line that a process reads. Workers listen on `port`, which the supervisor keeps for them."""
+    """The first line that a process reads. Workers listen on `port`, which the supervisor keeps for them.
+
+    `pulse` is the file descriptor to write to at an interval; see `app.processes.pulse`.
+    """
 
     name: str
     number: int
     folder: str
     port: int
+    pulse: int
     settings: dict[str, Any]
 
     @classmethod
-    def of(cls, settings: Settings, name: str, number: int, folder: Path, port: int) -> Assignment:
+    def of(cls, settings: Settings, name: str, number: int, folder: Path, port: int, pulse: int) -> Assignment:
         fields = settings.model_dump(mode="json")
         fields["api_keys"] = [key.get_secret_value() for key in settings.api_keys]
-        return cls(name, number, str(folder), port, fields)
+        return cls(name, number, str(folder), port, pulse, fields)
 
     def line(self) -> bytes:
         return msgspec.json.encode(self) + b"\n"
@@ -72,6 +77,10 @@ class ChildProcess:
         # A process that replaces another of its name goes on counting in its files: a counter never goes back.
         values.ValueClass = values.MultiProcessValue(lambda: self.assignment.name)  # type: ignore[no-untyped-call]
         configure_logs(self.settings, self.assignment.name)
+
+    def start_pulse(self, state: Callable[[], bytes] = lambda: ALIVE) -> None:
+        """Tell the supervisor from now on that the running loop is alive, and how this process is."""
+        self._pulse = asyncio.create_task(beat(self.assignment.pulse, state))
 
     def follow(self, orders: Mapping[str, Callable[[], None]]) -> None:
         """Run the supervisor's orders on the running loop from now on, and end at once when it is gone."""

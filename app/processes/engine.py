@@ -42,6 +42,7 @@ async def serve(local: LocalEngine, child: ChildProcess) -> None:
     """Serve workers until the order to drain."""
     server, ending = EngineServer(local, child.settings.request_timeout_s), asyncio.Event()
     loads: set[asyncio.Task[None]] = set()
+    child.start_pulse(server.pulse)
 
     def load() -> None:
         task = asyncio.create_task(server.load())

@@ -150,6 +150,10 @@ class EnginePool:
         is_starting = not self._had_engine and time.monotonic() - self._started_at < limit_s
         return None if self._is_connected or is_starting else "engine lost"
 
+    def engines_up(self) -> list[bool]:
+        """Return of each engine whether it is there, is heard, and makes progress."""
+        return [client.is_connected and client.problem is None for client in self._clients]
+
     def refresh_gauges(self) -> None:
         """Ask the engines to set their gauges; `wait_for_gauges`, on another thread, returns when they have."""
         self._refreshes = [client.refresh() for client in self._clients]

@@ -30,6 +30,7 @@ from app.processes.messages import (
     join_outputs,
     refusal,
 )
+from app.processes.pulse import ALIVE, LOADING, STALLED
 from app.processes.stream import Stream
 from app.serving.local_engine import LocalEngine
 from app.serving.registry import Entry
@@ -84,6 +85,12 @@ class EngineServer:
         while True:
             self._tell(self.heartbeat())
             await asyncio.sleep(HEARTBEAT_S)
+
+    def pulse(self) -> bytes:
+        """Return what the supervisor is told at an interval."""
+        if self.local.problem() is not None:
+            return STALLED
+        return LOADING if self._loads else ALIVE
 
     def heartbeat(self) -> Heartbeat:
         return Heartbeat(self.local.problem(), self._loads > 0)

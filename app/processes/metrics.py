@@ -30,12 +30,20 @@ class MergedMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         self._pool.wait_for_gauges()
         collected = MultiProcessCollector(None, str(self._folder)).collect()  # type: ignore[no-untyped-call]
-        found = {family.name: family for family in (*collected, *self._models())}
+        found = {family.name: family for family in (*collected, *self._models(), self._engines())}
         for own in self._pool.metrics.registry.collect():
             if own.name.startswith("roberta_"):
                 yield found.get(own.name) or Metric(own.name, own.documentation, own.type)
         yield from PlatformCollector(registry=None).collect()
         yield from process_families(os.getppid())
+
+    def _engines(self) -> Metric:
+        """Return whether engines are up, as this process sees it: in the files a frozen one stays as it last was."""
+        (up,) = self._pool.metrics.engine_up.collect()
+        up = Metric(up.name, up.documentation, up.type)
+        for number, is_up in enumerate(self._pool.engines_up()):
+            up.add_sample(up.name, {"engine": str(number)}, float(is_up))
+        return up
 
     def _models(self) -> tuple[Metric, ...]:
         """Return the series of models, from the registry: the files would keep those of models that are gone."""

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Literal
 
 import structlog
+from prometheus_client import CollectorRegistry, values
 from prometheus_client.multiprocess import mark_process_dead
 
 from app import __version__
 from app.api.listener import bind_or_end, share_port
+from app.metrics import count_restarts
 from app.processes.child import CONFIGURATION_EXIT, DRAIN, RELOAD, Assignment
+from app.processes.pulse import BEAT_S, Pulse
 from app.settings import Settings
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0  # before a process that died is started again; doubled each time
@@ -36,6 +39,8 @@ class ProcessSlot:
     role: Literal["engine", "worker"]
     number: int
     process: asyncio.subprocess.Process | None = None
+    pulse: Pulse | None = None
+    deaths: int = 0  # in a row
 
     @property
     def name(self) -> str:
@@ -46,6 +51,16 @@ class ProcessSlot:
         if self.process is not None and self.process.stdin is not None and self.process.returncode is None:
             self.process.stdin.write(f"{order}\n".encode())
 
+    def watch(self, elapsed_s: float) -> None:
+        """Kill the process when it is frozen or stalled. `elapsed_s` is the time since the last look."""
+        if self.process is None or self.pulse is None or self.process.returncode is not None:
+            return
+        self.pulse.pass_time(elapsed_s)
+        if trouble := self.pulse.trouble(self.process.pid):
+            silence_s = round(self.pulse.silence_s, 1)
+            log.error("process_frozen", name=self.name, pid=self.process.pid, state=trouble, silence_s=silence_s)
+            self.process.kill()
+
 
 class Supervisor:
     """Starts the processes and replaces those that die, until SIGTERM or SIGINT; SIGHUP reloads the bundles."""
@@ -54,6 +69,7 @@ class Supervisor:
         self._settings, self._port, self._folder = settings, port, folder
         self._engines = [ProcessSlot("engine", number) for number in range(settings.engines)]
         self._workers = [ProcessSlot("worker", number) for number in range(settings.http_workers)]
+        self._restarts = count_restarts(CollectorRegistry())
         self._ending = asyncio.Event()
         self._misconfigured = False
 
@@ -66,7 +82,9 @@ class Supervisor:
         log.info("starting", version=__version__, engines=len(self._engines), workers=len(self._workers))
         slots = [*self._engines, *self._workers]
         keepers = [asyncio.create_task(self._keep(slot)) for slot in slots]
+        watch = asyncio.create_task(self._watch(slots))
         await self._ending.wait()
+        watch.cancel()
         await self._end(self._workers, self._settings.drain_timeout_s + MARGIN_S)
         await self._end(self._engines, MARGIN_S)
         await asyncio.gather(*keepers)
@@ -75,7 +93,6 @@ class Supervisor:
 
     async def _keep(self, slot: ProcessSlot) -> None:
         """Start a process, and another whenever it ends, until everything ends."""
-        pause_s = FIRST_PAUSE_S
         while not self._ending.is_set():
             started = time.monotonic()
             code = await self._run(slot)
@@ -86,24 +103,42 @@ class Supervisor:
                 self._misconfigured = True
                 self._ending.set()
                 return
-            pause_s = FIRST_PAUSE_S if time.monotonic() - started > PROVEN_S else pause_s
-            log.error("process_died", name=slot.name, code=code, again_in_s=pause_s)
+            self._restarts.labels(slot.role).inc()
+            lived_s = time.monotonic() - started
+            slot.deaths = 1 if lived_s > PROVEN_S else slot.deaths + 1
+            pause_s = min(FIRST_PAUSE_S * 2 ** (slot.deaths - 1), LONGEST_PAUSE_S)
+            lived = {"lived_s": round(lived_s, 1), "deaths_in_a_row": slot.deaths}
+            log.error("process_died", name=slot.name, code=code, **lived, again_in_s=pause_s)
             with_timeout = asyncio.wait_for(self._ending.wait(), pause_s)
             await asyncio.gather(with_timeout, return_exceptions=True)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _watch(self, slots: Sequence[ProcessSlot]) -> None:
+        """Kill processes that are frozen or stalled; others take their place as of any that dies."""
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(BEAT_S)
+            now = time.monotonic()
+            for slot in slots:
+                slot.watch(now - last)
+            last = now
 
     async def _run(self, slot: ProcessSlot) -> int | None:
         """Start a process and return its exit code once it has ended; None when it could not be started."""
         try:
-            slot.process = await self._start(slot)
+            with Pulse(self._settings.stall_timeout_s) as pulse:
+                slot.process = await self._start(slot, pulse)
+                pulse.listen()
+                slot.pulse = pulse
+                if self._ending.is_set():  # the order to drain was given before this process could read it
+                    slot.order(DRAIN)
+                return await slot.process.wait()
         except OSError as error:
             log.error("process_not_started", name=slot.name, cause=str(error))
             return None
-        if self._ending.is_set():  # the order to drain was given before this process could read it
-            slot.order(DRAIN)
-        return await slot.process.wait()
+        finally:
+            slot.pulse = None
 
-    async def _start(self, slot: ProcessSlot) -> asyncio.subprocess.Process:
+    async def _start(self, slot: ProcessSlot, pulse: Pulse) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -111,9 +146,10 @@ class Supervisor:
             slot.role,
             str(slot.number),
             stdin=asyncio.subprocess.PIPE,  # the pipe closes when the supervisor is gone, however it ended
-            env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(self._folder)},
+            pass_fds=[pulse.write_end],
         )
-        assignment = Assignment.of(self._settings, slot.name, slot.number, self._folder, self._port)
+        number, folder = slot.number, self._folder
+        assignment = Assignment.of(self._settings, slot.name, number, folder, self._port, pulse.write_end)
         assert process.stdin is not None
         process.stdin.write(assignment.line())
         return process
@@ -139,6 +175,8 @@ class Supervisor:
 def supervise(settings: Settings) -> int:
     """Serve in several processes until SIGTERM or SIGINT, and return the exit code."""
     with keep_port(settings) as kept, tempfile.TemporaryDirectory(prefix="roberta-serve-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        values.ValueClass = values.MultiProcessValue(lambda: "supervisor")  # type: ignore[no-untyped-call]
 
         async def run() -> int:
             return await Supervisor(settings, kept.getsockname()[1], Path(folder)).run()

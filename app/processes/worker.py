@@ -39,6 +39,7 @@ def run_worker(child: ChildProcess) -> None:
 
 
 async def serve(child: ChildProcess) -> None:
+    child.start_pulse()
     pool = open_pool(child)
     usage_of = partial(
         shared_usage, child.folder, number=child.assignment.number, processes=child.settings.http_workers

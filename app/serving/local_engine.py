@@ -49,6 +49,7 @@ class LocalEngine:
         self.registry = Registry(settings.models.name)
         self.loader = Loader(settings, self.device, self.engine, metrics, self.registry, keep)
         self._gpus = GpuReader()
+        self._number = number
         self._first_runner = number * runners  # in `roberta_runner_busy_ratio`, which counts on from engine to engine
         self._read_at = time.monotonic()
         self._busy_s = [0.0] * runners
@@ -79,6 +80,7 @@ class LocalEngine:
     def refresh_gauges(self) -> None:
         """Set what is measured at scrape time: the queue, runners' share of busy time since the last scrape, GPUs."""
         self.engine.report_queue()
+        self.metrics.engine_up.labels(self._number).set(self.problem() is None)
         now = time.monotonic()
         elapsed = max(now - self._read_at, 1e-3)
         for runner, before in zip(self.engine.runners, self._busy_s, strict=True):

@@ -13,6 +13,7 @@ FROM_THE_START = {
     "connections_dropped_total",
     "deadline_missed_total",
     "log_lines_dropped_total",
+    "process_restarts_total",
     "queue_capacity_tokens",
     "queue_requests",
     "queue_tokens",
@@ -32,7 +33,8 @@ OF_A_MODEL = {
     "tokens_total",
     "windows_per_request",
 }
-WHEN_KNOWN = {  # labels that come with a bundle, a runner, a GPU or a key
+WHEN_KNOWN = {  # labels that come with a bundle, an engine, a runner, a GPU or a key
+    "engine_up",
     "gpu_memory_total_bytes",
     "gpu_memory_used_bytes",
     "gpu_utilization_ratio",

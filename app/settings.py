@@ -121,6 +121,12 @@ class Settings(BaseSettings):
     max_queue_tokens: int = Field(
         131_072, ge=512, description="Tokens that may wait in one engine; beyond it requests get 429."
     )
+    max_queue_s: float = Field(
+        5.0,
+        gt=0,
+        description="How long the work ahead of a new request may take in one engine, in s; beyond it requests get "
+        "429. A request's own work does not count.",
+    )
     max_queue_age_ms: float = Field(
         500.0, gt=0, description="A window that has waited this long in ms goes next, whatever its priority."
     )

@@ -18,8 +18,8 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from app.bundle import Bundle, BundleError, version_folders
+from app.engine.admission import Limits
 from app.engine.engine import Engine
-from app.engine.scheduler import Limits
 from app.engine.work import Lane
 from app.metrics import Metrics
 from app.runtime.session import Device, Session, SessionError, open_session

@@ -159,7 +159,8 @@ def test_training_imports_run_one_way(module):
 
 def test_the_scheduler_is_pure():
     """It is told the time and never waits."""
-    for module in ("app.engine.scheduler", "app.engine.queue", "app.engine.cost", "app.engine.work"):
+    pure = ("admission", "cost", "demand", "filling", "queue", "running", "scheduler", "work")
+    for module in (f"app.engine.{name}" for name in pure):
         assert not APP[module] & {"time", "asyncio", "threading", "random", "structlog"}
 
 

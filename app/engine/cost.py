@@ -12,7 +12,11 @@ import numpy as np
 # lengths and saves little.
 OVERHEAD_SHARE = 0.25
 LEAST_BUDGET, GREATEST_BUDGET = 192, 65_536
-SMOOTHING = 0.05  # weight of the newest batch in the running correction
+# The correction is the mean ratio of the batches so far: the fit counts as some, and only so many are remembered.
+FIT_COUNTS, REMEMBERED = 5, 20
+WILD = 4.0  # the most by which one batch may differ from what was predicted
+LEAST_CORRECTION = 0.5  # of predictions that nothing confirms
+RELAXED = 0.9
 
 
 class Shape(NamedTuple):
@@ -35,6 +39,7 @@ class CostModel:
     per_token: float = 0.0
     per_cell: float = 0.0
     correction: float = 1.0
+    remembered: int = FIT_COUNTS  # batches that the correction is the mean of
 
     @classmethod
     def fit(cls, samples: Sequence[tuple[Shape, float]]) -> CostModel:
@@ -60,12 +65,24 @@ class CostModel:
         """Return the seconds that one window of `length` adds to a batch of windows of this length."""
         return self.correction * (self.per_token * length + self.per_cell * length**2)
 
+    def amortized(self, length: int, budget: int) -> float:
+        """Return what `share` does, without the correction, and with a window's part of the fixed cost of a batch.
+
+        Batches of windows of this length have as many as fit into `budget` tokens.
+        """
+        return self.fixed / max(1, budget // length) + self.per_token * length + self.per_cell * length**2
+
     def refine(self, shape: Shape, seconds: float) -> None:
         """Move the correction towards the seconds that a batch took."""
         predicted = self.predict(shape)
         if predicted > 0:
-            ratio = min(max(seconds / predicted, 0.1), 10.0)
-            self.correction *= (1 - SMOOTHING) + SMOOTHING * ratio
+            ratio = min(max(seconds / predicted, 1 / WILD), WILD)
+            self.remembered = min(self.remembered + 1, REMEMBERED)
+            self.correction *= 1 + (ratio - 1) / self.remembered
+
+    def relax(self) -> None:
+        """Predict less: a request was refused while no batch ran that could confirm what was predicted."""
+        self.correction = max(self.correction * RELAXED, min(self.correction, LEAST_CORRECTION))
 
     @property
     def fixed_tokens(self) -> float:

@@ -7,14 +7,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
+from app.engine.admission import Limits
 from app.engine.mailbox import Mailbox
 from app.engine.runner import Runner
-from app.engine.scheduler import Limits, Scheduler
-from app.engine.work import Batch, Lane, QueuedWindow, Ticket
+from app.engine.scheduler import Scheduler
+from app.engine.work import Batch, Lane, Ticket
 from app.errors import DeadlineExceededError, DrainingError, InferenceFailedError, ServeError
 from app.metrics import Metrics
 from app.window import Floats, Window
@@ -34,7 +36,6 @@ class Engine:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)  # for runners that wait in `take`
         self._waiting = 0  # runners that wait in `take`
-        self._busy = 0  # runners that have a batch
         self._stopping = False
         self._shared_at = float("-inf")  # when a batch last began while others ran or waited
         self._mailbox: Mailbox | None = None  # of the event loop that submits
@@ -108,6 +109,15 @@ class Engine:
         self._timers[ticket] = loop.call_later(max(0.0, deadline - ticket.arrival), self._expire, ticket)
         return ticket
 
+    def check_room(self, lane: Lane, tokens: int, *, deadline: float, priority: int = 0) -> None:
+        """Raise what `begin` would raise now for windows with so many tokens or more.
+
+        It takes microseconds, so that a request can be refused before its text is tokenized.
+        """
+        if len(self._scheduler) or tokens > self._scheduler.limits.max_queue_tokens:
+            with self._lock:
+                self._scheduler.check_room(lane, tokens, time.monotonic(), deadline=deadline, priority=priority)
+
     def abandon(self, ticket: Ticket) -> None:
         """Take a ticket whose caller went away out of the queue."""
         self._withdraw(ticket, None)
@@ -146,45 +156,54 @@ class Engine:
             self._scheduler.withdraw(ticket)
             if error is None:
                 self._metrics.cancelled.inc()
+            else:
+                self._scheduler.missed()
             ticket.finish(error)
 
     # --- What the runners call, each on its own thread; see `app.engine.runner.Work` --------------------
 
     def take(self) -> Batch | None:
+        asked = time.monotonic()
         with self._lock:
             while not self._stopping:
                 now = time.monotonic()
-                batch = self._scheduler.next_batch(now, len(self.runners) - self._busy)
+                batch = self._scheduler.next_batch(now)
                 if batch is not None:
-                    for item in batch.items:
-                        item.ticket.started = item.ticket.started or now
-                    if self._busy or len(self._scheduler):
-                        self._shared_at = now
-                    self._busy += 1
-                    return Batch(batch.lane, batch.items, idle_machine=now - self._shared_at > IDLE_AFTER_S)
+                    return self._begin_batch(batch, asked, now)
                 self._waiting += 1
                 self._changed.wait(self._scheduler.ready_in_s(now))
                 self._waiting -= 1
+                asked = time.monotonic()
             return None
+
+    def _begin_batch(self, batch: Batch, asked: float, now: float) -> Batch:
+        for item in batch.items:
+            item.ticket.started = item.ticket.started or now
+        if self._scheduler.running_batches > 1 or len(self._scheduler):
+            self._shared_at = now
+        return replace(batch, asked=asked, idle_machine=now - self._shared_at > IDLE_AFTER_S)
 
     def complete(self, batch: Batch, outputs: Sequence[Floats], seconds: float, *, is_last: bool) -> None:
         lane, shape = batch.lane, batch.shape
         with self._lock:  # answer first, then count
+            now = time.monotonic()
             if is_last:
-                self._busy -= 1
+                self._scheduler.ended(batch)
             for item, output in zip(batch.items, outputs, strict=True):
-                item.ticket.forward_s += seconds
-                item.ticket.fill(item.index, output)
+                ticket = item.ticket
+                ticket.forward_s += seconds
+                if not ticket.finished and ticket.fill(item.index, output):
+                    self._scheduler.finished(ticket, now)
         lane.series.observe_batch(len(batch.items), shape.tokens, batch.computed_tokens, seconds)
-        if not batch.idle_machine:  # a pass on every core does not show what batches cost under load
-            lane.cost.refine(shape, seconds)
+        if batch.asked and not batch.idle_machine:  # a pass on every core does not show what batches cost under load
+            lane.cost.refine(shape, time.monotonic() - batch.asked)
 
-    def fail(self, item: QueuedWindow, cause: Exception, *, is_last: bool) -> None:
-        lane = item.ticket.lane
+    def fail(self, batch: Batch, cause: Exception, *, is_last: bool) -> None:
+        (item,), lane = batch.items, batch.lane
         lane.series.forward_failures.inc()
         log.error("forward_failed", model=lane.name, tokens=item.length, cause=type(cause).__name__)
         with self._lock:
             if is_last:
-                self._busy -= 1
+                self._scheduler.ended(batch)
             self._scheduler.withdraw(item.ticket)
             item.ticket.finish(InferenceFailedError("the model failed on this input; the log has the kind of error"))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import NamedTuple, TypeVar
 
+from app.engine.demand import Demand, point_of, units
 from app.engine.work import Lane, QueuedWindow, Ticket
 
-# The keys that requests are sorted by. Plain tuples, because both are made anew for every window that starts.
+# The keys that requests are sorted by. Plain tuples, because the first two are made anew for every window that starts.
 Age = tuple[float, int]  # (turn, number of the next window)
 Urgency = tuple[int, float, int]  # (-priority, deadline plus what the turn is after arrival, number of the next window)
+Due = tuple[float, int, "QueuedRequest"]  # (when it is due, number of its first window, the request)
 
 
 class FillKey(NamedTuple):
@@ -21,22 +24,36 @@ class FillKey(NamedTuple):
     number: int
 
 
-KeyT = TypeVar("KeyT", Age, Urgency, FillKey)
+KeyT = TypeVar("KeyT", Age, Urgency, FillKey, Due)
 
 
 class QueuedRequest:
     """The windows of a request that are in the queue, by number, and the keys that they are sorted by.
 
     The first window is the next to be started. Requests are sorted by the number of that window and by their turn: the
-    time, in seconds of the engine's clock, when a request counts as having arrived.
+    time, in seconds of the engine's clock, when a request counts as having arrived. `due` is when it is to be answered:
+    the deadline, or before that where requests of lower priority are to wait for it.
     """
 
-    __slots__ = ("age", "cost_s", "fill_keys", "next_number", "ticket", "turn", "urgency", "windows")
+    __slots__ = (
+        "age",
+        "cost_s",
+        "due_key",
+        "fill_keys",
+        "next_number",
+        "point",
+        "ticket",
+        "turn",
+        "urgency",
+        "windows",
+    )
 
-    def __init__(self, ticket: Ticket, windows: dict[int, QueuedWindow]) -> None:
+    def __init__(self, ticket: Ticket, windows: dict[int, QueuedWindow], due: float) -> None:
         self.ticket, self.windows = ticket, windows
+        self.point = point_of(due, due - ticket.arrival)
         self.cost_s = sum([window.cost for window in windows.values()])
         self.take_turn(ticket.arrival)
+        self.due_key: Due = due, self.next_number, self
         # Within a priority, the next window of every request has a lower rank than all further ones.
         rank, first = -2 * ticket.priority, self.next_number
         self.fill_keys = {
@@ -54,61 +71,91 @@ class QueuedRequest:
     def next(self) -> QueuedWindow:
         return self.windows[self.next_number]
 
+    @property
+    def has_started(self) -> bool:
+        return len(self.windows) < len(self.ticket.windows)
+
 
 class Queue:
     """The windows of every model that wait to be started."""
 
     def __init__(self) -> None:
         self.tokens = 0
-        self.cost_s = 0.0
         self.windows: dict[int, QueuedWindow] = {}  # in order of arrival
         self.requests: dict[Ticket, QueuedRequest] = {}
-        self.by_age: list[Age] = []  # of each request; sorted, as are the next two
+        self.by_age: list[Age] = []  # of each request; sorted, as are the next three
         self.by_urgency: list[Urgency] = []  # of each request
+        self.by_due: dict[Lane, list[Due]] = {}  # of each lane's requests
         self.fill_keys: dict[Lane, list[FillKey]] = {}  # of each lane's windows
+        self.demand = Demand()
+        self.counts: dict[int, list[int]] = {}  # requests and windows of each priority
         self._numbers = count()
 
-    def number(self, ticket: Ticket) -> QueuedRequest:
-        """Return a ticket's windows with numbers, the longest first, so that windows of one length are neighbors.
+    def add(self, ticket: Ticket, due: float) -> None:
+        """Put all windows of a request into the queue, the longest first, so that windows of one length are neighbors.
 
-        They are not in the queue until they are added.
+        `due` is when it is to be answered, the deadline at the latest.
         """
-        lengths, share = [len(window) for window in ticket.windows], ticket.lane.cost.share
+        lengths, cost_of = [len(window) for window in ticket.windows], ticket.lane.cost_of
         windows = {}
         for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
             number = next(self._numbers)
-            windows[number] = QueuedWindow(number, ticket, index, lengths[index], share(lengths[index]))
-        return QueuedRequest(ticket, windows)
+            windows[number] = QueuedWindow(number, ticket, index, lengths[index], cost_of(lengths[index]))
+        self._put(QueuedRequest(ticket, windows, due))
 
-    def add(self, request: QueuedRequest) -> None:
-        """Put all windows of a request into the queue."""
-        self.requests[request.ticket] = request
+    def _put(self, request: QueuedRequest) -> None:
+        ticket, lane = request.ticket, request.ticket.lane
+        self.requests[ticket] = request
         self.windows.update(request.windows)
-        fill_keys = self.fill_keys.setdefault(request.ticket.lane, [])
+        fill_keys = self.fill_keys.setdefault(lane, [])
         for key in request.fill_keys.values():
             insort(fill_keys, key)
+        insort(self.by_due.setdefault(lane, []), request.due_key)
         self._index(request)
-        self.tokens += request.ticket.tokens
-        self.cost_s += request.cost_s
+        self.tokens += ticket.tokens
+        counts = self.counts.setdefault(ticket.priority, [0, 0])
+        counts[0] += 1
+        counts[1] += len(request.windows)
+        self.expect(request, request.windows.values())
+
+    def expect(self, request: QueuedRequest, windows: Iterable[QueuedWindow], sign: int = 1) -> None:
+        """Count the work of a request's windows among what is due; with a `sign` of -1, count it no more."""
+        work = sum([units(window.cost) for window in windows])
+        self.demand.add((request.ticket.lane, request.ticket.priority), request.point, sign * work)
 
     def start(self, window: QueuedWindow, now: float, runners: int) -> None:
         """Take out a window that starts now. The rest of its request queues as if it arrived when that window ends."""
         request = self.requests[window.ticket]
-        self._remove(window, request, max(request.turn, now) + window.cost / runners)
+        self._remove(
+            window, request, max(request.turn, now) + window.cost * window.ticket.lane.cost.correction / runners
+        )
 
     def withdraw(self, ticket: Ticket) -> None:
         """Take out all windows of a request, if it is in the queue."""
         if request := self.requests.get(ticket):
+            self.expect(request, request.windows.values(), -1)
             for window in list(request.windows.values()):
                 self._remove(window, request, request.turn)
 
+    def first_due(self) -> QueuedRequest:
+        """Return the request that is due first; the queue must not be empty."""
+        return min([dues[0] for dues in self.by_due.values()])[2]
+
+    def below(self, priority: int) -> Iterator[QueuedRequest]:
+        """Yield the requests of lower priority that have not started: the lowest first, of those the last due first."""
+        for key in reversed(self.by_urgency[bisect_left(self.by_urgency, (1 - priority,)) :]):
+            request = self.requests[self.windows[key[2]].ticket]
+            if not request.has_started:
+                yield request
+
     def _remove(self, window: QueuedWindow, request: QueuedRequest, turn: float) -> None:
-        lane, number = window.ticket.lane, window.number
-        fill_keys = self.fill_keys[lane]
+        ticket, lane, number = window.ticket, window.ticket.lane, window.number
+        fill_keys, counts = self.fill_keys[lane], self.counts[ticket.priority]
         self._unindex(request)
         remove(fill_keys, request.fill_keys.pop(number))
         del self.windows[number], request.windows[number]
         request.cost_s -= window.cost
+        counts[1] -= 1
         if request.windows:
             is_next = number == request.next_number
             request.take_turn(turn)
@@ -116,11 +163,14 @@ class Queue:
                 self._promote(request, fill_keys)
             self._index(request)
         else:
-            del self.requests[window.ticket]
+            del self.requests[ticket]
+            remove(self.by_due[lane], request.due_key)
+            counts[0] -= 1
         if not fill_keys:
-            del self.fill_keys[lane]
+            del self.fill_keys[lane], self.by_due[lane]
+        if not counts[0]:
+            del self.counts[ticket.priority]
         self.tokens -= window.length
-        self.cost_s = max(0.0, self.cost_s - window.cost) if self.windows else 0.0
 
     def _promote(self, request: QueuedRequest, fill_keys: list[FillKey]) -> None:
         """Raise the rank of a window that has become the next of its request."""

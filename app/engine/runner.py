@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from app.engine.work import Batch, QueuedWindow
+from app.engine.work import Batch
 from app.window import Floats
 
 SMALL = 2**14  # up to this many values, one `isfinite` over a copy of all is cheaper than one for each window
@@ -24,7 +24,9 @@ class Work(Protocol):
 
     def complete(self, batch: Batch, outputs: Sequence[Floats], seconds: float, *, is_last: bool) -> None: ...
 
-    def fail(self, item: QueuedWindow, cause: Exception, *, is_last: bool) -> None: ...
+    def fail(self, batch: Batch, cause: Exception, *, is_last: bool) -> None:
+        """Take the failure of a single window."""
+        ...
 
 
 class Runner:
@@ -73,7 +75,7 @@ class Runner:
                 outputs = self._compute(part)
             except Exception as cause:
                 if len(part.items) == 1:
-                    self._work.fail(part.items[0], cause, is_last=not parts)
+                    self._work.fail(part, cause, is_last=not parts)
                 else:
                     first, second = part.halves()
                     parts += second, first

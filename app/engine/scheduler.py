@@ -4,29 +4,28 @@ The scheduler is work-conserving: a free runner takes a batch at once, and batch
 are busy. Requests take turns. When some windows of a request start, the rest queue as if they arrived when those end.
 Within a priority, a batch takes one window of every waiting request before a second of any. So a new request waits for
 running batches only, and not for a large request.
+
+They take turns as long as every accepted deadline can still be kept after the batch. Otherwise what is due first goes
+first: taking turns would make all of them late together.
+
+What is promised of deadlines, as far as batches take what is predicted: a request that was admitted is answered by its
+deadline. No later request of its priority or of a lower one delays it beyond that. Where a request of higher priority
+cannot be answered in time otherwise, requests of lower priority give way, if none of their windows has started: the
+lowest priority first, of those the one that is due last, and no more than it takes. They are refused at once.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
 from itertools import accumulate
 
-from app.engine.queue import FillKey, Queue, QueuedRequest
+from app.engine.admission import GAVE_WAY, Admission, Ask, Limits
+from app.engine.filling import fill_by_due, fill_by_length
+from app.engine.queue import Queue, QueuedRequest
+from app.engine.running import InHand
 from app.engine.work import Batch, Lane, QueuedWindow, Ticket
-from app.errors import DeadlineExceededError, DeadlineUnmeetableError, QueueFullError, RequestTooLargeError
+from app.errors import DeadlineExceededError, QueueFullError, ServeError
 
-COUNTED = 1024  # queued requests that are examined one by one to estimate how long a new one waits
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds of the queue. `max_queue_delay_s` is how long a batch with room left waits for more requests."""
-
-    max_queue_tokens: int
-    max_queue_age_s: float
-    max_queue_delay_s: float = 0.0
-    runners: int = 1
+TOO_LATE = "the deadline would have passed before the answer was ready"
 
 
 class Scheduler:
@@ -35,6 +34,8 @@ class Scheduler:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._queue = Queue()
+        self._in_hand = InHand(limits.runners)
+        self._admission = Admission(limits, self._queue, self._in_hand)
 
     def __len__(self) -> int:
         return len(self._queue.windows)
@@ -47,30 +48,47 @@ class Scheduler:
     def queued_requests(self) -> int:
         return len(self._queue.requests)
 
+    @property
+    def running_batches(self) -> int:
+        return len(self._in_hand)
+
     # --- Admission --------------------------------------------------------------------------------------
 
     def admit(self, ticket: Ticket) -> None:
-        """Queue every window of a request, or none.
+        """Queue every window of a request, or none. A request without windows is finished at once.
 
         Raises `RequestTooLargeError` when it could never fit, `QueueFullError` when it does not fit now, and
-        `DeadlineUnmeetableError` when it fits but cannot be answered in time.
+        `DeadlineUnmeetableError` when it fits but cannot be answered in time. Requests of lower priority that give way
+        to it finish with a `QueueFullError`.
         """
-        tokens, limit = ticket.tokens, self.limits.max_queue_tokens
-        if tokens > limit:
-            raise RequestTooLargeError(f"the request has {tokens} tokens; at most {limit} are taken at once")
-        if self._queue.tokens + tokens > limit:
-            raise QueueFullError("the queue is full; try again later", retry_after_s=self.drain_time_s())
-        request = self._queue.number(ticket)
-        expected = self._expected_s(request)
-        if ticket.arrival + expected > ticket.deadline:
-            raise DeadlineUnmeetableError(
-                f"the answer would take about {expected:.2f} s, longer than this request's deadline allows"
-            )
-        self._queue.add(request)
+        lane, lengths = ticket.lane, [len(window) for window in ticket.windows]
+        if not lengths:
+            ticket.finish(None)
+            return
+        correction = lane.cost.correction
+        ask = Ask(
+            lane=lane,
+            now=ticket.arrival,
+            deadline=ticket.deadline,
+            priority=ticket.priority,
+            tokens=ticket.tokens,
+            cost_s=correction * sum([lane.cost_of(length) for length in lengths]),
+            longest_s=lane.window_s(max(lengths)),
+            windows=len(lengths),
+        )
+        due, giving_way = self._admission.decide(ask)
+        for request in giving_way:
+            self._end(request, QueueFullError(GAVE_WAY, retry_after_s=self.drain_time_s(ticket.arrival)))
+        self._queue.add(ticket, due)
 
-    def drain_time_s(self) -> float:
-        """Return how long all that is queued now will take to run."""
-        return self._queue.cost_s / self.limits.runners
+    def check_room(self, lane: Lane, tokens: int, now: float, *, deadline: float, priority: int = 0) -> None:
+        """Raise what `admit` would raise now for every request of so many tokens or more."""
+        cost_s = lane.cost.correction * lane.cost.per_token * tokens
+        self._admission.decide(Ask(lane, now, deadline, priority, tokens, cost_s, 0.0, tokens))
+
+    def drain_time_s(self, now: float) -> float:
+        """Return how long all that is queued or running now will take to run."""
+        return self._admission.drain_time_s(now)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Take out of the queue a request that nobody waits for any more."""
@@ -83,49 +101,47 @@ class Scheduler:
             self._queue.withdraw(ticket)
         return tickets
 
-    def _expected_s(self, request: QueuedRequest) -> float:
-        """Return how long a request would take, waiting included.
-
-        The whole queue counts where the deadline leaves time for that. Otherwise only what starts before the request's
-        last window counts. That is found request by request, so that it is not looked for beyond `COUNTED` requests,
-        because a refusal must stay cheap.
-        """
-        ticket, runners = request.ticket, self.limits.runners
-        own = request.cost_s / min(runners, len(request.windows))
-        if ticket.arrival + self.drain_time_s() + own <= ticket.deadline or len(self._queue.requests) > COUNTED:
-            return self.drain_time_s() + own
-        return sum(self._ahead_s(other, request) for other in self._queue.requests.values()) / runners + own
-
-    def _ahead_s(self, other: QueuedRequest, request: QueuedRequest) -> float:
-        """Return the seconds of `other` that run before `request` is finished, since the two take turns."""
-        # By the deadline of `request`, what has an older turn than this goes first by its age.
-        aged = min(request.turn, request.ticket.deadline - self.limits.max_queue_age_s)
-        is_first = other.urgency < request.urgency or other.turn <= aged
-        between = request.cost_s - request.next.cost
-        return min(other.cost_s, between + (other.next.cost if is_first else 0.0))
-
     # --- The next batch ---------------------------------------------------------------------------------
 
-    def next_batch(self, now: float, free_runners: int = 1) -> Batch | None:
-        """Take the next batch out of the queue, or None when nothing may start yet.
+    def next_batch(self, now: float) -> Batch | None:
+        """Take the next batch out of the queue, or None when nothing may start yet; `ended` is to be told of its end.
 
-        `free_runners` counts the runner that asks; the queue is divided among them. A window whose deadline has
-        passed is never started: its request fails instead.
+        The queue is divided among the free runners. A window whose deadline has passed is never started: its request
+        fails instead.
         """
         while self._queue.windows:
             seed = self._most_urgent(now)
             if seed.ticket.deadline <= now:
-                self._queue.withdraw(seed.ticket)
-                seed.ticket.finish(DeadlineExceededError("the deadline passed while the request was queued"))
+                self._end(self._queue.requests[seed.ticket], DeadlineExceededError(TOO_LATE))
                 continue
-            items = self._gather(seed, now)
+            items = fill_by_length(self._queue, seed, now)
             if self._should_wait(seed.ticket.lane, items, now):
                 return None
-            items = self._share(items, free_runners)
-            for item in items:
-                self._queue.start(item, now, self.limits.runners)
-            return Batch(seed.ticket.lane, items)
+            items = self._share(items)
+            seconds = predicted_s(items)
+            if not self._admission.holds_after(items, seconds, now):
+                items = self._share(self._due_first(now))
+                if not items:
+                    continue
+                seconds = predicted_s(items)
+            return self._start(items, seconds, now)
         return None
+
+    def ended(self, batch: Batch) -> None:
+        """Take note that a runner has nothing left of a batch."""
+        if batch.running is not None:
+            self._in_hand.end(batch.running)
+
+    def finished(self, ticket: Ticket, now: float) -> None:
+        """Take note that an admitted request has been computed."""
+        if now <= ticket.deadline:
+            self._admission.meet()
+        else:
+            self._admission.miss()
+
+    def missed(self) -> None:
+        """Take note that the deadline of an admitted request passed before it was computed."""
+        self._admission.miss()
 
     def ready_in_s(self, now: float) -> float | None:
         """Return when to look again: None when the queue is empty, 0 when a batch may start at once."""
@@ -133,6 +149,20 @@ class Scheduler:
             return None
         oldest = next(iter(self._queue.windows.values()))
         return max(0.0, oldest.ticket.arrival + self.limits.max_queue_delay_s - now)
+
+    def _start(self, items: list[QueuedWindow], seconds: float, now: float) -> Batch:
+        queue = self._queue
+        for item in items:
+            queue.expect(queue.requests[item.ticket], (item,), -1)
+            queue.start(item, now, self.limits.runners)
+        return Batch(items[0].ticket.lane, items, self._in_hand.begin(now + seconds))
+
+    def _end(self, request: QueuedRequest, error: ServeError) -> None:
+        """Take a request that cannot be answered out of the queue."""
+        if isinstance(error, DeadlineExceededError):
+            self.missed()
+        self._queue.withdraw(request.ticket)
+        request.ticket.finish(error)
 
     def _most_urgent(self, now: float) -> QueuedWindow:
         """Return the window to start next: that of the oldest request if its turn is too long ago, else that of the
@@ -142,45 +172,38 @@ class Scheduler:
             *_, number = self._queue.by_urgency[0]
         return self._queue.windows[number]
 
-    def _gather(self, seed: QueuedWindow, now: float) -> list[QueuedWindow]:
-        """Fill a batch around `seed`, rank by rank, with the windows nearest to it in length."""
-        keys, items, end = self._queue.fill_keys[seed.ticket.lane], [seed], 0
-        while end < len(keys):
-            rank, start = keys[end].rank, end
-            end = bisect_left(keys, (rank + 1, 0, 0))
-            self._fill(items, keys[start:end], now)
-        return items
+    def _due_first(self, now: float) -> list[QueuedWindow]:
+        """Return a batch of what is due first. Requests that cannot be answered in time any more fail."""
+        while self._queue.windows:
+            request = self._queue.first_due()
+            if now + self._needed_s(request) <= request.ticket.deadline:
+                return fill_by_due(self._queue, request, now)
+            self._end(request, DeadlineExceededError(TOO_LATE))
+        return []
 
-    def _fill(self, items: list[QueuedWindow], keys: list[FillKey], now: float) -> None:
-        """Add windows of one rank as far as they fit, those nearest in length to the first item first."""
-        seed, lane, rank = items[0], items[0].ticket.lane, keys[0].rank
-        tokens, longest = sum(item.length for item in items), max(item.length for item in items)
-        at = rank, seed.length, seed.number
-        below, above = bisect_left(keys, at) - 1, bisect_right(keys, at)
-        while below >= 0 or above < len(keys):
-            take_below = above >= len(keys) or (
-                below >= 0 and seed.length - keys[below].length <= keys[above].length - seed.length
-            )
-            _, length, number = keys[below if take_below else above]
-            cost = lane.computed_tokens(len(items) + 1, tokens + length, max(longest, length))
-            if cost > lane.max_batch_tokens:
-                if take_below:
-                    break  # every window above is longer still
-                above = len(keys)
-                continue
-            below, above = (below - 1, above) if take_below else (below, above + 1)
-            item = self._queue.windows[number]
-            if item.ticket.deadline > now:
-                items.append(item)
-                tokens, longest = tokens + length, max(longest, length)
+    def _needed_s(self, request: QueuedRequest) -> float:
+        """Return the least time in which the rest of a request can be computed."""
+        lane, windows = request.ticket.lane, request.windows
+        side_by_side = lane.cost.correction * request.cost_s / min(self.limits.runners, len(windows))
+        alone = lane.window_s(request.next.length)
+        return alone if len(windows) == 1 else max(alone, side_by_side)
 
-    def _share(self, items: list[QueuedWindow], free_runners: int) -> list[QueuedWindow]:
+    def _share(self, items: list[QueuedWindow]) -> list[QueuedWindow]:
         """Leave an equal share of the queue to each other free runner, unless a share is too small for a batch."""
-        share = max(self._queue.tokens / free_runners, items[0].ticket.lane.cost.fixed_tokens)
+        free = self._in_hand.free_runners
+        if free <= 1 or not items:
+            return items
+        share = max(self._queue.tokens / free, items[0].ticket.lane.cost.fixed_tokens)
         ends = accumulate(item.length for item in items)
         return items[: max(1, sum(end <= share for end in ends))]
 
     def _should_wait(self, lane: Lane, items: list[QueuedWindow], now: float) -> bool:
-        """Whether a batch with room left should wait for more requests, counted from the oldest arrival."""
+        """Whether a batch with space left should wait for more requests, counted from the oldest arrival."""
         full = Batch(lane, items).computed_tokens >= lane.max_batch_tokens
         return not full and (self.ready_in_s(now) or 0.0) > 0
+
+
+def predicted_s(items: list[QueuedWindow]) -> float:
+    """Return the seconds that a batch of windows will take."""
+    batch = Batch(items[0].ticket.lane, items)
+    return batch.lane.cost.predict(batch.shape)

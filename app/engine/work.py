@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from app.engine.cost import CostModel, Shape
+from app.engine.running import Running
 from app.errors import ServeError
 from app.metrics import ModelSeries
 from app.window import Floats, Window
@@ -31,6 +32,8 @@ class Submitter(Protocol):
 
     async def submit(self, lane: Lane, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Ticket: ...
 
+    def check_room(self, lane: Lane, tokens: int, *, deadline: float, priority: int = 0) -> None: ...
+
 
 @dataclass(eq=False)
 class Lane:
@@ -51,6 +54,18 @@ class Lane:
     async def submit(self, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Ticket:
         """Run `windows`; see `app.engine.engine.Engine.submit`."""
         return await self.engine.submit(self, windows, deadline=deadline, priority=priority)
+
+    def check_room(self, tokens: int, *, deadline: float, priority: int = 0) -> None:
+        """Raise what the admission of a request with so many tokens or more would raise now."""
+        self.engine.check_room(self, tokens, deadline=deadline, priority=priority)
+
+    def cost_of(self, length: int) -> float:
+        """Return the uncorrected seconds that a window adds to full batches, its part of their fixed cost included."""
+        return self.cost.amortized(length, self.max_batch_tokens)
+
+    def window_s(self, length: int) -> float:
+        """Return the seconds of a batch of one window."""
+        return self.cost.predict(Shape(length, length**2))
 
 
 @dataclass(eq=False)
@@ -84,14 +99,14 @@ class Ticket:
         """How long the request waited before its first window was started."""
         return 0.0 if self.started is None else self.started - self.arrival
 
-    def fill(self, index: int, output: Floats) -> None:
-        """Take one window's output; the last one finishes the ticket."""
-        if self.finished:
-            return
-        self.outputs[index] = output
-        self.waiting -= 1
-        if self.waiting == 0:
-            self.finish(None)
+    def fill(self, index: int, output: Floats) -> bool:
+        """Take one window's output, and return whether the ticket is finished; the last window finishes it."""
+        if not self.finished:
+            self.outputs[index] = output
+            self.waiting -= 1
+            if self.waiting == 0:
+                self.finish(None)
+        return self.finished
 
     def finish(self, error: ServeError | None) -> None:
         """Finish the ticket, with an error or without; later calls change nothing."""
@@ -102,7 +117,7 @@ class Ticket:
 
 @dataclass(slots=True, eq=False)  # never changed, but frozen it would be slower to construct
 class QueuedWindow:
-    """A window of a ticket, for the queue and for a batch. `cost` is in seconds.
+    """A window of a ticket, for the queue and for a batch. `cost` is in uncorrected seconds; see `Lane.cost_of`.
 
     `number` counts windows in order of arrival, those of one request by length, the longest first.
     """
@@ -120,10 +135,16 @@ class QueuedWindow:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows of one lane that run together. `idle_machine`: nothing else runs or waits, nor did just before."""
+    """Windows of one lane that run together.
+
+    `running` stands for the whole batch, however it is halved. `asked` is when the runner asked for it, in seconds of
+    the engine's clock: 0 for a half. `idle_machine`: nothing else runs or waits, nor did just before.
+    """
 
     lane: Lane
     items: Sequence[QueuedWindow]
+    running: Running | None = None
+    asked: float = 0.0
     idle_machine: bool = False
 
     @property
@@ -141,4 +162,5 @@ class Batch:
 
     def halves(self) -> tuple[Batch, Batch]:
         middle = len(self.items) // 2
-        return Batch(self.lane, self.items[:middle]), Batch(self.lane, self.items[middle:])
+        first, second = self.items[:middle], self.items[middle:]
+        return Batch(self.lane, first, self.running), Batch(self.lane, second, self.running)

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from app import __version__
 from app.bundle import Bundle
+from app.engine.admission import Limits
 from app.engine.engine import Engine
-from app.engine.scheduler import Limits
 from app.metrics import Metrics
 from app.runtime.cuda.nvml import GpuReader
 from app.runtime.session import Device, SessionError, available_devices
@@ -43,6 +43,7 @@ class LocalEngine:
             max_queue_age_s=settings.max_queue_age_ms / 1000,
             max_queue_delay_s=settings.max_queue_delay_ms / 1000,
             runners=runners,
+            max_queue_s=settings.max_queue_s,
         )
         metrics.queue_capacity_tokens.set(settings.max_queue_tokens)
         self.engine = Engine(limits, metrics)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry
 
+from app.engine.admission import Limits
 from app.engine.engine import Engine
-from app.engine.scheduler import Limits
 from app.metrics import Metrics
 from tests.app.builders import echo, window
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tests.app.builders import make_lane
-from tests.app.queues import SLOW, admit, lengths_of, make_scheduler, runs_until
+from tests.app.queues import SLOW, admit, lengths_of, make_scheduler, run_next, runs_until
 
 
 def test_priority_then_deadline_then_age():
@@ -31,7 +31,7 @@ def test_a_request_of_many_windows_takes_turns_with_the_others(age):
     many = admit(scheduler, lane, *[10] * 100, deadline=30.0)
     now = 0.0
     for _ in range(40):
-        now += scheduler.next_batch(now).items[0].cost
+        now += run_next(scheduler, now).items[0].cost
     one = admit(scheduler, lane, 10, now=now, deadline=now + 30.0)
     assert runs_until(scheduler, one, now) < 0.4
     assert not many.finished
@@ -44,7 +44,7 @@ def test_a_new_request_goes_next_however_far_the_service_has_fallen_behind(slowe
     admit(scheduler, lane, *[10] * 100, deadline=60.0)
     now = 0.0
     for _ in range(40):
-        now += slower * scheduler.next_batch(now).items[0].cost
+        now += slower * run_next(scheduler, now).items[0].cost
     one = admit(scheduler, lane, 10, now=now, deadline=now + 60.0)
     assert one in [item.ticket for _ in range(2) for item in scheduler.next_batch(now).items]
 
@@ -84,7 +84,7 @@ def test_a_request_of_many_windows_is_not_starved_by_others():
     now = 0.0
     for _ in range(250):
         admit(scheduler, lane, 10, now=now, deadline=now + 30.0)
-        for item in scheduler.next_batch(now).items:
+        for item in run_next(scheduler, now).items:
             now += item.cost
             item.ticket.fill(item.index, item.window.input_ids[:, None])
     assert many.finished
@@ -104,7 +104,7 @@ def longest_wait(age):
         while arrivals and arrivals[0][0] <= now:
             arrival, lane, length, priority = arrivals.pop(0)
             admit(scheduler, lane, length, now=arrival, priority=priority, deadline=1e9)
-        batch = scheduler.next_batch(now)
+        batch = run_next(scheduler, now)
         if batch is None:
             now = arrivals[0][0]
             continue

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from app.bundle.defaults import set_default
+from app.engine.admission import Limits
 from app.engine.engine import Engine
-from app.engine.scheduler import Limits
 from app.errors import ModelNotFoundError
 from app.metrics import Metrics
 from app.serving.memory import AnswerMemory

@@ -1,0 +1,248 @@
+"""Whether a request may enter the queue, and whether every deadline that was accepted is kept when a batch starts.
+
+Both are one question, asked of the whole schedule: with the batches in hand and all that is due by it, does every
+deadline hold? The schedule that answers it goes by deadline; a request of higher priority counts as due as soon as
+those of its priority allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from app.engine.cost import Shape
+from app.engine.demand import UNIT_S, Curve, Row, point_of
+from app.engine.queue import Queue, QueuedRequest
+from app.engine.running import InHand
+from app.engine.work import Lane, QueuedWindow
+from app.errors import DeadlineUnmeetableError, QueueFullError, RequestTooLargeError
+
+MOST_CAUTION, MISSED, MET = 2.0, 1.05, 0.995  # what a missed deadline multiplies the caution with, and one that was met
+LEFT_BATCHES = 1  # batches by which accepted deadlines could be kept earlier, so that turns can be taken
+LONGEST = 512  # tokens of a window, for the cost of attention in a full batch
+GAVE_WAY = "the request gave way to requests of higher priority; try again later"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of the queue.
+
+    `max_queue_s` is how long the work ahead of a new request may take. `max_queue_delay_s` is how long a batch with
+    space left waits for more requests.
+    """
+
+    max_queue_tokens: int
+    max_queue_age_s: float
+    max_queue_delay_s: float = 0.0
+    runners: int = 1
+    max_queue_s: float = inf
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a new request asks for: `cost_s` seconds of a runner, `longest_s` of them in one window."""
+
+    lane: Lane
+    now: float
+    deadline: float
+    priority: int
+    tokens: int
+    cost_s: float
+    longest_s: float
+    windows: int
+
+
+class Admission:
+    """Decides by the queue and the batches in hand. What is predicted grows with deadlines that were missed."""
+
+    def __init__(self, limits: Limits, queue: Queue, in_hand: InHand) -> None:
+        self._limits, self._queue, self._in_hand = limits, queue, in_hand
+        self.caution = 1.0
+
+    def meet(self) -> None:
+        """Take note of an admitted request that was answered in time."""
+        self.caution = 1.0 + (self.caution - 1.0) * MET
+
+    def miss(self) -> None:
+        """Take note of an admitted request whose deadline passed."""
+        self.caution = min(MOST_CAUTION, self.caution * MISSED)
+
+    # --- Admission --------------------------------------------------------------------------------------
+
+    def decide(self, ask: Ask) -> tuple[float, list[QueuedRequest]]:
+        """Return when the request is due, and the queued requests that give way to it.
+
+        Raises `RequestTooLargeError`, `QueueFullError` and `DeadlineUnmeetableError`. Nothing is changed.
+        """
+        limits = self._limits
+        if ask.tokens > limits.max_queue_tokens:
+            raise RequestTooLargeError(
+                f"the request has {ask.tokens} tokens; at most {limits.max_queue_tokens} are taken at once"
+            )
+        giving_way = self._make_space(ask)
+        if (ahead := self._ahead_s(ask)) > limits.max_queue_s:
+            raise QueueFullError("the queue is full; try again later", retry_after_s=ahead)
+        return self._place(ask, giving_way)
+
+    def drain_time_s(self, now: float) -> float:
+        """Return how long all that is queued or in hand now will take to run."""
+        return (self._queued_s() + self._in_hand.left_s(now)) / self._limits.runners
+
+    def _make_space(self, ask: Ask) -> list[QueuedRequest]:
+        """Return the requests without which the tokens fit; raises `QueueFullError` where they cannot."""
+        missing = self._queue.tokens + ask.tokens - self._limits.max_queue_tokens
+        giving_way = []
+        if missing > 0:
+            for request in self._queue.below(ask.priority):
+                giving_way.append(request)
+                missing -= request.ticket.tokens
+                if missing <= 0:
+                    break
+            else:
+                raise QueueFullError("the queue is full; try again later", retry_after_s=self.drain_time_s(ask.now))
+        return giving_way
+
+    def _ahead_s(self, ask: Ask) -> float:
+        """Return how long the work ahead of a request takes: what is in hand, and what has its priority or a higher.
+
+        Requests take turns: of each other one, only as much is ahead as the request itself asks for, or one window.
+        """
+        ahead = self._in_hand.left_s(ask.now)
+        limit = self._limits.max_queue_s * self._limits.runners
+        if ahead + self._queued_s() > limit:
+            for priority, (requests, windows) in self._queue.counts.items():
+                if priority >= ask.priority:
+                    work = self._queued_s(priority)
+                    ahead += min(work, requests * max(ask.cost_s, work / windows))
+        return ahead / self._limits.runners
+
+    def _place(self, ask: Ask, giving_way: list[QueuedRequest]) -> tuple[float, list[QueuedRequest]]:
+        """Return when the request is due and what gives way; of lower priority, no more than it takes."""
+        soon = self._soon(ask)
+        if not giving_way and self._is_early(ask, min(soon, ask.deadline)):
+            return min(soon, ask.deadline), giving_way
+        for due in [soon, ask.deadline] if soon < ask.deadline else [ask.deadline]:
+            if (victims := self._victims(ask, due, giving_way)) is not None:
+                return due, victims
+        raise self._unmeetable(ask)
+
+    def _victims(self, ask: Ask, due: float, giving_way: list[QueuedRequest]) -> list[QueuedRequest] | None:
+        """Return `giving_way` and what else must give way for all deadlines to hold; None where nothing suffices."""
+        queue, taken = self._queue, dict.fromkeys(giving_way)
+        for request in giving_way:
+            queue.expect(request, request.windows.values(), -1)
+        late, lower = self._first_late(ask, due), queue.below(ask.priority)
+        while late is not None:
+            victim = next((request for request in lower if request.point <= late and request not in taken), None)
+            if victim is None:
+                break
+            queue.expect(victim, victim.windows.values(), -1)
+            taken[victim] = None
+            before, late = late, self._first_late(ask, due)
+            if late is not None and late > before:
+                lower = queue.below(ask.priority)  # what was due too late to help may help now
+        for request in taken:
+            queue.expect(request, request.windows.values())
+        return None if late is not None else list(taken)
+
+    def _soon(self, ask: Ask) -> float:
+        """Return by when a request is answered that goes before all of lower priority."""
+        if all(priority >= ask.priority for priority in self._queue.counts):
+            return inf
+        ahead = sum(self._queued_s(priority) for priority in self._queue.counts if priority >= ask.priority)
+        soon = self._in_hand.done_in_s(self.caution * ahead, ask.now) + self._own_s(ask)
+        return ask.now + 1.25 * soon + 2 * self._batch_s()
+
+    def _own_s(self, ask: Ask) -> float:
+        """Return how long a request alone takes."""
+        return max(ask.longest_s, ask.cost_s / min(self._limits.runners, ask.windows))
+
+    def _is_early(self, ask: Ask, due: float) -> bool:
+        """Whether all that is queued can be done before anything is due: true as long as the queue is short."""
+        if not self._queue.windows:
+            caution = self.caution if len(self._in_hand) else 1.0
+            return ask.now + caution * (self._in_hand.done_in_s(0.0, ask.now) + self._own_s(ask)) <= due
+        total = self.caution * (self._queued_s() + self._in_hand.left_s(ask.now)) + ask.cost_s
+        end = ask.now + total / self._limits.runners + self._own_s(ask) + (1 + LEFT_BATCHES) * self._batch_s()
+        return end <= min(due, self._queue.first_due().point)
+
+    def _first_late(self, ask: Ask, due: float) -> float | None:
+        """Return the first time at which something due could not be done any more; None where all can be done.
+
+        What is due by a time is spread over the runners. A batch holds windows that are due later, too.
+        """
+        queue, runners = self._queue, self._limits.runners
+        curve = self._curve()
+        point = point_of(due, due - ask.now)
+        left = self._left_s(queue.tokens > 0)
+        before = curve.due_by(point) * runners
+        start = self._in_hand.done_in_s(before, ask.now)
+        end = max(start + self._own_s(ask), self._in_hand.done_in_s(before + ask.cost_s, ask.now))
+        if ask.now + end + left > due:
+            return due
+        needed = ask.now + self.caution * self._in_hand.left_s(ask.now) / runners + ask.cost_s / runners + left
+        if curve.least_from(point) < needed:
+            return curve.first_below(point, needed)
+        return None
+
+    def _left_s(self, is_queued: bool) -> float:
+        batch = self._batch_s()
+        return min(LEFT_BATCHES * batch, self._queued_s() / self._limits.runners) if is_queued else 0.0
+
+    def _unmeetable(self, ask: Ask) -> DeadlineUnmeetableError:
+        if not self._queue.windows and not len(self._in_hand):
+            ask.lane.cost.relax()
+        runners = self._limits.runners
+        before = self._curve().due_by(ask.deadline) * runners
+        expected = self._in_hand.done_in_s(before, ask.now) + self._own_s(ask)
+        return DeadlineUnmeetableError(
+            f"the answer would take about {expected:.2f} s, longer than this request's deadline allows"
+        )
+
+    # --- While batches start ----------------------------------------------------------------------------
+
+    def holds_after(self, items: Sequence[QueuedWindow], seconds: float, now: float) -> bool:
+        """Whether every accepted deadline can still be kept when a runner computes `items` for so many seconds now."""
+        queue, runners = self._queue, self._limits.runners
+        in_hand, end = self._in_hand.left_s(now), now + seconds
+        batch = self._batch_s()
+        if end + self.caution * (in_hand + self._queued_s()) / runners + batch <= queue.first_due().point:
+            return True
+        if any(item.ticket.deadline < end for item in items):
+            return False
+        requests = queue.requests
+        for item in items:
+            queue.expect(requests[item.ticket], (item,), -1)
+        needed = now + self.caution * (in_hand + seconds) / runners + min(batch, self._queued_s() / runners)
+        holds = self._curve().least_from(now) >= needed
+        for item in items:
+            queue.expect(requests[item.ticket], (item,))
+        return holds
+
+    # --- Seconds ----------------------------------------------------------------------------------------
+
+    def _weight(self, row: Row) -> float:
+        return row[0].cost.correction * self.caution * UNIT_S / self._limits.runners
+
+    def _curve(self) -> Curve:
+        return self._queue.demand.curve(self._weight)
+
+    def _queued_s(self, priority: int | None = None) -> float:
+        """Return the seconds of a runner that is queued, of one priority or of all."""
+        return sum(
+            [
+                work * UNIT_S * lane.cost.correction
+                for (lane, of), work in self._queue.demand.totals.items()
+                if priority is None or of == priority
+            ]
+        )
+
+    def _batch_s(self) -> float:
+        """Return the seconds of the longest full batch that the queue may lead to."""
+        return max([full_batch_s(lane) for lane in self._queue.by_due], default=0.0)
+
+
+def full_batch_s(lane: Lane) -> float:
+    tokens = lane.max_batch_tokens
+    return lane.cost.predict(Shape(tokens, tokens * min(tokens, LONGEST)))

@@ -116,7 +116,7 @@ def add_models(pages: FastAPI, status: Status, access: Access) -> None:
     @pages.get("/models", tags=STATUS, dependencies=guarded)
     async def models() -> dict[str, Any]:
         """Every bundle: served, or refused and why."""
-        return {"models": status.models()}
+        return status.models()
 
     @pages.get("/models/{name}", tags=STATUS, dependencies=guarded)
     async def model(name: str) -> dict[str, Any]:

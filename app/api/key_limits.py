@@ -59,7 +59,7 @@ def shared_usage(folder: Path, name: str, number: int, processes: int) -> Usage:
         folder / f"key-{hashlib.sha256(name.encode()).hexdigest()[:32]}", os.O_RDWR | os.O_CREAT, 0o600
     )
     try:
-        os.ftruncate(descriptor, size)
+        os.posix_fallocate(descriptor, 0, size)  # in a sparse file, a full file system would end the process
         return Usage(memoryview(mmap.mmap(descriptor, size)).cast("d"), number)
     finally:
         os.close(descriptor)

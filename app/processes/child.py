@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 import structlog
-from prometheus_client import values
 
 from app.logs import close_logs, configure_logs
+from app.processes.metric_files import count_in_files
 from app.processes.pulse import ALIVE, beat
 from app.settings import Settings
 
@@ -74,9 +74,8 @@ class ChildProcess:
         self.assignment = msgspec.json.decode(self._pipe.readline(), type=Assignment)
         self.settings = Settings(**self.assignment.settings)
         self.folder = Path(self.assignment.folder)
-        # A process that replaces another of its name goes on counting in its files: a counter never goes back.
-        values.ValueClass = values.MultiProcessValue(lambda: self.assignment.name)  # type: ignore[no-untyped-call]
         configure_logs(self.settings, self.assignment.name)
+        count_in_files(self.assignment.name, self.folder)
 
     def start_pulse(self, state: Callable[[], bytes] = lambda: ALIVE) -> None:
         """Tell the supervisor from now on that the running loop is alive, and how this process is."""

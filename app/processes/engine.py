@@ -35,17 +35,21 @@ def run_engine(child: ChildProcess) -> None:
         raise SystemExit(CONFIGURATION_EXIT) from None
     count_dropped_lines(local.metrics.log_lines_dropped.inc)
     with asyncio.Runner(loop_factory=server_config(child.settings).get_loop_factory()) as runner:
-        runner.run(serve(local, child))
+        runner.run(serve(local, child, store))
 
 
-async def serve(local: LocalEngine, child: ChildProcess) -> None:
+async def serve(local: LocalEngine, child: ChildProcess, store: TokenizerStore) -> None:
     """Serve workers until the order to drain."""
     server, ending = EngineServer(local, child.settings.request_timeout_s), asyncio.Event()
     loads: set[asyncio.Task[None]] = set()
     child.start_pulse(server.pulse)
 
+    async def load_and_sweep() -> None:
+        await server.load()
+        await asyncio.to_thread(store.sweep)
+
     def load() -> None:
-        task = asyncio.create_task(server.load())
+        task = asyncio.create_task(load_and_sweep())
         loads.add(task)
         task.add_done_callback(loads.discard)
 

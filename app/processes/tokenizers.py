@@ -7,10 +7,10 @@ content, whatever becomes of the models folder afterwards.
 from __future__ import annotations
 
 import hashlib
-import shutil
 import threading
 import weakref
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +18,15 @@ from app.bundle import Bundle, BundleError, sha256
 
 
 class TokenizerStore:
-    """Copies in `folder`, each for as long as a bundle that uses it lives. What another process left there goes."""
+    """Copies in `folder`, each for as long as a bundle that uses it lives.
+
+    A process that replaces another finds its copies, and need not find room for them in a file system that is full.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._uses: Counter[str] = Counter()  # by SHA-256: how many bundles use the copy
         self._lock = threading.RLock()  # a finalizer may run in the middle of `keep`
-        shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, bundle: Bundle) -> Bundle:
         """Return the bundle with a kept copy of its tokenizer.
@@ -48,10 +50,17 @@ class TokenizerStore:
             weakref.finalize(kept, self._leave, digest)
         return kept
 
+    def sweep(self) -> None:
+        """Remove what no bundle uses, such as copies that another process has left."""
+        with self._lock, suppress(OSError):
+            for file in self._folder.iterdir():
+                if file.name not in self._uses:
+                    file.unlink(missing_ok=True)
+
     def _write(self, digest: str, content: bytes) -> Path:
         """Write a copy whole or not at all."""
         file = self._folder / digest
-        if not file.is_file():
+        if not is_as_kept(file):
             self._folder.mkdir(parents=True, exist_ok=True)
             partial = file.with_suffix(".partial")
             try:
@@ -67,7 +76,8 @@ class TokenizerStore:
             self._uses[digest] -= 1
             if self._uses[digest] == 0:
                 del self._uses[digest]
-                (self._folder / digest).unlink(missing_ok=True)
+                with suppress(OSError):
+                    (self._folder / digest).unlink()
 
 
 def is_as_kept(file: Path) -> bool:

@@ -1,10 +1,11 @@
 """The tokenizers that an engine keeps for its workers: of one content, whole, and for as long as they are in use."""
 
 import gc
+import shutil
 
 import pytest
 
-from app.bundle import BundleError, read_bundle
+from app.bundle import BundleError, read_bundle, sha256
 from app.processes.tokenizers import TokenizerStore, is_as_kept
 from app.serving.sources import read_folder
 from tests.app.builders import write_bundle, write_hub_folder
@@ -61,8 +62,17 @@ def test_a_temporary_folder_that_takes_nothing_refuses_the_bundle(tmp_path, byte
         TokenizerStore(tmp_path / "kept").keep(read(write_bundle(tmp_path, byte_level)))
 
 
-def test_a_store_begins_empty(tmp_path):
-    (tmp_path / "kept").mkdir()
-    (tmp_path / "kept" / "left-by-another").touch()
-    TokenizerStore(tmp_path / "kept")
-    assert files(tmp_path / "kept") == []
+def test_a_store_takes_over_what_another_process_left_as_far_as_it_is_whole_and_in_use(tmp_path, byte_level):
+    bundle = read(write_bundle(tmp_path, byte_level))
+    left = tmp_path / "kept" / sha256(bundle.tokenizer_file)
+    left.parent.mkdir()
+    shutil.copy(bundle.tokenizer_file, left)
+    inode = left.stat().st_ino
+    (tmp_path / "kept" / "of no bundle").touch()
+    store = TokenizerStore(tmp_path / "kept")
+    kept = store.keep(bundle)
+    store.sweep()
+    assert files(tmp_path / "kept") == [left.name]
+    assert kept.tokenizer_file.stat().st_ino == inode
+    kept.tokenizer_file.write_text("cut")
+    assert is_as_kept(TokenizerStore(tmp_path / "kept").keep(bundle).tokenizer_file)

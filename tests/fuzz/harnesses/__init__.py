@@ -1,0 +1,1 @@
+"""The harnesses, one module for each part of the project that reads."""

@@ -2,10 +2,11 @@
 PYTHON ?= python3
 ACCELERATOR ?= $(if $(wildcard /proc/driver/nvidia/version),gpu,cpu)
 PORT ?= 8000
+SECONDS ?= 60
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve train test check chaos format clean
+.PHONY: serve train test check chaos fuzz format clean
 
 serve: .venv/serve-$(ACCELERATOR)  ## start the service on http://localhost:8000 with the bundles in models/
 	$(BIN)/roberta-serve --models models --port $(PORT)
@@ -23,6 +24,9 @@ check:  ## what CI runs, in an environment that is already there
 
 chaos:  ## every fault, under load, against the real command: one table; CHAOS="--seconds 3600 --only soak"
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+fuzz:  ## random bytes for every reader of what others wrote, SECONDS of each; HARNESSES="http-head" chooses
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(HARNESSES)
 
 format: .venv/test-$(ACCELERATOR)
 	$(BIN)/ruff format .

@@ -73,11 +73,11 @@ def read_key_file(path: Path) -> dict[str, KeyEntry]:
         entries = KEYS.validate_python(tomllib.loads(content.decode()))
     except UnicodeDecodeError:
         raise KeyFileError("is not UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        place = PLACE.search(str(error))
-        raise KeyFileError(f"is not TOML {place[0] if place else ''}".strip()) from None
     except ValidationError as error:
         raise KeyFileError(explain(error)) from None
+    except (ValueError, RecursionError) as error:  # tomllib's own is a ValueError, as is that of int for many digits
+        place = PLACE.search(str(error))
+        raise KeyFileError(f"is not TOML {place[0] if place else ''}".strip()) from None
     check_digests(entries)
     return entries
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -55,4 +56,6 @@ def max_length_of(path: Path, config: dict[str, Any]) -> int:
     positions = usable_positions(config)
     tokenizer_config = path / "tokenizer_config.json"
     limit = read_json(tokenizer_config).get("model_max_length") if tokenizer_config.is_file() else None
+    if isinstance(limit, float) and not math.isfinite(limit):
+        return positions
     return min(positions, int(limit)) if isinstance(limit, int | float) else positions

@@ -27,7 +27,7 @@ def task_named(name: str) -> AnyTask:
 def task_of(config: dict[str, Any]) -> AnyTask:
     """Return the task that a config's `architectures` name. Raises `BundleError` when none of ours is among them."""
     architectures = config.get("architectures") or []
-    for architecture in architectures:
+    for architecture in architectures if isinstance(architectures, list) else ():
         for task in TASKS.values():
             if task.architecture is not None and str(architecture).endswith(task.architecture):
                 return task

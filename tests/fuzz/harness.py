@@ -30,6 +30,9 @@ class Harness(ABC):
         with suppress(*self.declared):
             self.read(data)
 
+    def close(self) -> None:  # noqa: B027 most have nothing to close
+        """Free what the harness holds."""
+
     @classmethod
     def corpus(cls) -> list[Path]:
         return sorted((CORPUS / cls.name).glob("*"))

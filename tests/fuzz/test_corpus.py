@@ -20,6 +20,7 @@ def test_only_declared_errors_leave_a_reader(name, tmp_path):
             harness(file.read_bytes())
         except BaseException as error:  # a panic of a library in Rust is no Exception
             failed[file.name] = f"{type(error).__name__}: {error}"
+    harness.close()
     assert failed == {}
 
 

@@ -35,9 +35,10 @@ class Body(Harness):
         request: Any = parse(data, self.opened.request_type, BOUNDS)
         encoded = self.opened.encode(request)
         numbers = np.random.default_rng(0)
-        outputs = [
-            numbers.normal(size=(len(window.head_rows), self.width)).astype(np.float32) for window in encoded.windows
-        ]
+        outputs = []
+        for window in encoded.windows:
+            rows = numbers.normal(size=(len(window.head_rows), self.width)).astype(np.float32)
+            outputs.append(rows if window.ranking is None else window.ranking.keep(rows))
         assert encoded.windows
         assert all(0 < len(window) <= self.opened.encoder.max_length for window in encoded.windows)
         try:

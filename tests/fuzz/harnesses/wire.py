@@ -81,6 +81,9 @@ class Head(Harness):
         self.config = server_config(Settings(), application)
         self.config.load()
 
+    def close(self) -> None:
+        self.loop.close()
+
     def read(self, data: bytes) -> None:
         failures: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda _, context: failures.append(context))
@@ -114,8 +117,10 @@ class Frames(Harness):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        logging.getLogger().handlers = [logging.NullHandler()]
         self.loop = asyncio.new_event_loop()
+
+    def close(self) -> None:
+        self.loop.close()
 
     def read(self, data: bytes) -> None:
         self.loop.run_until_complete(self.feed(data))

@@ -151,6 +151,9 @@ class Metrics:
             ("runner",),
         )
 
+        self.runner_restarts = counter(
+            "roberta_runner_restarts_total", "Runners that failed outside of a forward pass and began anew."
+        )
         self.process_restarts = count_restarts(registry)
         self.engine_up = same(
             "roberta_engine_up",

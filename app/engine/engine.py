@@ -23,6 +23,7 @@ from app.window import Floats, Window
 
 IDLE_AFTER_S = 0.05  # a batch may use every core once no other has run or waited for this long
 SWITCH_S = 1e-4  # thread switch interval: the longest that a runner waits for the GIL (Python's default: 5 ms)
+FAILED = "the model failed on this input; the log has the kind of error"
 
 log = structlog.get_logger(__name__)
 
@@ -198,6 +199,18 @@ class Engine:
         if batch.asked and not batch.idle_machine:  # a pass on every core does not show what batches cost under load
             lane.cost.refine(shape, time.monotonic() - batch.asked)
 
+    def lose(self, batch: Batch | None, cause: BaseException) -> None:
+        with self._lock:  # answer first: what is left of memory may not do for more
+            if batch is not None:
+                self._scheduler.ended(batch)
+                for item in batch.items:
+                    self._scheduler.withdraw(item.ticket)
+                    item.ticket.finish(InferenceFailedError(FAILED))
+        if self._stopping:
+            return
+        self._metrics.runner_restarts.inc()
+        log.error("runner_restarted", cause=type(cause).__name__, windows=len(batch.items) if batch else 0)
+
     def fail(self, batch: Batch, cause: Exception, *, is_last: bool) -> None:
         (item,), lane = batch.items, batch.lane
         lane.series.forward_failures.inc()
@@ -206,4 +219,4 @@ class Engine:
             if is_last:
                 self._scheduler.ended(batch)
             self._scheduler.withdraw(item.ticket)
-            item.ticket.finish(InferenceFailedError("the model failed on this input; the log has the kind of error"))
+            item.ticket.finish(InferenceFailedError(FAILED))

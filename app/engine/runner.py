@@ -12,6 +12,7 @@ import numpy as np
 from app.engine.work import Batch
 from app.window import Floats
 
+RESTART_PAUSE_S = 0.1  # before a runner that failed goes on
 SMALL = 2**14  # up to this many values, one `isfinite` over a copy of all is cheaper than one for each window
 
 
@@ -28,6 +29,10 @@ class Work(Protocol):
         """Take the failure of a single window."""
         ...
 
+    def lose(self, batch: Batch | None, cause: BaseException) -> None:
+        """Answer what is left of a batch, if there is one, whose runner failed outside of the forward pass."""
+        ...
+
 
 class Runner:
     """Computes batches one after the other on its own thread."""
@@ -36,6 +41,7 @@ class Runner:
         self.number = number
         self._busy_since: float | None = None  # `time.monotonic()` when the running batch began
         self._busy_s = 0.0  # seconds spent in batches that have ended
+        self._batch: Batch | None = None  # that it has in hand
         self._work = work
         self._thread = threading.Thread(target=self._loop, name=f"runner-{number}", daemon=True)
 
@@ -56,11 +62,22 @@ class Runner:
         return self._busy_s + (now - since if since is not None else 0.0)
 
     def _loop(self) -> None:
+        """Run until there is nothing to take any more; what fails outside of a forward pass is begun anew."""
+        while True:
+            self._batch = None
+            try:
+                return self._run()
+            except BaseException as cause:
+                self._busy_since = None
+                self._work.lose(self._batch, cause)
+            time.sleep(RESTART_PAUSE_S)
+
+    def _run(self) -> None:
         while (batch := self._work.take()) is not None:
-            self._busy_since = time.monotonic()
+            self._batch, self._busy_since = batch, time.monotonic()
             self.process(batch)
             self._busy_s += time.monotonic() - self._busy_since
-            self._busy_since = None
+            self._batch = self._busy_since = None
 
     def process(self, batch: Batch) -> None:
         """Compute a batch; every window in it is completed or failed, whatever happens.

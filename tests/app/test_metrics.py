@@ -19,6 +19,7 @@ FROM_THE_START = {
     "queue_tokens",
     "rejected_total",
     "resent_total",
+    "runner_restarts_total",
 }
 OF_A_MODEL = {
     "batch_fill_ratio",

@@ -27,6 +27,7 @@ FAMILIES = {
     "roberta_process_restarts": "counter",
     "roberta_engine_up": "gauge",
     "roberta_resent": "counter",
+    "roberta_runner_restarts": "counter",
     "roberta_rejected": "counter",
     "roberta_cancelled": "counter",
     "roberta_deadline_missed": "counter",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.engine.engine import SWITCH_S
-from app.errors import DeadlineExceededError, DrainingError, InferenceFailedError
+from app.errors import DrainingError, InferenceFailedError
 from tests.app.builders import echo, make_lane, window
 from tests.app.engines import (
     PATIENCE_S,
@@ -218,19 +218,81 @@ def test_a_batch_that_does_not_end_is_a_stall():
         play(scenario())
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_runner_whose_thread_died_is_a_stall_and_its_caller_is_answered():
-    def die(windows, **where):
-        raise SystemExit
+def fails_once(error, call):
+    """Wrap a function so that its first call raises."""
+    errors = [error]
+
+    def wrapped(*arguments, **named):
+        if errors:
+            raise errors.pop()
+        return call(*arguments, **named)
+
+    return wrapped
+
+
+def test_a_runner_that_fails_outside_of_the_forward_pass_answers_its_batch_and_goes_on():
+    """`SystemExit` is no `Exception`: nothing halves a batch for it."""
 
     async def scenario():
-        with pytest.raises(DeadlineExceededError):
-            await submit(engine, make_lane(die), window(1), timeout_s=0.2)
-        await asyncio.to_thread(engine.runners[0].join)
-        assert engine.is_stalled(PATIENCE_S)
+        lane = make_lane(fails_once(SystemExit(), echo))
+        tasks = [submit(engine, lane, window(1, token=n), window(2, token=n)) for n in range(3)]
+        await asyncio.sleep(0)
+        engine.start()
+        for task in tasks:
+            with pytest.raises(InferenceFailedError):
+                await task
+        assert first_tokens(await submit(engine, lane, window(1, token=7))) == [7]
+        assert not engine.is_stalled(PATIENCE_S)
+        assert value(engine, "runner_restarts_total") == 1
+        assert value(engine, "queue_tokens") == 0
+
+    engine = make_engine()
+    try:
+        play(scenario())
+    finally:
+        engine.stop()
+
+
+@pytest.mark.parametrize("place", ["take", "complete"])
+def test_a_runner_without_memory_leaves_nobody_waiting(place):
+    async def scenario():
+        lane = make_lane()
+        asked = submit(engine, lane, window(1, token=3))
+        if place == "take":
+            assert first_tokens(await asked) == [3]
+        else:
+            with pytest.raises(InferenceFailedError):
+                await asked
+        assert first_tokens(await submit(engine, lane, window(1, token=7))) == [7]
+        assert value(engine, "runner_restarts_total") == 1
+
+    engine = make_engine()
+    setattr(engine, place, fails_once(MemoryError(), getattr(engine, place)))
+    engine.start()
+    try:
+        play(scenario())
+    finally:
+        engine.stop()
+
+
+def test_what_is_counted_after_the_answer_changes_no_answer():
+    async def scenario():
+        lane = make_lane()
+        object.__setattr__(lane.series, "tokens", None)  # counting it fails
+        assert first_tokens(await submit(engine, lane, window(1, token=7))) == [7]
+        assert first_tokens(await submit(engine, lane, window(1, token=8))) == [8]
+        while value(engine, "runner_restarts_total") < 2:
+            await asyncio.sleep(0)
 
     with running() as engine:
         play(scenario())
+
+
+def test_a_runner_whose_thread_ended_is_a_stall():
+    engine = make_engine()
+    engine.start()
+    engine.stop()
+    assert engine.is_stalled(PATIENCE_S)
 
 
 def test_a_batch_waits_for_more_requests_when_told_to():

@@ -13,6 +13,7 @@
   - UnsupportedMediaTypeError 415
   - InvalidRequestError       422
   - QueueFullError            429
+  - DisplacedError            429
   - RateLimitedError          429
   - HeadTooLargeError         431
   - ClientGoneError           499  nobody reads it
@@ -139,6 +140,13 @@ class HeadTooLargeError(ServeError):
 
     code, status = "head_too_large", 431
     default_message = "the request's head is too large, or has too many headers"
+
+
+class DisplacedError(ServeError):
+    """The request waited, and gave way to one of higher priority that could not be answered in time otherwise."""
+
+    code, status = "displaced", 429
+    default_message = "the request gave way to requests of higher priority; try again later"
 
 
 class InferenceFailedError(ServeError):

@@ -21,7 +21,6 @@ from app.errors import DeadlineUnmeetableError, QueueFullError, RequestTooLargeE
 MOST_CAUTION, MISSED, MET = 2.0, 1.05, 0.995  # what a missed deadline multiplies the caution with, and one that was met
 LEFT_BATCHES = 1  # batches by which accepted deadlines could be kept earlier, so that turns can be taken
 LONGEST = 512  # tokens of a window, for the cost of attention in a full batch
-GAVE_WAY = "the request gave way to requests of higher priority; try again later"
 
 
 @dataclass(frozen=True)

@@ -193,6 +193,7 @@ class Engine:
             for item, output in zip(batch.items, outputs, strict=True):
                 ticket = item.ticket
                 ticket.forward_s += seconds
+                ticket.ended = now
                 if not ticket.finished and ticket.fill(item.index, output):
                     self._scheduler.finished(ticket, now)
         lane.series.observe_batch(len(batch.items), shape.tokens, batch.computed_tokens, seconds)

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from itertools import accumulate
 
-from app.engine.admission import GAVE_WAY, Admission, Ask, Limits
+from app.engine.admission import Admission, Ask, Limits
 from app.engine.filling import fill_by_due, fill_by_length
 from app.engine.queue import Queue, QueuedRequest
 from app.engine.running import InHand
 from app.engine.work import Batch, Lane, QueuedWindow, Ticket
-from app.errors import DeadlineExceededError, QueueFullError, ServeError
+from app.errors import DeadlineExceededError, DisplacedError, ServeError
 
 TOO_LATE = "the deadline would have passed before the answer was ready"
 
@@ -59,7 +59,7 @@ class Scheduler:
 
         Raises `RequestTooLargeError` when it could never fit, `QueueFullError` when it does not fit now, and
         `DeadlineUnmeetableError` when it fits but cannot be answered in time. Requests of lower priority that give way
-        to it finish with a `QueueFullError`.
+        to it finish with a `DisplacedError`.
         """
         lane, lengths = ticket.lane, [len(window) for window in ticket.windows]
         if not lengths:
@@ -78,7 +78,7 @@ class Scheduler:
         )
         due, giving_way = self._admission.decide(ask)
         for request in giving_way:
-            self._end(request, QueueFullError(GAVE_WAY, retry_after_s=self.drain_time_s(ticket.arrival)))
+            self._end(request, DisplacedError(retry_after_s=self.drain_time_s(ticket.arrival)))
         self._queue.add(ticket, due)
 
     def check_room(self, lane: Lane, tokens: int, now: float, *, deadline: float, priority: int = 0) -> None:

@@ -87,6 +87,7 @@ class Ticket:
     finished: bool = field(init=False, default=False)
     waiting: int = field(init=False)
     started: float | None = field(init=False, default=None)
+    ended: float = field(init=False, default=0.0)
     forward_s: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:

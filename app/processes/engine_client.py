@@ -50,6 +50,7 @@ class Reply:
     outputs: Sequence[Floats]
     queue_s: float
     forward_s: float
+    ended: float = 0.0
 
 
 @dataclass(slots=True)
@@ -72,7 +73,7 @@ class Pending:
             return False
         if not self.answered.done():
             arrays = split_outputs(outputs.shapes, data)
-            self.answered.set_result(Reply(arrays, outputs.queue_s, outputs.forward_s))
+            self.answered.set_result(Reply(arrays, outputs.queue_s, outputs.forward_s, outputs.ended))
         return True
 
 

@@ -213,7 +213,7 @@ class Connection:
 def outputs_in_frames(number: int, ticket: Ticket) -> Iterable[Outputs | MoreOutputs]:
     """Cut a ticket's outputs so that each frame has `FRAME_BYTES` of data at most."""
     shapes, data = join_outputs(ticket.outputs)
-    yield Outputs(number, shapes, ticket.queue_s, ticket.forward_s, data[:FRAME_BYTES])
+    yield Outputs(number, shapes, ticket.queue_s, ticket.forward_s, data[:FRAME_BYTES], ticket.ended)
     for start in range(FRAME_BYTES, len(data), FRAME_BYTES):
         yield MoreOutputs(number, data[start : start + FRAME_BYTES])
 

@@ -153,6 +153,7 @@ class Outputs(Message, tag=1):
     queue_s: float
     forward_s: float
     data: bytes
+    ended: float = 0.0  # when the last batch ended
 
 
 class MoreOutputs(Message, tag=2):

@@ -41,6 +41,9 @@ class RemoteLane:
         """Have windows run by one of the engines; see `EnginePool.submit`."""
         return await self.send(self.model, windows, deadline=deadline, priority=priority)
 
+    def check_room(self, tokens: int, *, deadline: float, priority: int = 0) -> None:
+        """Refuse nothing: what an engine refused a moment ago is remembered here, see `app.serving.room`."""
+
 
 class RemoteModels:
     """Builds models from an engine's table, each once as long as the engine says the same of it.

@@ -11,9 +11,10 @@ from typing import Any, Protocol, TypeVar
 from pydantic_core import to_json
 
 from app.bundle import Bundle, Precision
-from app.errors import DeadlineExceededError
+from app.errors import DeadlineExceededError, DeadlineUnmeetableError, QueueFullError
 from app.metrics import ModelSeries
 from app.serving.memory import AnswerMemory
+from app.serving.room import Asked, Room
 from app.tasks.base import Task, TaskRequest
 from app.window import Floats, Window
 
@@ -47,6 +48,11 @@ class Finished(Protocol):
     @property
     def forward_s(self) -> float: ...
 
+    @property
+    def ended(self) -> float:
+        """When the last batch of the request ended, in seconds of `time.monotonic()`; 0 where nothing ran."""
+        ...
+
 
 class Lane(Protocol):
     """What runs a model's windows: a lane of this process's engine, or one that sends them to other processes."""
@@ -59,6 +65,11 @@ class Lane(Protocol):
 
     async def submit(self, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Finished:
         """Run `windows`. `deadline` is in seconds of `time.monotonic()`; a higher `priority` goes first."""
+        ...
+
+    def check_room(self, tokens: int, *, deadline: float, priority: int = 0) -> None:
+        """Raise `RequestTooLargeError`, `QueueFullError` or `DeadlineUnmeetableError` where windows with so many tokens
+        or more would be refused, as far as that is known here."""
         ...
 
 
@@ -75,6 +86,7 @@ class Model:
     ) -> None:
         self.bundle, self.precision, self.provider = bundle, precision, provider
         self.task, self.lane = task, lane
+        self._room = Room()
 
     @property
     def name(self) -> str:
@@ -105,18 +117,43 @@ class Model:
     async def answer(self, request: TaskRequest, memory: AnswerMemory, *, deadline: float, priority: int = 0) -> Answer:
         """Encode, run and decode one request. `deadline` is in seconds of `time.monotonic()`."""
         started = time.monotonic()
-        if request.count_characters() > INLINE_CHARACTERS:
+        characters, asked = self._check_room(request, started, deadline, priority)
+        if characters > INLINE_CHARACTERS:
             encoded = await on_thread(self.task.encode, request, deadline=deadline)
         else:
             encoded = self.task.encode(request)
         tokenize_s = time.monotonic() - started
         with memory.hold(encoded.answer_bytes):
-            ticket = await self.lane.submit(encoded.windows, deadline=deadline, priority=priority)
+            ticket = await self._run(encoded.windows, characters, asked)
             if are_many(ticket.outputs):
                 content = await on_thread(self.render, request, encoded.state, ticket.outputs, deadline=deadline)
             else:
                 content = self.render(request, encoded.state, ticket.outputs)
+        if ticket.ended:
+            self._room.margin.learn(time.monotonic() - ticket.ended)
         return Answer(content, len(encoded.windows), tokenize_s, ticket.queue_s, ticket.forward_s)
+
+    def _check_room(self, request: TaskRequest, now: float, deadline: float, priority: int) -> tuple[int, Asked]:
+        """Refuse what would be refused after it was tokenized, too.
+
+        Return the characters of a request and what it asks for; its windows must have run some time before `deadline`.
+        """
+        room, characters = self._room, request.count_characters()
+        asked = Asked(room.density.tokens_per_character * characters, room.margin.before(deadline, now), priority)
+        room.refusals.check(asked, now)
+        special = self.task.encoder.special
+        least = request.count_inputs() * (len(special.prefix) + len(special.suffix))
+        self.lane.check_room(least, deadline=asked.deadline, priority=priority)
+        return characters, asked
+
+    async def _run(self, windows: Sequence[Window], characters: int, asked: Asked) -> Finished:
+        tokens = sum(map(len, windows))
+        self._room.density.learn(characters, tokens)
+        try:
+            return await self.lane.submit(windows, deadline=asked.deadline, priority=asked.priority)
+        except (QueueFullError, DeadlineUnmeetableError) as error:
+            self._room.refusals.note(asked._replace(tokens=tokens), time.monotonic(), error)
+            raise
 
     def render(self, request: TaskRequest, state: Any, outputs: Sequence[Floats]) -> bytes:
         """Return the body of the answer, as JSON."""

@@ -14,6 +14,7 @@ from app.engine.scheduler import Scheduler
 from app.errors import (
     DeadlineExceededError,
     DeadlineUnmeetableError,
+    DisplacedError,
     InferenceFailedError,
     QueueFullError,
     RequestTooLargeError,
@@ -21,7 +22,7 @@ from app.errors import (
 from tests.app.builders import make_lane, make_ticket
 
 MOST_TOKENS = 400
-FINISHED = (type(None), DeadlineExceededError, InferenceFailedError, QueueFullError)
+FINISHED = (type(None), DeadlineExceededError, InferenceFailedError, DisplacedError)
 
 lengths = st.lists(st.integers(1, 90), min_size=0, max_size=5)
 
@@ -57,7 +58,7 @@ class Machine(RuleBasedStateMachine):
             return
         for other in self.admitted:
             if other.finished and other not in before:
-                assert isinstance(other.error, QueueFullError)
+                assert isinstance(other.error, DisplacedError)
                 assert other.priority < priority
                 assert not any((other, index) in self.taken for index in range(len(other.windows)))
         self.admitted.append(ticket)

@@ -85,7 +85,7 @@ def test_outputs_in_many_frames_are_put_together(tmp_path, monkeypatch):
         task = ask(client)
         number = (await engine.next()).number
         outputs = [np.arange(100, dtype=np.float32).reshape(20, 5)]
-        ticket = SimpleNamespace(outputs=outputs, queue_s=0.25, forward_s=0.5)
+        ticket = SimpleNamespace(outputs=outputs, queue_s=0.25, forward_s=0.5, ended=0.0)
         messages = list(engine_server.outputs_in_frames(number, ticket))
         assert len(messages) == 7
         for message in messages:

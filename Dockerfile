@@ -54,15 +54,18 @@ ENV PATH=/opt/venv/bin:$PATH \
     ORT_DISABLE_TELEMETRY=1 \
     ROBERTA_MODELS=/srv/models \
     ROBERTA_HOST=0.0.0.0 \
-    ROBERTA_PORT=8000
+    ROBERTA_PORT=8000 \
+    ROBERTA_ADMIN_PORT=8001 \
+    ROBERTA_SHUTDOWN_DELAY_S=5
 WORKDIR /srv
 # A number, so that an orchestrator can see that it is not root.
 USER 10001:10001
-EXPOSE 8000
+# 8001: health, metrics and the other pages alone, which answer however busy the service is. For probes, not the public.
+EXPOSE 8000 8001
 STOPSIGNAL SIGTERM
 # http.client and not urllib, which would send the probe to HTTP_PROXY where one is set.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['ROBERTA_PORT']), timeout=4); c.request('GET', '/health/ready'); sys.exit(c.getresponse().status != 200)"]
+    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['ROBERTA_ADMIN_PORT']), timeout=4); c.request('GET', '/health/ready'); sys.exit(c.getresponse().status != 200)"]
 # The same as `roberta-serve`. No shell in between, so SIGTERM arrives and the service drains.
 ENTRYPOINT ["python", "-m", "app"]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
+from types import FrameType
 from typing import TypeVar
 
+import structlog
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsConfigDict, SettingsError
 
@@ -15,9 +18,11 @@ from app.api.key_commands import COMMANDS
 from app.api.key_file import KeyFileError, read_key_file
 from app.api.listener import bind_or_end
 from app.api.server import Server
-from app.logs import configure_logs, count_dropped_lines
-from app.processes.supervisor import supervise
+from app.logs import close_logs, configure_logs, count_dropped_lines
+from app.processes.supervisor import FORCED_EXIT, supervise
 from app.settings import CLI, Settings
+
+log = structlog.get_logger(__name__)
 
 
 class Command(Settings):
@@ -34,6 +39,14 @@ class ReloadingServer(Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.app.service.load)
         await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """On a second SIGINT, end at once: runners that are inside onnxruntime would abort an orderly exit."""
+        if self.should_exit and sig == signal.SIGINT:
+            log.warning("forced_exit")
+            close_logs()
+            os._exit(FORCED_EXIT)
+        super().handle_exit(sig, frame)
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -93,6 +106,7 @@ def tune(arguments: list[str]) -> None:
 
 
 def serve_in_one_process(settings: Settings) -> None:
+    from app.api.admin import AdminThread
     from app.main import create_app
     from app.runtime.session import SessionError  # onnxruntime comes with it, which a supervisor does not need
 
@@ -103,7 +117,10 @@ def serve_in_one_process(settings: Settings) -> None:
     except SessionError as error:
         raise SystemExit(f"roberta-serve: {error}") from None
     count_dropped_lines(app.service.metrics.log_lines_dropped.inc)
-    ReloadingServer(app).run(sockets=[bound])
+    admin = None
+    if settings.admin_port is not None:
+        admin = AdminThread(app.service, bind_or_end(settings.admin_host or settings.host, settings.admin_port))
+    ReloadingServer(app, admin).run(sockets=[bound])
 
 
 def serve_in_several_processes(settings: Settings) -> None:

@@ -24,7 +24,7 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 LOAD_PROBLEMS = ("folder", "defaults")
 
-PROCESS_ROLES = ("engine", "worker")
+PROCESS_ROLES = ("engine", "worker", "admin")
 
 TASK_MODEL = ("task", "model")
 

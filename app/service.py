@@ -30,6 +30,8 @@ RequestT = TypeVar("RequestT", bound=TaskRequest)
 
 REQUEST_TYPES: dict[str, type[TaskRequest]] = {task.route: task.request_type for task in TASKS.values()}
 
+LEAST_SILENCE_S = 5.0  # of the event loop, after which it counts as stalled
+
 log = structlog.get_logger(__name__)
 
 
@@ -86,7 +88,9 @@ class Service:
         self.settings = settings
         self.backend = local_backend(settings) if backend is None else backend
         self.registry, self.metrics = self.backend.registry, self.backend.metrics
+        self.stopping = False  # no more requests are asked for; those that come are answered
         self.draining = False  # new requests are refused, those in flight are answered
+        self._beat_at = 0.0  # when the event loop last said that it moves; 0: it does not
         self._bounds = Bounds(settings.max_inputs, settings.max_characters)
         self._memory = AnswerMemory(settings.max_answer_memory_mb * 2**20)
         self._is_started = False
@@ -151,8 +155,14 @@ class Service:
             return parse(body, request_type, self._bounds)
         return await on_thread(parse, body, request_type, self._bounds, deadline=deadline)
 
+    def beat(self) -> None:
+        """Say that the event loop moves; from now on, silence of `stall_timeout_s` is a problem."""
+        self._beat_at = time.monotonic()
+
     def problem(self) -> str | None:
-        """Return in a word why the models make no progress; None when they do."""
+        """Return in a word why the models or the event loop make no progress; None when they do. For any thread."""
+        if self._beat_at and time.monotonic() - self._beat_at > max(self.settings.stall_timeout_s, LEAST_SILENCE_S):
+            return "event loop stalled"
         return self.backend.problem()
 
     async def stop(self) -> None:

@@ -50,6 +50,14 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="Folder of bundles, models/<name>/<version>/.")
     host: str = Field("0.0.0.0", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0: any free one.")
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port of health, metrics and the other pages alone, which answer there however busy the service "
+        "is. Always without TLS. Default: none.",
+    )
+    admin_host: str | None = Field(None, description="Address of admin_port. Default: that of host.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to run. auto: cuda where onnxruntime finds it, else cpu."
     )
@@ -162,6 +170,13 @@ class Settings(BaseSettings):
     )
     stall_timeout_s: float = Field(
         60.0, gt=0, description="A batch that runs longer than this in s turns /health/live red."
+    )
+    shutdown_delay_s: float = Field(
+        0.0,
+        ge=0,
+        le=600,
+        description="How long requests are answered after SIGTERM as before, but for /health/ready, so that whoever "
+        "sends them can learn of it, in s.",
     )
     drain_timeout_s: float = Field(30.0, ge=0, description="How long requests in flight may finish at shutdown, in s.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line.")

@@ -80,6 +80,7 @@ ONLY = {
         *("app.service", "app.tune", "app.__main__"),
     },
     "threading": {
+        *("app.api.admin", "app.processes.admin", "app.serving.local_engine"),
         *("app.engine.engine", "app.engine.runner", "app.serving.loading", "app.tasks.tokenizer"),
         *("app.processes.child", "app.processes.tokenizers", "app.runtime.cuda", "app.logs"),
     },

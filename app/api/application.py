@@ -31,7 +31,7 @@ class Application:
         keys = Keyring(service.settings, service.metrics) if keys is None else keys
         self._errors = ErrorResponses(service.metrics)
         self._predictions = Predictions(service, keys)
-        self.pages = build_pages(service, self._predictions, self._lifespan, keys)
+        self.pages = build_pages(service, keys, self._predictions, self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":

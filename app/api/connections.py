@@ -115,7 +115,6 @@ class Connections:
         unsent = sum([connection.unsent(now) for connection in list(self.open)])
         if unsent > MOST_UNSENT:
             self._drop_slowest(unsent - MOST_UNSENT)
-        self._metrics.connections.set(len(self.open))
         self._log(now)
 
     def _drop_slowest(self, excess: int) -> None:

@@ -32,8 +32,10 @@ STATUS: list[str | Enum] = ["status"]  # the heading of the pages in the documen
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def build_pages(service: Service, predictions: Predictions, lifespan: Lifespan, keys: Keyring) -> FastAPI:
-    """Return the application of everything but the predictions."""
+def build_pages(
+    service: Service, keys: Keyring, predictions: Predictions | None = None, lifespan: Lifespan | None = None
+) -> FastAPI:
+    """Return the application of everything but the predictions; `predictions` are described where it has them."""
     pages = FastAPI(
         title="roberta-serve",
         version=__version__,
@@ -47,17 +49,18 @@ def build_pages(service: Service, predictions: Predictions, lifespan: Lifespan, 
     )
     access, status = Access(service.settings, keys), Status(service)
     install_page_errors(pages)
-    pages.router.routes.append(OtherMethods(predictions))
     add_health(pages, status)
-    if access.is_on("page"):
-        add_index(pages)
     if access.is_on("models"):
         add_models(pages, status, access)
     if access.is_on("metrics"):
         add_metrics(pages, status, access)
     if access.is_on("docs"):
         add_docs(pages, access)
-    install_openapi(pages, service.settings.default_route)
+    if predictions is not None:
+        pages.router.routes.insert(0, OtherMethods(predictions))
+        install_openapi(pages, service.settings.default_route)
+        if access.is_on("page"):
+            add_index(pages)
     return pages
 
 

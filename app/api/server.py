@@ -15,9 +15,11 @@ import uvicorn
 from app.api.connection import Connection
 from app.api.connections import Connections, Limits
 from app.api.listener import Listener, bind, url_of
+from app.service import Service
 from app.settings import Settings
 
 if TYPE_CHECKING:  # an engine process, which only asks for the event loop, needs nothing of the application
+    from app.api.admin import AdminThread
     from app.api.application import Application
 
 STARTUP_EXIT = 3  # uvicorn's
@@ -28,69 +30,55 @@ LAST_ANSWERS_S = 1.0  # for requests that are cut off to be told so
 log = structlog.get_logger(__name__)
 
 
-class Server(uvicorn.Server):
-    """Accepts connections by itself, and on SIGTERM and SIGINT answers the requests in flight, and ends."""
+class ConnectionServer(uvicorn.Server):
+    """uvicorn on `Listener` and `Connection`."""
 
-    def __init__(self, app: Application) -> None:
-        super().__init__(server_config(app.service.settings, app))
-        self.app = app
-        self._listeners: list[Listener] = []
+    def __init__(self, service: Service, limits: Limits, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.service, self._limits = service, limits
+        self.listeners: list[Listener] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_EXIT)
-        settings, loop = self.app.service.settings, asyncio.get_running_loop()
-        self.connections = Connections(Limits.of(settings), self.app.service.metrics, loop)
-        for bound in sockets or [bind(settings.host, settings.port)]:
-            self._listeners.append(Listener(bound, self._connect, self.connections, self.config.ssl))
-            log.info("listening", url=url_of(bound))
+        self.connections = Connections(self._limits, self.service.metrics, asyncio.get_running_loop())
+        for bound in sockets or [bind(self.config.host, self.config.port)]:
+            self.listeners.append(Listener(bound, self._connect, self.connections, self.config.ssl))
+            self.announce(bound)
         self.started = True
+
+    def announce(self, bound: socket.socket) -> None:
+        log.info("listening", url=url_of(bound))
 
     def _connect(self, arrived: float) -> Connection:
         return Connection(self.config, self.server_state, self.lifespan.state, self.connections, arrived)
 
     async def on_tick(self, counter: int) -> bool:
         """Do what is due ten times a second; return whether to end."""
-        self._sweep()
+        self.sweep()
         return await super().on_tick(counter)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         now = time.monotonic()
         self.connections.sweep(now)
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.sweep(now)
 
-    # --- The end -----------------------------------------------------------------------------------------
-
-    def drain(self) -> None:
-        """Listen no more, answer the requests in flight, and end."""
-        self.app.service.draining = True
-        self.should_exit = True
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.app.service.draining = True
-        super().handle_exit(sig, frame)
-        self._captured_signals.clear()  # uvicorn would raise them again in the end: a clean stop exits with 0
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what is in flight, for `drain_timeout_s` at most, each answer being its connection's last."""
-        log.info("draining", connections=len(self.connections.open))
+    async def finish(self, limit_s: float) -> None:
+        """Listen no more, and answer what is in flight, each answer being its connection's last."""
         self.connections.close_after_answers()
-        for listener in self._listeners:
-            listener.close()
+        for listener in self.listeners:
+            await listener.close()
         began = time.monotonic()
-        while self.connections.open and time.monotonic() - began < self.app.service.settings.drain_timeout_s:
+        while self.connections.open and time.monotonic() - began < limit_s:
             if time.monotonic() - began > QUIET_S:
                 self.connections.close_waiting()
-            self._sweep()
+            self.sweep()
             await asyncio.sleep(TICK_S)
-        await self._cut_off()
-        await self.lifespan.shutdown()
 
-    async def _cut_off(self) -> None:
+    async def cut_off(self) -> None:
         """Tell the requests that are still in flight that they are not answered."""
-        self.app.service.draining = True
         tasks = list(self.server_state.tasks)
         for task in tasks:
             task.cancel()
@@ -101,7 +89,56 @@ class Server(uvicorn.Server):
         self.connections.abort_all()
 
 
-def server_config(settings: Settings, app: Any = None) -> uvicorn.Config:
+class Server(ConnectionServer):
+    """The server of an application. On SIGTERM and SIGINT it goes on for `shutdown_delay_s`, not ready any more, then
+    answers the requests in flight, and ends. `admin` is started and ended with it."""
+
+    def __init__(self, app: Application, admin: AdminThread | None = None) -> None:
+        self.app, self._settings = app, app.service.settings
+        super().__init__(app.service, Limits.of(self._settings), server_config(self._settings, app))
+        self._admin = admin
+        self._stop_at = 0.0  # not before; in seconds of `time.monotonic()`
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._admin is not None:
+            self._admin.start()
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) and time.monotonic() >= self._stop_at
+
+    def leave(self) -> None:
+        """Be not ready any more; whoever sends requests may take some time to notice, and they are answered."""
+        self.service.stopping = True
+
+    def drain(self) -> None:
+        """Listen no more, answer the requests in flight, and end."""
+        self.leave()
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; a second signal ends the delay."""
+        is_first = not self.should_exit
+        self._stop_at = time.monotonic() + self._settings.shutdown_delay_s if is_first else 0.0
+        self.drain()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        log.info("draining", connections=len(self.connections.open))
+        self.service.stopping = True
+        await self.finish(self._settings.drain_timeout_s)
+        self.service.draining = True
+        await self.cut_off()
+        await self.lifespan.shutdown()
+        if self._admin is not None:
+            await self._admin.stop()
+
+    def sweep(self) -> None:
+        self.service.beat()
+        super().sweep()
+        self.service.metrics.connections.set(len(self.connections.open))
+
+
+def server_config(settings: Settings, app: Any = None, **more: Any) -> uvicorn.Config:
     """Return uvicorn's configuration; without an app it only chooses the event loop."""
     return uvicorn.Config(
         app or "app.processes",
@@ -112,4 +149,5 @@ def server_config(settings: Settings, app: Any = None) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here asks who the client is
+        **more,
     )

@@ -27,7 +27,7 @@ class Status:
     def ready(self, *, route: str | None) -> Response:
         """Ready when some model is served, or, for a `route`, one of that task."""
         try:
-            if self._service.draining:
+            if self._service.stopping or self._service.draining:
                 raise DrainingError
             self._registry.check_ready()
             if route is not None:

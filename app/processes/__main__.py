@@ -1,4 +1,4 @@
-"""A process under the supervisor: `python -m app.processes worker|engine`, its assignment on standard input."""
+"""A process under the supervisor: `python -m app.processes worker|engine|admin`, its assignment on standard input."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ def main() -> None:
         from app.processes.engine import run_engine  # a worker needs no onnxruntime
 
         run_engine(child)
+    elif sys.argv[1] == "admin":
+        from app.processes.admin import run_admin
+
+        run_admin(child)
     else:
         from app.processes.worker import run_worker
 

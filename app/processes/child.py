@@ -23,7 +23,7 @@ from app.settings import Settings
 CONFIGURATION_EXIT = 78  # EX_CONFIG of sysexits.h: starting again would not help
 ORPHANED_EXIT = 1
 
-DRAIN, RELOAD = "drain", "reload"  # the supervisor's orders, a line each
+LEAVE, DRAIN, RELOAD = "leave", "drain", "reload"  # the supervisor's orders, a line each
 
 log = structlog.get_logger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +17,7 @@ from app.errors import DrainingError, EngineLostError, NotReadyError, QueueFullE
 from app.metrics import Metrics
 from app.processes.engine_client import EngineClient, Reply, UnansweredError
 from app.processes.messages import ModelTable
-from app.processes.remote_models import RemoteModels
+from app.processes.remote_models import RemoteModels, Submit
 from app.processes.waiting import WaitingRequests
 from app.serving.defaults import Defaults
 from app.serving.registry import LOADING, Registry
@@ -36,6 +36,8 @@ FULL = "too many requests wait for the models; try again later"
 REFRESH_S = 2.0  # how long a scrape waits for the engines to set their gauges
 GREETING_S = 5.0  # how long a worker that starts waits for an engine to say what it serves; after that it answers 503
 
+ModelsOf = Callable[[Metrics, Submit], RemoteModels]
+
 log = structlog.get_logger(__name__)
 
 
@@ -46,7 +48,12 @@ class EnginePool:
     """
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, sockets: Sequence[Path], exposed: CollectorRegistry
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        sockets: Sequence[Path],
+        exposed: CollectorRegistry,
+        models: ModelsOf = RemoteModels,
     ) -> None:
         self.metrics, self.exposed, self._settings = metrics, exposed, settings
         self.registry = Registry(settings.models.name)
@@ -58,7 +65,7 @@ class EnginePool:
         self._is_ending = False
         self._tasks: list[asyncio.Task[None]] = []
         self._refreshes: list[Future[None]] = []
-        self._models = RemoteModels(metrics, self.submit)
+        self._models = models(metrics, self.submit)
         self._started_at = time.monotonic()
         self._had_engine = self._is_unreadable = False
         self.device: str = settings.device

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -17,6 +17,7 @@ from app.processes.tokenizers import is_as_kept
 from app.serving.model import Model
 from app.serving.registry import Entry
 from app.tasks import open_task
+from app.tasks.base import Task
 from app.window import Window
 
 
@@ -70,6 +71,9 @@ class RemoteModels:
             built = self._built[row.name] = (served, self._open(served))
         return built[1]
 
+    def task_of(self, bundle: Bundle, precision: Precision) -> Task[Any, Any]:
+        return open_task(bundle, precision)
+
     def _open(self, served: ServedModel) -> Model:
         manifest = Manifest.model_validate_json(served.manifest)
         tokenizer, config = Path(served.tokenizer), msgspec.json.decode(served.config)
@@ -77,7 +81,7 @@ class RemoteModels:
             raise KeptTokenizerError(f"the kept tokenizer of {manifest.name} is gone or altered")
         bundle = Bundle(Path(served.path), manifest, config, served.verified, tokenizer)
         precision = cast(Precision, served.precision)
-        task = open_task(bundle, precision)
+        task = self.task_of(bundle, precision)
         series = self._metrics.of_model(task.route, manifest.name)
         lane = RemoteLane(self._submit, served.key, served.max_batch_tokens, series)
         return Model(bundle, precision, served.provider, task, lane)

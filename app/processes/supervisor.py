@@ -1,4 +1,4 @@
-"""The supervisor: keeps the port, starts engines and workers, and starts again what dies."""
+"""The supervisor: keeps the ports, starts engines, workers and the admin process, and starts again what dies."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,12 +22,13 @@ from prometheus_client.multiprocess import mark_process_dead
 from app import __version__
 from app.api.listener import bind_or_end, share_port
 from app.metrics import count_restarts
-from app.processes.child import CONFIGURATION_EXIT, DRAIN, RELOAD, Assignment
+from app.processes.child import CONFIGURATION_EXIT, DRAIN, LEAVE, RELOAD, Assignment
 from app.processes.pulse import BEAT_S, Pulse
 from app.settings import Settings
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0  # before a process that died is started again; doubled each time
 PROVEN_S = 30.0  # after a process that lived this long, the pause is the first one again
+FORCED_EXIT = 130  # of the command, after a second SIGINT: 128 + 2, as shells have it
 MARGIN_S = 3.0  # a process that needs this much longer to end than it is given is killed
 
 log = structlog.get_logger(__name__)
@@ -36,8 +38,9 @@ log = structlog.get_logger(__name__)
 class ProcessSlot:
     """A process that should run, and the one that runs in its place, if any."""
 
-    role: Literal["engine", "worker"]
+    role: Literal["engine", "worker", "admin"]
     number: int
+    port: int  # to listen on; an engine has none
     process: asyncio.subprocess.Process | None = None
     pulse: Pulse | None = None
     deaths: int = 0  # in a row
@@ -61,35 +64,68 @@ class ProcessSlot:
             log.error("process_frozen", name=self.name, pid=self.process.pid, state=trouble, silence_s=silence_s)
             self.process.kill()
 
+    def kill(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+
 
 class Supervisor:
     """Starts the processes and replaces those that die, until SIGTERM or SIGINT; SIGHUP reloads the bundles."""
 
-    def __init__(self, settings: Settings, port: int, folder: Path) -> None:
-        self._settings, self._port, self._folder = settings, port, folder
-        self._engines = [ProcessSlot("engine", number) for number in range(settings.engines)]
-        self._workers = [ProcessSlot("worker", number) for number in range(settings.http_workers)]
+    def __init__(self, settings: Settings, port: int, admin_port: int | None, folder: Path) -> None:
+        self._settings, self._folder = settings, folder
+        self._engines = [ProcessSlot("engine", number, 0) for number in range(settings.engines)]
+        self._workers = [ProcessSlot("worker", number, port) for number in range(settings.http_workers)]
+        self._admins = [] if admin_port is None else [ProcessSlot("admin", 0, admin_port)]
         self._restarts = count_restarts(CollectorRegistry())
-        self._ending = asyncio.Event()
-        self._misconfigured = False
+        self._ending, self._hurrying = asyncio.Event(), asyncio.Event()
+        self._misconfigured = self._is_forced = False
 
     async def run(self) -> int:
-        """Return the exit code: 0 after a drain, 1 when the settings cannot be served."""
+        """Return the exit code: 0 after a drain, 1 when the settings cannot be served, 130 after a second SIGINT."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ending.set)
+            loop.add_signal_handler(number, self._on_signal, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         log.info("starting", version=__version__, engines=len(self._engines), workers=len(self._workers))
-        slots = [*self._engines, *self._workers]
+        slots = self._slots
         keepers = [asyncio.create_task(self._keep(slot)) for slot in slots]
         watch = asyncio.create_task(self._watch(slots))
         await self._ending.wait()
+        await self._leave()
         watch.cancel()
         await self._end(self._workers, self._settings.drain_timeout_s + MARGIN_S)
         await self._end(self._engines, MARGIN_S)
+        await self._end(self._admins, MARGIN_S)
         await asyncio.gather(*keepers)
         log.info("stopped")
+        if self._is_forced:
+            return FORCED_EXIT
         return 1 if self._misconfigured else 0
+
+    @property
+    def _slots(self) -> list[ProcessSlot]:
+        return [*self._engines, *self._workers, *self._admins]
+
+    def _on_signal(self, number: int) -> None:
+        """Begin to stop. A second signal ends the delay before; a second SIGINT kills all processes."""
+        if self._ending.is_set() and number == signal.SIGINT:
+            log.warning("forced_exit")
+            self._is_forced = True
+            for slot in self._slots:
+                slot.kill()
+        if self._ending.is_set():
+            self._hurrying.set()
+        self._ending.set()
+
+    async def _leave(self) -> None:
+        """Be not ready any more, and answer requests for `shutdown_delay_s`."""
+        if self._misconfigured:
+            return
+        for slot in (*self._workers, *self._admins):
+            slot.order(LEAVE)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurrying.wait(), self._settings.shutdown_delay_s)
 
     async def _keep(self, slot: ProcessSlot) -> None:
         """Start a process, and another whenever it ends, until everything ends."""
@@ -149,7 +185,7 @@ class Supervisor:
             pass_fds=[pulse.write_end],
         )
         number, folder = slot.number, self._folder
-        assignment = Assignment.of(self._settings, slot.name, number, folder, self._port, pulse.write_end)
+        assignment = Assignment.of(self._settings, slot.name, number, folder, slot.port, pulse.write_end)
         assert process.stdin is not None
         process.stdin.write(assignment.line())
         return process
@@ -166,30 +202,36 @@ class Supervisor:
         waiting = [asyncio.create_task(process.wait()) for process in processes]
         if waiting:
             await asyncio.wait(waiting, timeout=limit_s)
-        for process in processes:
-            if process.returncode is None:
-                log.warning("process_killed", pid=process.pid)
-                process.kill()
+        for slot in slots:
+            if slot.process is not None and slot.process.returncode is None:
+                log.warning("process_killed", pid=slot.process.pid)
+                slot.kill()
 
 
 def supervise(settings: Settings) -> int:
     """Serve in several processes until SIGTERM or SIGINT, and return the exit code."""
-    with keep_port(settings) as kept, tempfile.TemporaryDirectory(prefix="roberta-serve-") as folder:
+    with ExitStack() as stack:
+        kept = stack.enter_context(keep_port(settings.host, settings.port))
+        admin_port = None
+        if settings.admin_port is not None:
+            kept_admin = stack.enter_context(keep_port(settings.admin_host or settings.host, settings.admin_port))
+            admin_port = kept_admin.getsockname()[1]
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="roberta-serve-"))
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         values.ValueClass = values.MultiProcessValue(lambda: "supervisor")  # type: ignore[no-untyped-call]
 
         async def run() -> int:
-            return await Supervisor(settings, kept.getsockname()[1], Path(folder)).run()
+            return await Supervisor(settings, kept.getsockname()[1], admin_port, Path(folder)).run()
 
         return asyncio.run(run())
 
 
-def keep_port(settings: Settings) -> socket.socket:
+def keep_port(host: str, port: int) -> socket.socket:
     """Return a socket that holds the port and does not listen: each worker listens on a socket of its own.
 
     On one shared socket, the first worker to wake would accept every waiting connection. This one is bound before it
     allows sharing, so that a port on which anything listens is an error, another instance of this service included.
     """
-    kept = bind_or_end(settings.host, settings.port)
+    kept = bind_or_end(host, port)
     share_port(kept)
     return kept

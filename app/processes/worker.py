@@ -17,9 +17,10 @@ from app.api.listener import bind
 from app.api.server import Server, server_config
 from app.logs import count_dropped_lines
 from app.metrics import Metrics
-from app.processes.child import DRAIN, ChildProcess, engine_socket
-from app.processes.engine_pool import EnginePool
+from app.processes.child import DRAIN, LEAVE, ChildProcess, engine_socket
+from app.processes.engine_pool import EnginePool, ModelsOf
 from app.processes.metrics import MergedMetrics
+from app.processes.remote_models import RemoteModels
 from app.service import Service
 
 log = structlog.get_logger(__name__)
@@ -55,14 +56,14 @@ async def serve(child: ChildProcess) -> None:
         pool.hurry()
         server.drain()
 
-    child.follow({DRAIN: drain})
+    child.follow({LEAVE: server.leave, DRAIN: drain})
     await server.serve([bind(child.settings.host, child.assignment.port, shared=True)])
 
 
-def open_pool(child: ChildProcess) -> EnginePool:
+def open_pool(child: ChildProcess, models: ModelsOf = RemoteModels) -> EnginePool:
     """Return the pool of all engines; `/metrics` shows what all processes have counted."""
     sockets = [engine_socket(child.folder, number) for number in range(child.settings.engines)]
     exposed = CollectorRegistry()
-    pool = EnginePool(child.settings, Metrics(CollectorRegistry(), is_one_of_several=True), sockets, exposed)
+    pool = EnginePool(child.settings, Metrics(CollectorRegistry(), is_one_of_several=True), sockets, exposed, models)
     exposed.register(MergedMetrics(pool, child.folder))
     return pool

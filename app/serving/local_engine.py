@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 
@@ -52,6 +53,7 @@ class LocalEngine:
         self._gpus = GpuReader()
         self._number = number
         self._first_runner = number * runners  # in `roberta_runner_busy_ratio`, which counts on from engine to engine
+        self._refreshing = threading.Lock()
         self._read_at = time.monotonic()
         self._busy_s = [0.0] * runners
 
@@ -79,7 +81,14 @@ class LocalEngine:
         return "stalled" if self.engine.is_stalled(self._settings.stall_timeout_s) else None
 
     def refresh_gauges(self) -> None:
-        """Set what is measured at scrape time: the queue, runners' share of busy time since the last scrape, GPUs."""
+        """Set what is measured at scrape time: the queue, runners' share of busy time since the last scrape, GPUs.
+
+        Any thread may call it.
+        """
+        with self._refreshing:
+            self._refresh_gauges()
+
+    def _refresh_gauges(self) -> None:
         self.engine.report_queue()
         self.metrics.engine_up.labels(self._number).set(self.problem() is None)
         now = time.monotonic()

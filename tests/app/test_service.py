@@ -225,3 +225,17 @@ def test_two_services_count_apart(tiny_models):
     one, other = Service(Settings(models=tiny_models)), Service(Settings(models=tiny_models))
     one.metrics.cancelled.inc()
     assert other.metrics.registry.get_sample_value("roberta_cancelled_total") == 0
+
+
+def test_an_event_loop_that_stands_still_is_a_problem_once_it_has_moved(monkeypatch):
+    """Any thread may ask: the admin port does, whose loop is another one."""
+    service = Service(Settings(stall_timeout_s=20), ToyBackend())
+    now = time.monotonic()
+    assert service.problem() is None
+    service.beat()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 19)
+    assert service.problem() is None
+    monkeypatch.setattr(time, "monotonic", lambda: now + 30)
+    assert service.problem() == "event loop stalled"
+    service.beat()
+    assert service.problem() is None

@@ -54,6 +54,8 @@ def test_arguments_come_before_the_environment(monkeypatch):
         ("request_timeout_s", 0),
         ("request_timeout_s", 3601),
         ("max_body_bytes", 1023),
+        ("admin_port", -1),
+        ("shutdown_delay_s", -1),
         ("max_head_bytes", 4095),
         ("max_connections", 0),
         ("head_timeout_s", 0),

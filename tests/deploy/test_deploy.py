@@ -115,8 +115,12 @@ def test_provisioning_agrees_with_compose():
 
 def test_prometheus_scrapes_the_service_where_it_listens():
     [job] = load(PROMETHEUS / "prometheus.yml")["scrape_configs"]
-    assert job["static_configs"] == [{"targets": ["roberta:8000"]}]
-    assert "ROBERTA_PORT=8000" in (ROOT / "Dockerfile").read_text("utf-8")
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
+    assert job["static_configs"] == [{"targets": ["roberta:8001"]}]
+    assert "ROBERTA_PORT=8000" in dockerfile
+    assert "ROBERTA_ADMIN_PORT=8001" in dockerfile
+    assert "EXPOSE 8000 8001" in dockerfile
+    assert "int(os.environ['ROBERTA_ADMIN_PORT'])" in dockerfile
 
 
 def test_compose_images_are_pinned_and_mounts_exist():
@@ -135,7 +139,9 @@ def test_containers_name_only_settings_that_exist():
 
 def test_compose_waits_longer_than_the_service_drains():
     grace = load(COMPOSE)["services"]["roberta"]["stop_grace_period"]
-    assert float(grace.removesuffix("s")) > Settings.model_fields["drain_timeout_s"].default
+    delay = re.search(r"ROBERTA_SHUTDOWN_DELAY_S=(\d+)", (ROOT / "Dockerfile").read_text("utf-8"))
+    assert delay
+    assert float(grace.removesuffix("s")) > Settings.model_fields["drain_timeout_s"].default + float(delay[1])
 
 
 def test_targets_of_compose_are_stages_of_the_dockerfile():

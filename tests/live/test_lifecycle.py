@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
 import sys
 
 import pytest
 
 from tests.live.test_bundles import copy_bundle, truncate_graph
 from tests.support.answers import assert_error
-from tests.support.server import SHAPES, Service, command, held, serve_as, until
+from tests.support.server import REPOSITORY, SHAPES, Service, command, held, serve_as, until
 
 BODY = {"inputs": "a good film"}
 TASKS = ["classify", "ner", "fill-mask"]
@@ -155,6 +156,21 @@ def test_a_signal_to_reload_serves_a_new_version_and_refuses_a_broken_one(flags,
         until(lambda: service.metric("roberta_model_load_failures_total", model="tiny-classify") == 1)
         assert served() == "tiny-classify:2"
         assert list(service.client.get("/models/tiny-classify").json()["refused"]) == ["3"]
+
+
+@FLAGS
+def test_a_second_interrupt_under_load_ends_the_command_at_once_and_without_an_abort(flags, tiny_models, tmp_path):
+    with command(tiny_models, tmp_path / "log", "--drain-timeout-s", "60", *flags) as service:
+        flood = [sys.executable, "-m", "tests.support.flood", str(service.client.base_url.port), "--seconds", "4"]
+        with subprocess.Popen([*flood, "--text", "a warm film " * 200], stdout=subprocess.PIPE, cwd=REPOSITORY):
+            until(lambda: service.metric("roberta_requests_total", code="200") > 8)
+            service.process.send_signal(signal.SIGINT)
+            until(lambda: "draining" in service.log())
+            service.process.send_signal(signal.SIGINT)
+            assert service.process.wait(10) == 130
+    assert "forced_exit" in service.log()
+    assert "terminate called" not in service.log()
+    assert "Traceback" not in service.log()
 
 
 @FLAGS

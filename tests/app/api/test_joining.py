@@ -19,16 +19,22 @@ class Recorder:
     def close(self) -> None:
         self.calls.append("close")
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.calls.append("eof")
+
     def is_closing(self) -> bool:
         return "close" in self.calls
 
 
-def joined(steps) -> list[object]:
+def joined(steps, is_unread=False) -> list[object]:
     """Return what reaches the recorder when each step has a turn of an event loop, and where those turns end."""
     recorder = Recorder()
 
     async def play() -> None:
-        transport = JoiningTransport(recorder, asyncio.get_running_loop(), lambda: False)
+        transport = JoiningTransport(recorder, asyncio.get_running_loop(), lambda: is_unread)
         for step in steps:
             step(transport)
             recorder.calls.append("turn")
@@ -75,6 +81,18 @@ def test_closing_writes_what_is_held_first():
         transport.close()
 
     assert joined([write]) == [b"answer", "close", "turn"]
+
+
+def test_a_client_that_is_still_sending_can_read_the_answer_to_its_end():
+    """The sending side is closed first: what the client sends then must not reset the connection."""
+
+    def write(transport):
+        transport.write(b"answer")
+        transport.close()
+        assert transport.is_closing()
+        transport.write(b"what nobody reads")
+
+    assert joined([write, lambda t: t.close()], is_unread=True) == [b"answer", "eof", "turn", "close", "turn"]
 
 
 def test_everything_else_is_the_transports_own():

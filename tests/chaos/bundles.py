@@ -80,7 +80,7 @@ def flip_a_bit(bundle: Path) -> None:
 def flip_and_rehash(bundle: Path) -> None:
     """Alter the graph so that only its probes can tell."""
     content = bytearray(graph_of(bundle).read_bytes())
-    for at in range(len(content) // 4, len(content) // 2, 997):
+    for at in range(len(content) // 4, len(content) - 4096, 97):
         content[at] ^= 0x40
     replace(graph_of(bundle), bytes(content))
     rehash(bundle, graph_of(bundle).name)

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import uvloop
 
 from app.discovery import classes_in
-from tests.chaos.stage import Stage, staged
+from tests.chaos.stage import Stage
+from tests.chaos.staging import staged
 from tests.chaos.table import Row
 from tests.chaos.tally import Tally, Truth
 from tests.support.server import SHAPES

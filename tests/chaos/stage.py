@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import signal
-import sys
+import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,12 +18,11 @@ from tests.chaos.client import Client, Exchange, Question
 from tests.chaos.material import Material
 from tests.chaos.processes import descriptors, family_of, line_of, resident_mb
 from tests.chaos.tally import Tally
-from tests.support.server import HOOKS, REPOSITORY, SHAPES, ProcessService, command, until
+from tests.support.server import SHAPES, ProcessService
 
 PROBE_EVERY_S, SAMPLE_EVERY_S = 0.1, 0.05
 QUIET_S = 2.0
 CLOSE_S = 0.05  # in which an event loop ends its connections
-WORKERS = 2
 
 
 @dataclass
@@ -248,6 +245,17 @@ class Stage:
             await asyncio.sleep(0.05)
         return None
 
+    async def until_metric(self, name: str, least: float, within_s: float) -> bool:
+        """Whether a series, over all its labels, reaches a value in time."""
+        loop, sample = asyncio.get_running_loop(), re.compile(rf"^{name}(?:\{{.*\}})? (.+)$", re.M)
+        end = loop.time() + within_s
+        while loop.time() < end:
+            page = await self._others.get("/metrics")
+            if page.reply and sum(map(float, sample.findall(page.reply.body.decode()))) >= least:
+                return True
+            await asyncio.sleep(0.05)
+        return False
+
     async def ended(self, within_s: float) -> int | None:
         """Return the exit code of the command; None where it has not ended within `within_s`."""
         await self.until(lambda: self.service.process.poll() is not None, within_s)
@@ -264,42 +272,3 @@ class Stage:
             yield
         finally:
             file.unlink()
-
-
-@contextmanager
-def staged(
-    shape: str,
-    models: Path,
-    folder: Path,
-    tally: Tally,
-    seconds: float,
-    settings: Mapping[str, str] = MappingProxyType({}),
-    prefix: Sequence[str] = (),
-) -> Iterator[Stage]:
-    """Start the command in a shape, and return the stage once it is ready; `settings` by their variables' names.
-
-    A `{folder}` in the command's `prefix` stands for the scenario's own folder.
-    """
-    gates = folder / "gates"
-    gates.mkdir(parents=True)
-    program = [each.replace("{folder}", str(folder)) for each in prefix]
-    program += [sys.executable, "-X", "faulthandler", "-m", "app"]
-    variables = {"PYTHONPATH": f"{HOOKS}:{REPOSITORY}", "GATES": str(gates), **settings}
-    if shape == SHAPES[1]:
-        variables = {"ROBERTA_HTTP_WORKERS": str(WORKERS)} | variables
-    with command(models, folder / "log", program=program, variables=variables) as service:
-        stage = Stage(service, shape, models, folder, tally, seconds)
-        if stage.is_several:
-            until(lambda: service.log().count('"models_served"') >= WORKERS)
-        try:
-            yield stage
-        finally:
-            end(stage)
-
-
-def end(stage: Stage) -> None:
-    """End whatever a scenario has left of the service, stopped processes too."""
-    for pid in reversed(stage.pids()):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-            os.kill(pid, signal.SIGKILL)

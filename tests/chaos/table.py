@@ -29,7 +29,7 @@ class Row:
         numbers = [counted.sent, counted.right, counted.refused, counted.cut, counted.lost, counted.wrong, counted.late]
         measured = [counted.delay_ms, counted.growth_mb]
         return [
-            self.fault,
+            f"{self.fault}: {counted.measured}" if counted.measured else self.fault,
             self.shape,
             *(f"{number:,}" for number in numbers),
             *("-" if value is None else f"{value:,.0f}" for value in measured),

@@ -84,6 +84,7 @@ class Tally:
     late: int = 0
     delay_ms: float | None = None
     growth_mb: float | None = None
+    measured: str = ""  # what the table adds to the name of the fault
     codes: dict[str, int] = field(default_factory=dict)
     answer_s: list[float] = field(default_factory=list)  # of answers that were right
     refusal_s: list[float] = field(default_factory=list)

@@ -6,7 +6,7 @@ import pytest
 import uvloop
 
 from tests.chaos.scenario import all_scenarios, play_each
-from tests.chaos.stage import staged
+from tests.chaos.staging import staged
 from tests.chaos.table import render
 from tests.chaos.tally import Tally, Truth
 from tests.support.server import SHAPES

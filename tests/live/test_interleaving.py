@@ -17,7 +17,8 @@ import uvloop
 
 from tests.chaos.client import Question
 from tests.chaos.material import MASK, POISON, name_of
-from tests.chaos.stage import Stage, staged
+from tests.chaos.stage import Stage
+from tests.chaos.staging import staged
 from tests.chaos.tally import Tally, Truth
 from tests.support.server import SHAPES, until
 

@@ -55,7 +55,7 @@ class Overload(Scenario):
         after = await stage.capacity(questions, CONNECTIONS[self.windows], stage.seconds / 2)
         counted = asked_between(asked, begun + RAMP_S, begun + stage.seconds)
         goodput = len(counted) / (stage.seconds - RAMP_S) / statistics.mean((before, after))
-        self.fault += f": goodput {goodput:.2f}"
+        stage.tally.measured = f"goodput {goodput:.2f}"
         claim = stage.tally.claim
         least = LEAST_GOODPUT * min(self.load, 1.0)
         claim(goodput >= least, f"goodput {goodput:.2f} of {before:.1f}/s before and {after:.1f}/s after")
@@ -102,6 +102,7 @@ class Priorities(Scenario):
         await flood
         answered = sum(each.reply is not None and each.reply.status == 200 and each.seconds < 1.05 for each in first)
         share = answered / max(1, len(first))
+        stage.tally.measured = f"{share:.2f} of these in time"
         stage.tally.claim(share >= 0.95, f"{answered} of {len(first)} urgent requests were answered in time")
 
 
@@ -120,7 +121,7 @@ class ManyConnections(Scenario):
             await asyncio.sleep(stage.seconds)
         took_s = asyncio.get_running_loop().time() - begun
         goodput = (stage.tally.right - capacity * stage.seconds / 4) / took_s / capacity
-        self.fault += f": goodput {goodput:.2f}"
+        stage.tally.measured = f"goodput {goodput:.2f}"
         stage.tally.claim(goodput > LEAST_GOODPUT, f"goodput {goodput:.2f} of {capacity:.1f}/s")
         stage.tally.claim(watch.longest_ms < 1000, f"a probe took {watch.longest_ms:.0f} ms")
         stage.tally.claim(not watch.red, f"{watch.red} of {watch.probes} probes were red")

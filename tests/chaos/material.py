@@ -17,7 +17,7 @@ WORDS = [
     *("warm", "cold", "dull", "great", "🙂", "café", ",", "but", "(", "yet", ")", "."),
 ]
 MASK = "[MASK]"
-POISON = "§"  # in no other text
+POISON = "§"  # a word that is in no other text
 
 
 class Material:
@@ -82,7 +82,7 @@ class Material:
 
     def poison(self, route: str) -> str:
         """Return the id, as text, of the token that only texts with `POISON` have."""
-        return str(self.ids(route, POISON)[-1])
+        return str(self.ids(route, f"a {POISON}")[-1])
 
 
 def bundles_by_route(models: Path) -> dict[str, Path]:

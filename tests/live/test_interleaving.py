@@ -17,6 +17,7 @@ import uvloop
 
 from tests.chaos.client import Question
 from tests.chaos.material import MASK, POISON, name_of
+from tests.chaos.scenario import variables
 from tests.chaos.stage import Stage
 from tests.chaos.staging import staged
 from tests.chaos.tally import Tally, Truth
@@ -26,12 +27,13 @@ SEED = 16
 REQUESTS, AT_ONCE = 3000, 48
 TEXTS = 40  # different ones, for each task
 LENGTHS = (1, 2, 5, 9, 20, 40, 120, 300)  # words: a window holds about 60
+PATIENT = variables(max_queue_s=600)  # a machine that is busy with something else refuses nothing
 INVALID = (b"{", b'{"inputs": ""}', b'{"inputs": [1]}', b'{"inputs": "a", "unknown": 1}', b'{"inputs": "\xff"}')
 
 
 @dataclass
 class Plan:
-    """What is asked, and what must become of it: `right`, `failed`, `refused`, or `hurried` (right or too late)."""
+    """What is asked, and what must become of it: `right`, `failed`, `invalid`, or `hurried` (right or too late)."""
 
     question: Question
     fate: str
@@ -65,7 +67,7 @@ class Planner:
         route = self.dice.choice(list(self.texts))
         kind = self.dice.choices(("sound", "poisoned", "leaving", "hurried", "invalid"), (60, 12, 12, 10, 6))[0]
         if kind == "invalid":
-            return Plan(Question.of(f"/{route}", self.dice.choice(INVALID)), "refused")
+            return Plan(Question.of(f"/{route}", self.dice.choice(INVALID)), "invalid")
         texts = self.dice.choices(self.texts[route], k=self.dice.choice((1, 1, 1, 2, 3, 7)))
         answer: Any = [self.alone[route, text] for text in texts]
         if route == "classify":
@@ -107,7 +109,7 @@ def fate_of(stage: Stage, plan: Plan, exchange: Any) -> str:
         assert agrees, f"{question.body[:200]!r} was answered {reply.body[:200]!r}"
         return "right"
     code = reply.json()["error_type"]
-    return {500: "failed", 504: "late"}.get(reply.status, "refused") if code != "internal_error" else code
+    return {"inference_failed": "failed", "deadline_exceeded": "late", "deadline_unmeetable": "late"}.get(code, code)
 
 
 async def interleave(stage: Stage) -> Counter[tuple[str, str]]:
@@ -128,7 +130,7 @@ async def interleave(stage: Stage) -> Counter[tuple[str, str]]:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_answer_is_mixed_up_and_none_is_missing(shape, tiny_models, tmp_path):
-    with staged(shape, tiny_models, tmp_path, Tally(Truth()), 0.0) as stage:
+    with staged(shape, tiny_models, tmp_path, Tally(Truth()), 0.0, PATIENT) as stage:
         for route, bundle in stage.material.folders.items():
             (stage.gates / f"{name_of(bundle)}.poison").write_text(stage.material.poison(route))
         became = uvloop.run(interleave(stage))
@@ -141,7 +143,9 @@ def test_no_answer_is_mixed_up_and_none_is_missing(shape, tiny_models, tmp_path)
         failures = stage.service.metric("roberta_forward_failures_total")
 
     assert sum(became.values()) == REQUESTS
-    allowed = {("right", "right"), ("right", "left"), ("failed", "failed"), ("refused", "refused")}
-    assert became.keys() - allowed <= {("hurried", "right"), ("hurried", "late")}
-    assert all(became[fate] > REQUESTS * 0.03 for fate in allowed)
+    always = {("right", "right"), ("right", "left"), ("failed", "failed"), ("invalid", "invalid_request")}
+    sometimes = {("hurried", "right"), ("hurried", "late"), ("invalid", "malformed_body")}
+    gave_way = {(planned, "queue_full") for planned in ("right", "failed", "hurried")}  # to a higher priority
+    assert became.keys() - always <= sometimes | gave_way, became
+    assert all(became[fate] > REQUESTS * 0.02 for fate in always), became
     assert failures >= became["failed", "failed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from contextlib import suppress
 
@@ -271,7 +272,7 @@ class Smuggling(Scenario):
     async def play(self, stage: Stage) -> None:
         answers = await asyncio.gather(*(self.send(stage, each) for each in SMUGGLING))
         for request, answer in zip(SMUGGLING, answers, strict=True):
-            statuses = [int(part[1:4]) for part in answer.split(b"HTTP/1.1")[1:]]
+            statuses = [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)]
             stage.tally.sent += 1
             if all(status < 500 or status == 501 for status in statuses) and b"/smuggled" not in answer:
                 stage.tally.refused += 1

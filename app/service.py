@@ -120,6 +120,11 @@ class Service:
         loading.add_done_callback(self._loads.discard)
         return loading
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether a load is under way, the first or a later one."""
+        return bool(self._loads)
+
     async def answer(
         self,
         route: str,

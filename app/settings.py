@@ -55,7 +55,7 @@ class Settings(BaseSettings):
         ge=0,
         le=65535,
         description="Port of health, metrics and the other pages alone, which answer there however busy the service "
-        "is. Always without TLS. Default: none.",
+        "is; port is then opened once the models are loaded. Always without TLS. Default: none.",
     )
     admin_host: str | None = Field(None, description="Address of admin_port. Default: that of host.")
     device: Literal["auto", "cpu", "cuda"] = Field(

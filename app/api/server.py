@@ -42,11 +42,15 @@ class ConnectionServer(uvicorn.Server):
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_EXIT)
+        await self.wait_to_listen()
         self.connections = Connections(self._limits, self.service.metrics, asyncio.get_running_loop())
         for bound in sockets or [bind(self.config.host, self.config.port)]:
             self.listeners.append(Listener(bound, self._connect, self.connections, self.config.ssl))
             self.announce(bound)
         self.started = True
+
+    async def wait_to_listen(self) -> None:
+        """Return when connections are to be accepted."""
 
     def announce(self, bound: socket.socket) -> None:
         log.info("listening", url=url_of(bound))
@@ -99,10 +103,13 @@ class Server(ConnectionServer):
         self._admin = admin
         self._stop_at = 0.0  # not before; in seconds of `time.monotonic()`
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+    async def wait_to_listen(self) -> None:
+        """Wait for the models where health is on another port: a proxy that is refused asks another instance."""
         if self._admin is not None:
             self._admin.start()
+        while self._settings.admin_port is not None and self.service.is_loading and not self.should_exit:
+            self.service.beat()
+            await asyncio.sleep(TICK_S)
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) and time.monotonic() >= self._stop_at

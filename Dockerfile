@@ -1,6 +1,8 @@
 # Two images from one file:
 #   docker build -t roberta-serve:cpu .                  the default
 #   docker build -t roberta-serve:gpu --target gpu .     needs `docker run --gpus all`
+# To find the best settings for this machine (they are printed; the README says how to keep them in a file):
+#   docker run --rm roberta-serve:cpu tune sentiment
 # To stamp one: --label org.opencontainers.image.revision=$(git rev-parse HEAD)
 
 FROM python:3.11-slim-bookworm AS base

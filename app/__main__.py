@@ -96,12 +96,12 @@ def tune(arguments: list[str]) -> None:
     from app.bundle import BundleError
     from app.runtime.session import SessionError
     from app.serving.local_engine import choose_device
-    from app.tune import Tune
+    from app.tune import OutputError, Tune
 
     settings = parse(Tune, arguments)
     try:
         settings.run_on(choose_device(settings))
-    except (BundleError, SessionError) as error:
+    except (BundleError, SessionError, OutputError) as error:
         raise SystemExit(f"roberta-serve: {error}") from None
 
 

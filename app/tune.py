@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import random
 import statistics
 import sys
@@ -17,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
-from app.bundle import Bundle, BundleError, version_folders
+from app.bundle import Bundle, BundleError, replace_file, version_folders
 from app.engine.admission import Limits
 from app.engine.engine import Engine
 from app.engine.work import Lane
@@ -42,6 +43,10 @@ PATIENCE_S = 3600.0  # how long a request may wait and take: longer than any mea
 LEAST_S = 1e-4  # for the windows of a measurement, where the cost model finds only a fixed cost
 
 
+class OutputError(Exception):
+    """The file that was asked for cannot be written. The message is one sentence for a person."""
+
+
 class Way(NamedTuple):
     """One way to divide the machine."""
 
@@ -60,26 +65,50 @@ class Tune(Settings):
     model_config = SettingsConfigDict(**CLI, cli_prog_name="roberta-serve tune")
 
     model: CliPositionalArg[str] = Field(description="Bundle to tune for: `name` or `name:version`.")
-    output: Path = Field(Path(ENV_FILE), description="File to write.")
+    output: Path = Field(
+        Path(ENV_FILE), description="File to write; where it cannot be written, the settings are printed only."
+    )
     seconds: float = Field(1.0, gt=0, description="Length of one measurement.")
     at_once: int | None = Field(
         None, ge=1, description="Requests of one text in the service at any time. Default: 32 on CPU, 1024 on CUDA."
     )
 
     def run_on(self, device: Device) -> None:
-        """Measure every way, print the table and write the best.
+        """Measure every way, print the table and the best, and write it.
 
-        Raises `BundleError` where there is no such bundle, `SessionError` where it cannot be opened.
+        Raises `BundleError` where there is no such bundle, `SessionError` where it cannot be opened, `OutputError`
+        where an output that was asked for cannot be written; that is found out before anything is measured.
         """
         bundle = self.find_bundle()
+        problem = unwritable(self.output)
+        if problem and "output" in self.model_fields_set:
+            raise OutputError(f"{self.output} cannot be written: {problem}; choose another --output")
+        if problem:
+            say(f"{self.output} cannot be written here: {problem}; the settings are printed only")
         rates = measure(bundle, device, self)
         best = choose(rates)
         say(f"best: {best}")
-        kept = self.output.read_text(encoding="utf-8") if self.output.is_file() else ""
-        self.output.write_text(render(bundle, device, best, kept), encoding="utf-8")
+        for line in lines_of(bundle, device, best):
+            say(line)
+        if problem is None:
+            self.write(bundle, device, best)
+
+    def write(self, bundle: Bundle, device: Device, best: Way) -> None:
+        """Write the best way to the output, beside what else it sets. Raises `OutputError`."""
+        try:
+            kept = self.output.read_text(encoding="utf-8") if self.output.is_file() else ""
+            text = render(bundle, device, best, kept)
+            if os.access(self.output.absolute().parent, os.W_OK):
+                replace_file(self.output, text)
+            else:
+                self.output.write_text(text, encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+            raise OutputError(f"{self.output} cannot be written: {reason}; the settings are those above") from error
         say(f"written to {self.output}: `roberta-serve` reads it when it starts in this folder")
 
     def find_bundle(self) -> Bundle:
+        """Return the bundle that is to be tuned for. Raises `BundleError`."""
         name, _, wanted = self.model.partition(":")
         folders = version_folders(self.models, name)
         version = wanted or str(next(iter(folders)))
@@ -187,11 +216,30 @@ def choose(rates: Mapping[Way, float]) -> Way:
 
 def render(bundle: Bundle, device: Device, way: Way, before: str) -> str:
     """Return the settings as an environment file, with the lines of the file `before` that set something else."""
+    lines = lines_of(bundle, device, way)
+    replaced = (SIGNATURE, *(f"{line.partition('=')[0]}=" for line in lines[1:]))
+    kept = [line for line in before.splitlines() if not line.startswith(replaced)]
+    return "\n".join([*kept, *lines]) + "\n"
+
+
+def lines_of(bundle: Bundle, device: Device, way: Way) -> list[str]:
+    """Return the settings of a way as lines of an environment file."""
     manifest = bundle.manifest
-    values = {f"ROBERTA_{name.upper()}": value for name, value in way._asdict().items()}
-    kept = [line for line in before.splitlines() if not line.startswith((SIGNATURE, *(f"{name}=" for name in values)))]
-    lines = [f"{SIGNATURE} for {manifest.name}:{manifest.version} on {device}, {available_cores()} cores."]
-    return "\n".join([*kept, *lines, *(f"{name}={value}" for name, value in values.items())]) + "\n"
+    settings = [f"ROBERTA_{name.upper()}={value}" for name, value in way._asdict().items()]
+    return [f"{SIGNATURE} for {manifest.name}:{manifest.version} on {device}, {available_cores()} cores.", *settings]
+
+
+def unwritable(file: Path) -> str | None:
+    """Return why a file cannot be written; None where it can be."""
+    was_there = file.exists()
+    try:
+        with file.open("a"):
+            pass
+        if not was_there:
+            file.unlink()
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 def progress(line: str) -> None:

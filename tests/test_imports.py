@@ -82,7 +82,8 @@ ONLY = {
     "threading": {
         *("app.api.admin", "app.processes.admin", "app.serving.local_engine"),
         *("app.engine.engine", "app.engine.runner", "app.serving.loading", "app.tasks.tokenizer"),
-        *("app.processes.child", "app.processes.tokenizers", "app.runtime.cuda", "app.logs"),
+        *("app.processes.child", "app.processes.tokenizers", "app.logs"),
+        *("app.runtime.cuda", "app.runtime.memory"),
     },
     "time": {
         *("app.api", "app.engine.engine", "app.engine.runner", "app.serving", "app.tune"),

@@ -17,6 +17,7 @@ from app.engine.engine import Engine
 from app.engine.work import Lane
 from app.metrics import Metrics
 from app.runtime.cuda.shared_lock import SharedLock
+from app.runtime.memory import release_with
 from app.runtime.session import Device, Session, SessionError, open_session
 from app.runtime.warmup import synthetic_windows
 from app.serving.defaults import Defaults, choose_defaults, read_configured
@@ -137,6 +138,7 @@ class Loader:
             session = open_session(bundle, self._device, self._settings, self._capture_lock)
         except SessionError as error:
             raise BundleError(str(error)) from error
+        release_with(session)
         return load_model(bundle, session, self._engine, self._metrics, self._settings)
 
     def _report(self, *, folder: int) -> None:

@@ -50,6 +50,7 @@ class Registry:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._table = Table({}, Defaults(), suspended=LOADING)
+        self._is_frozen = False
 
     @property
     def entries(self) -> list[Entry]:
@@ -81,11 +82,14 @@ class Registry:
     def publish(self, entries: Iterable[Entry], defaults: Defaults, problems: tuple[str, ...] = ()) -> None:
         """Replace the table, and the model that answers each route, in one step.
 
-        `gc.freeze`: loaded models live as long as the process, so that the garbage collector need not walk them.
+        `gc.freeze`, once: most of what the process has made by then lives as long as it does, so that the garbage
+        collector need not walk it. Frozen again, replaced models that are in a cycle would stay for good.
         """
         table = {entry.name: entry for entry in entries}
-        gc.collect()
-        gc.freeze()
+        if not self._is_frozen:
+            self._is_frozen = True
+            gc.collect()
+            gc.freeze()
         self._table = Table(table, defaults, problems)
 
     def suspend(self, reason: str) -> None:

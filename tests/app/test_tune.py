@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from app.settings import ENV_FILE, Settings
-from app.tune import Tune, Way, choose, render, splits
+from app.tune import Tune, Way, choose, render, splits, unwritable
 from tests.app.builders import write_hub_folder
 
 
@@ -33,6 +33,13 @@ def test_on_gpus_the_runners_of_each_are_varied():
     assert splits("cuda", Settings(gpus=[0, 1])) == [(2, 1), (4, 1), (6, 1), (8, 1)]
 
 
+def test_a_file_that_cannot_be_written_is_found_out_without_a_trace(tmp_path):
+    assert unwritable(tmp_path / "new.env") is None
+    assert unwritable(tmp_path) == "Is a directory"
+    assert unwritable(tmp_path / "nowhere" / "new.env") == "No such file or directory"
+    assert list(tmp_path.iterdir()) == []
+
+
 def tune(folder, *arguments):
     command = [sys.executable, "-m", "app", "tune", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -42,7 +49,11 @@ def tune(folder, *arguments):
 def tuning(tiny_models, tmp_path, monkeypatch):
     """Run the command in a folder of its own."""
     monkeypatch.setenv("PYTHONPATH", str(pytest.importorskip("app").__path__[0]) + "/..")
-    return lambda *arguments: tune(tmp_path, *arguments, "--models", str(tiny_models), "--seconds", "0.01")
+
+    def run(*arguments, folder=tmp_path):
+        return tune(folder, *arguments, "--models", str(tiny_models), "--seconds", "0.01")
+
+    return run
 
 
 def test_what_it_writes_the_service_reads(tuning, tmp_path, monkeypatch):
@@ -58,6 +69,27 @@ def test_what_it_writes_the_service_reads(tuning, tmp_path, monkeypatch):
         assert f"ROBERTA_{name.upper()}={getattr(settings, name)}\n" in written
     monkeypatch.setenv("ROBERTA_MAX_BATCH_TOKENS", "77")  # goes before the file
     assert Settings().max_batch_tokens == 77
+
+
+def test_an_output_that_cannot_be_written_is_a_sentence_before_anything_is_measured(tuning):
+    done = tuning("tiny-classify", "--output", "/proc/here.env")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "roberta-serve: /proc/here.env cannot be written: No such file or directory; choose another --output\n"
+    )
+
+
+def test_in_a_folder_that_is_read_only_the_settings_are_printed(tuning):
+    done = tuning("tiny-classify", folder="/sys")
+    assert done.returncode == 0, done.stderr
+    first, *rest = done.stdout.splitlines()
+    assert first == "roberta-serve.env cannot be written here: Permission denied; the settings are printed only"
+    assert rest[-4].startswith("# By `roberta-serve tune` for tiny-classify:1")
+    assert [line.partition("=")[0] for line in rest[-3:]] == [
+        "ROBERTA_RUNNERS",
+        "ROBERTA_INTRA_OP_THREADS",
+        "ROBERTA_MAX_BATCH_TOKENS",
+    ]
 
 
 def test_other_settings_of_the_file_stay():

@@ -88,6 +88,7 @@ def reload_until_answers(service: ProcessService, label: str) -> None:
 
     def first_labels() -> set[str]:
         asked = [httpx.post(f"{service.url}/classify", json=BODY) for _ in range(8)]
+        assert {each.status_code for each in asked} == {200}, [each.text for each in asked]
         return {entry["label"].partition("-")[0] for each in asked for entry in each.json()[0]}
 
     until(lambda: first_labels() == {label})

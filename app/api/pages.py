@@ -118,7 +118,7 @@ def add_models(pages: FastAPI, status: Status, access: Access) -> None:
 
     @pages.get("/models", tags=STATUS, dependencies=guarded)
     async def models() -> dict[str, Any]:
-        """Every bundle: served, or refused and why."""
+        """Every bundle, served, or refused and why; the model that answers each route; problems of the folder."""
         return status.models()
 
     @pages.get("/models/{name}", tags=STATUS, dependencies=guarded)

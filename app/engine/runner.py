@@ -78,6 +78,7 @@ class Runner:
             self.process(batch)
             self._busy_s += time.monotonic() - self._busy_since
             self._batch = self._busy_since = None
+            del batch  # or a model that was replaced would live until this runner's next batch
 
     def process(self, batch: Batch) -> None:
         """Compute a batch; every window in it is completed or failed, whatever happens.

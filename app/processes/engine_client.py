@@ -107,6 +107,7 @@ class EngineClient:
         self._is_closing = False
         self.table: ModelTable | None = None
         self.models: frozenset[str] = frozenset()  # the keys of all that the engine serves
+        self.told: frozenset[str] = frozenset()  # those of `models` and of all before, since this connection was made
         self.outstanding_tokens = 0
         self.silence_s = 0.0  # how long nothing has been heard, as `pass_time` is told
 
@@ -234,6 +235,7 @@ class EngineClient:
         else:
             self.table = message
             self.models = frozenset(row.model.key for row in message.rows or () if row.model)
+            self.told |= self.models
             self._on_change()
             self.on_able()
 
@@ -248,7 +250,7 @@ class EngineClient:
             pending.take(pending.outputs, pending.data)
 
     def lose(self) -> None:
-        self._stream, self.table, self.models = None, None, frozenset()
+        self._stream, self.table, self.models, self.told = None, None, frozenset(), frozenset()
         for pending in self._pending.values():
             pending.fail(UnansweredError())
         for done in self._refreshes.values():

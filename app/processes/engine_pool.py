@@ -123,9 +123,13 @@ class EnginePool:
     def _choose(self, model: str) -> EngineClient | None:
         """Return the engine to ask, None where none is able. Raises `NotReadyError` when none will have the model."""
         able = [client for client in self._clients if client.is_able and model in client.models]
+        if (
+            not able
+        ):  # this worker has not adopted the newest table yet: an engine keeps what it has replaced for a while
+            able = [client for client in self._clients if client.is_able and model in client.told]
         if able:
             return able[0] if len(able) == 1 else min(able, key=lambda client: client.outstanding_tokens)
-        if all(client.has_loaded and model not in client.models for client in self._clients):
+        if all(client.has_loaded and model not in client.told for client in self._clients):
             raise NotReadyError(f"{model.partition('#')[0]} is not loaded any more; try again")
         return None
 

@@ -21,12 +21,16 @@ class Client:
     """An engine's client that keeps what it is asked, to be answered or failed by the test."""
 
     models: frozenset[str] = frozenset([MODEL])
+    told: frozenset[str] | None = None  # default: `models`
     is_able: bool = True
     is_connected: bool = True
     is_silent: bool = False
     has_loaded: bool = True
     outstanding_tokens: int = 0
     asked: list[tuple[int, asyncio.Future[str]]] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.told = self.models if self.told is None else self.told
 
     async def submit(self, model, windows, tokens, *, deadline, priority):
         answer = asyncio.get_running_loop().create_future()
@@ -72,6 +76,25 @@ async def settle():
 
 def tokens_of(client):
     return [token for token, _ in client.asked]
+
+
+def test_a_model_that_was_replaced_is_asked_of_the_engine_that_had_it():
+    """The engine keeps it for a while: a worker adopts what the engine serves a moment after it is told."""
+
+    async def scenario():
+        has_it, never = (
+            Client(models=frozenset(["toy:2#0"])),
+            Client(models=frozenset(["toy:2#0"]), outstanding_tokens=-1),
+        )
+        has_it.told = frozenset([MODEL, "toy:2#0"])
+        pool = Pool(never, has_it)
+        task = pool.ask(7)
+        await settle()
+        assert (tokens_of(never), tokens_of(has_it)) == ([], [7])
+        has_it.asked[0][1].set_result("answered")
+        assert await task == "answered"
+
+    play(scenario())
 
 
 def test_what_an_engine_had_is_asked_of_the_new_one_in_order():

@@ -19,6 +19,7 @@ from app.metrics import Metrics
 from app.serving.memory import AnswerMemory
 from app.tasks.classify import ClassifyRequest
 from tests.app.builders import TABLE, wordpiece_tokenizer, write_bundle, write_hub_folder
+from tests.support.server import until
 from tests.app.registries import load, make_registry, reason, states
 
 
@@ -148,6 +149,19 @@ def test_a_model_that_was_replaced_is_freed_without_the_garbage_collector(tmp_pa
         assert [reference() for reference in replaced] == [None] * 3
     finally:
         gc.enable()
+
+
+def test_a_model_that_was_replaced_is_freed_though_every_runner_has_run_it(tmp_path, byte_level):
+    write_bundle(tmp_path, byte_level)
+    with running_engine() as engine:
+        registry = make_registry(tmp_path, engine)
+        registry.load()
+        for _ in range(20):
+            ask(registry, {"inputs": ["a good film"] * 4})
+        replaced = weakref.ref(registry.find(None, "toy").lane.run.__self__)
+        write_bundle(tmp_path, byte_level)
+        registry.load()
+        until(lambda: replaced() is None, within_s=10)
 
 
 def test_what_is_loaded_shows_in_the_metrics(tmp_path, byte_level):

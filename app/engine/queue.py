@@ -38,7 +38,8 @@ class QueuedRequest:
     __slots__ = (
         "age",
         "cost_s",
-        "due_key",
+        "due_number",
+        "due_s",
         "fill_keys",
         "next_number",
         "point",
@@ -53,7 +54,7 @@ class QueuedRequest:
         self.point = point_of(due, due - ticket.arrival)
         self.cost_s = sum([window.cost for window in windows.values()])
         self.take_turn(ticket.arrival)
-        self.due_key: Due = due, self.next_number, self
+        self.due_s, self.due_number = due, self.next_number
         # Within a priority, the next window of every request has a lower rank than all further ones.
         rank, first = -2 * ticket.priority, self.next_number
         self.fill_keys = {
@@ -66,6 +67,11 @@ class QueuedRequest:
         self.turn, self.next_number = turn, number
         self.age: Age = turn, number
         self.urgency: Urgency = -ticket.priority, ticket.deadline + turn - ticket.arrival, number
+
+    @property
+    def due_key(self) -> Due:
+        """Kept in `Queue.by_due` only: a request that held it would hold itself, and its model, in a cycle."""
+        return self.due_s, self.due_number, self
 
     @property
     def next(self) -> QueuedWindow:

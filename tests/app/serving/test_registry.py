@@ -19,8 +19,8 @@ from app.metrics import Metrics
 from app.serving.memory import AnswerMemory
 from app.tasks.classify import ClassifyRequest
 from tests.app.builders import TABLE, wordpiece_tokenizer, write_bundle, write_hub_folder
-from tests.support.server import until
 from tests.app.registries import load, make_registry, reason, states
+from tests.support.server import until
 
 
 @contextmanager

@@ -49,8 +49,6 @@ class Application:
                     raise  # uvicorn closes the connection and logs the kind of error
                 finally:
                     call.key.leave()
-        if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}  # the server, which knows the method, sends no body
         return await self.pages(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:

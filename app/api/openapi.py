@@ -1,4 +1,4 @@
-"""The OpenAPI document of the prediction routes, from the tasks' own request and answer types."""
+"""The OpenAPI document: the pages from FastAPI, the predictions from the tasks' own request and answer types."""
 
 from __future__ import annotations
 
@@ -6,77 +6,164 @@ from typing import Any, Union
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
+from app.api.request import PRIORITIES
+from app.api.responses import PREDICTION_HEADERS, ErrorBody, error_responses
+from app.errors import (
+    BadRequestError,
+    DeadlineExceededError,
+    DeadlineUnmeetableError,
+    EngineLostError,
+    ForbiddenError,
+    InferenceFailedError,
+    InternalError,
+    InvalidRequestError,
+    MalformedBodyError,
+    ModelNotFoundError,
+    NotReadyError,
+    QueueFullError,
+    RateLimitedError,
+    RequestTooLargeError,
+    RouteNotFoundError,
+    ServeError,
+    TooManyConnectionsError,
+    UnauthorizedError,
+    UnsupportedMediaTypeError,
+)
+from app.settings import Settings
 from app.tasks import TASKS
 
 REF = "#/components/schemas/{model}"
-ERROR_STATUSES = ("400", "401", "404", "413", "415", "422", "429", "500", "503", "504")
+BEARER = "key"
+SECURED: dict[str, Any] = {"security": [{BEARER: []}]}
+
+OF_PREDICTIONS: tuple[type[ServeError], ...] = (
+    *(BadRequestError, MalformedBodyError, ModelNotFoundError, RequestTooLargeError, UnsupportedMediaTypeError),
+    *(InvalidRequestError, QueueFullError, InferenceFailedError, InternalError, NotReadyError, EngineLostError),
+    *(TooManyConnectionsError, DeadlineExceededError, DeadlineUnmeetableError),
+)
+OF_KEYS: tuple[type[ServeError], ...] = (UnauthorizedError, ForbiddenError, RateLimitedError)
+
+PARAMETERS: list[dict[str, Any]] = [
+    {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "Comes back with the answer where it is at most 128 printable ASCII characters without spaces.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "X-Request-Timeout-Ms",
+        "in": "header",
+        "description": "Milliseconds that the answer may take; at most the service's own limit counts.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 10**12 - 1},
+    },
+    {
+        "name": "X-Priority",
+        "in": "header",
+        "description": "Higher goes first; more than the key may ask for counts as its highest.",
+        "schema": {"type": "integer", "minimum": PRIORITIES[0], "maximum": PRIORITIES[-1]},
+    },
+]
+MODEL = {
+    "name": "model",
+    "in": "query",
+    "description": "Bundle to use, `name` or `name:version`, where the body names none.",
+    "schema": {"type": "string"},
+}
+NAME = {
+    "name": "name",
+    "in": "path",
+    "description": "`name` or `name:version`.",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1},
+}
 
 
-class ErrorBody(BaseModel):
-    """The body of every error."""
+def install_openapi(app: FastAPI, settings: Settings, *, is_open: bool, has_predictions: bool) -> None:
+    """Make `app.openapi()` describe the predictions too, where there are any, which FastAPI does not see.
 
-    error: str
-    error_type: str
-    request_id: str
-
-
-def install_openapi(app: FastAPI, default_route: str) -> None:
-    """Make `app.openapi()` describe the predictions too, which FastAPI does not see."""
+    `is_open`: no key is asked for.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            describe_predictions(document, default_route)
+            correct_pages(document)
+            if has_predictions:
+                Predictions(document, settings, is_open=is_open).add()
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def describe_predictions(document: dict[str, Any], default_route: str) -> None:
-    """Add the endpoints of `app.api.predictions`."""
-    for task in TASKS.values():
-        operation = describe(document, task.route, task.__doc__, task.request_type, task.answer_type)
-        document["paths"].setdefault(f"/{task.route}", {})["post"] = operation
-        if task.route == default_route:
-            document["paths"].setdefault("/", {})["post"] = operation | {"operationId": "default"}
-    tasks = list(TASKS.values())
-    by_name = describe(
-        document,
-        "model",
-        "Answer with one model, `name` or `name:version`, by the body of its task.",
-        Union[tuple(task.request_type for task in tasks)],  # noqa: UP007  made of a list
-        Union[tuple(task.answer_type for task in tasks)],  # noqa: UP007
-    )
-    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-    document["paths"].setdefault("/models/{name}", {})["post"] = by_name | {"parameters": [name]}
+def correct_pages(document: dict[str, Any]) -> None:
+    """Take out FastAPI's own 422, which no page answers, and put in the schema of errors."""
+    for operations in document["paths"].values():
+        operations["get"]["responses"].pop("422", None)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["ErrorBody"] = TypeAdapter(ErrorBody).json_schema(mode="serialization")
+    document["components"]["securitySchemes"] = {BEARER: {"type": "http", "scheme": "bearer"}}
 
 
-def describe(
-    document: dict[str, Any], operation_id: str, description: str | None, request_type: Any, answer_type: Any
-) -> dict[str, Any]:
-    """Return the operation of one route; the schemas of its bodies go into the document's components."""
+class Predictions:
+    """Adds the operations of `app.api.predictions` to a document."""
 
-    def content(kind: Any, mode: JsonSchemaMode) -> dict[str, Any]:
-        return {"application/json": {"schema": schema_of(document, kind, mode)}}
+    def __init__(self, document: dict[str, Any], settings: Settings, *, is_open: bool) -> None:
+        self._document, self._settings, self._is_open = document, settings, is_open
+        self._errors = error_responses(*OF_PREDICTIONS, *(() if is_open else OF_KEYS))
 
-    error = {"description": "Error", "content": content(ErrorBody, "serialization")}
-    answer = {"description": "The answer", "content": content(answer_type, "serialization")}
-    return {
-        "tags": ["predictions"],
-        "summary": operation_id.replace("-", " ").capitalize(),
-        "description": description,
-        "operationId": operation_id,
-        "requestBody": {"required": True, "content": content(request_type, "validation")},
-        "responses": {"200": answer} | dict.fromkeys(ERROR_STATUSES, error),
-    }
+    def add(self) -> None:
+        for task in TASKS.values():
+            operation = self._describe(task.route, task.__doc__, task.request_type, task.answer_type, MODEL)
+            self._put(f"/{task.route}", operation)
+            if task.route == self._settings.default_route:
+                self._put("/", operation | {"operationId": "default"})
+        tasks = list(TASKS.values())
+        by_name = self._describe(
+            "model",
+            "Answer with one model by the body of its task.",
+            Union[tuple(task.request_type for task in tasks)],  # noqa: UP007  made of a list
+            Union[tuple(task.answer_type for task in tasks)],  # noqa: UP007
+            NAME,
+        )
+        by_name["responses"]["404"] = error_responses(ModelNotFoundError, RouteNotFoundError)[404]
+        self._put("/models/{name}", by_name)
 
+    def _put(self, path: str, operation: dict[str, Any]) -> None:
+        self._document["paths"].setdefault(path, {})["post"] = operation
 
-def schema_of(document: dict[str, Any], kind: Any, mode: JsonSchemaMode) -> dict[str, Any]:
-    """Return the JSON schema of `kind`, its definitions moved to the document's components."""
-    schema = TypeAdapter(kind).json_schema(ref_template=REF, mode=mode)
-    document.setdefault("components", {}).setdefault("schemas", {}).update(schema.pop("$defs", {}))
-    return schema
+    def _describe(
+        self, operation_id: str, description: str | None, request_type: Any, answer_type: Any, parameter: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return the operation of one route; the schemas of its bodies go into the document's components."""
+        answer = {"description": "The answer.", "headers": PREDICTION_HEADERS}
+        answer["content"] = self._content(answer_type, "serialization")
+        return {
+            "tags": ["predictions"],
+            "summary": operation_id.replace("-", " ").capitalize(),
+            "description": description,
+            "operationId": operation_id,
+            "parameters": [parameter, *PARAMETERS],
+            "requestBody": {"required": True, "content": self._content(request_type, "validation")},
+            "responses": {"200": answer} | {str(status): error for status, error in self._errors.items()},
+            **({} if self._is_open else SECURED),
+        }
+
+    def _content(self, kind: Any, mode: JsonSchemaMode) -> dict[str, Any]:
+        schema = TypeAdapter(kind).json_schema(ref_template=REF, mode=mode)
+        schemas: dict[str, Any] = schema.pop("$defs", {})
+        for described in (schema, *schemas.values()):
+            self._bound_inputs(described.get("properties", {}).get("inputs", {}))
+        self._document["components"]["schemas"].update(schemas)
+        return {"application/json": {"schema": schema}}
+
+    def _bound_inputs(self, inputs: dict[str, Any]) -> None:
+        """Say how many texts a list of inputs may have."""
+        for branch in (inputs, *inputs.get("oneOf", ())):
+            if branch.get("type") == "array":
+                branch["maxItems"] = self._settings.max_inputs

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi import FastAPI, Path, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client.exposition import choose_encoder
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -23,20 +23,34 @@ from app.api.keys import Keyring
 from app.api.openapi import install_openapi
 from app.api.predictions import Predictions
 from app.api.request import path_of
+from app.api.responses import Health, Info, ModelInfo, Models, TaskInfo, error_responses
 from app.api.status import Status
+from app.errors import ModelNotFoundError, NotReadyError, RouteNotFoundError, ServeError
 from app.service import Service
 from app.tasks import TASKS
 
 STATUS: list[str | Enum] = ["status"]  # the heading of the pages in the documentation
 
+EXPOSITIONS = {kind: {"schema": {"type": "string"}} for kind in ("text/plain", "application/openmetrics-text")}
+
+Handler = Callable[..., Awaitable[Any]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Pages(FastAPI):
+    """Answers HEAD wherever there is a page, as GET: the server, which knows the method, sends no body."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await super().__call__(scope, receive, send)
 
 
 def build_pages(
     service: Service, keys: Keyring, predictions: Predictions | None = None, lifespan: Lifespan | None = None
 ) -> FastAPI:
     """Return the application of everything but the predictions; `predictions` are described where it has them."""
-    pages = FastAPI(
+    pages = Pages(
         title="roberta-serve",
         version=__version__,
         description="RoBERTa classifiers, named entities and fill-mask, without padding.",
@@ -58,9 +72,9 @@ def build_pages(
         add_docs(pages, access)
     if predictions is not None:
         pages.router.routes.insert(0, OtherMethods(predictions))
-        install_openapi(pages, service.settings.default_route)
         if access.is_on("page"):
             add_index(pages)
+    install_openapi(pages, service.settings, is_open=keys.is_open, has_predictions=predictions is not None)
     return pages
 
 
@@ -83,23 +97,30 @@ class OtherMethods(BaseRoute):
         raise HTTPException(405)
 
 
+def answers(body: Any, errors: dict[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
+    """Return the description of a page's answers."""
+    return {200: {"model": body, "description": "The answer."}, **errors}
+
+
 def add_health(pages: FastAPI, status: Status) -> None:
     """Health, which is never asked for a key: probes have none."""
 
-    @pages.get("/health/live", tags=STATUS)
+    health = answers(Health, {503: {"model": Health, "description": "Not in order."}})
+
+    @pages.get("/health/live", tags=STATUS, responses=health)
     async def live() -> Response:
         """Whether the runners make progress: 503 when one is stuck in a forward pass."""
         return status.live()
 
-    @pages.get("/health/ready", tags=STATUS)
-    @pages.get("/health", tags=STATUS)
+    @pages.get("/health/ready", tags=STATUS, responses=health)
+    @pages.get("/health", tags=STATUS, responses=health)
     async def ready() -> Response:
         """Whether requests are answered: 503 while loading, draining, or with no model."""
         return status.ready(route=None)
 
     def add(route: str) -> None:
-        @pages.get(f"/{route}/health", tags=STATUS, name=f"{route} health")
-        async def health() -> Response:
+        @pages.get(f"/{route}/health", tags=STATUS, responses=health, name=f"{route} health")
+        async def task_health() -> Response:
             """Whether a model of this task answers, as Hugging Face clients ask of its URL."""
             return status.ready(route=route)
 
@@ -109,26 +130,32 @@ def add_health(pages: FastAPI, status: Status) -> None:
 
 def add_models(pages: FastAPI, status: Status, access: Access) -> None:
     """What is served, and within which limits."""
-    guarded = access.guard("models")
+    guarded, described, errors = access.guard("models"), access.described("models"), access.errors("models")
 
-    @pages.get("/info", tags=STATUS, dependencies=guarded)
+    def get(path: str, body: Any, *more: type[ServeError], name: str | None = None) -> Callable[[Handler], Handler]:
+        responses = answers(body, error_responses(*errors, *more))
+        return pages.get(
+            path, tags=STATUS, dependencies=guarded, responses=responses, openapi_extra=described, name=name
+        )
+
+    @get("/info", Info)
     async def info() -> dict[str, Any]:
         """The service's version, device and limits."""
         return status.info(route=None)
 
-    @pages.get("/models", tags=STATUS, dependencies=guarded)
+    @get("/models", Models)
     async def models() -> dict[str, Any]:
         """Every bundle, served, or refused and why; the model that answers each route; problems of the folder."""
         return status.models()
 
-    @pages.get("/models/{name}", tags=STATUS, dependencies=guarded)
-    async def model(name: str) -> dict[str, Any]:
+    @get("/models/{name}", ModelInfo, ModelNotFoundError, RouteNotFoundError)
+    async def model(name: Annotated[str, Path(min_length=1)]) -> dict[str, Any]:
         """One bundle."""
         return status.model(name)
 
     def add(route: str) -> None:
-        @pages.get(f"/{route}/info", tags=STATUS, dependencies=guarded, name=f"{route} info")
-        async def info() -> dict[str, Any]:
+        @get(f"/{route}/info", TaskInfo, ModelNotFoundError, NotReadyError, name=f"{route} info")
+        async def task_info() -> dict[str, Any]:
             """The model that answers this task, as Hugging Face clients ask of its URL."""
             return status.info(route=route)
 
@@ -137,7 +164,14 @@ def add_models(pages: FastAPI, status: Status, access: Access) -> None:
 
 
 def add_metrics(pages: FastAPI, status: Status, access: Access) -> None:
-    @pages.get("/metrics", tags=STATUS, dependencies=access.guard("metrics"))
+    @pages.get(
+        "/metrics",
+        tags=STATUS,
+        dependencies=access.guard("metrics"),
+        response_class=PlainTextResponse,
+        responses=error_responses(*access.errors("metrics")) | {200: {"content": EXPOSITIONS}},
+        openapi_extra=access.described("metrics"),
+    )
     async def metrics(request: Request) -> Response:
         """Prometheus or OpenMetrics text, as the scraper asks."""
         encode, content_type = choose_encoder(request.headers.get("accept", ""))

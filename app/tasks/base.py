@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from app.bundle import BundleError, Graph, Manifest, labels_of
 from app.tasks.text import TextEncoder
@@ -26,7 +26,18 @@ def reject_blank(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(reject_blank)]
+# What `str.isspace` is not, for JSON schema, whose readers differ in what `\S` is.
+NOT_BLANK = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+
+Text = Annotated[str, AfterValidator(reject_blank), Field(json_schema_extra={"minLength": 1, "pattern": NOT_BLANK})]
+
+
+def whole(value: object) -> object:
+    """Take 3.0 for 3, as JSON does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(whole)  # after the bounds of an `int`, which JSON schema would lack otherwise
 
 
 def branch_of(value: object) -> str | None:

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.bundle import problem_type_of
-from app.tasks.base import ONE_OR_MORE, Encoded, Strict, Task, TaskRequest, Text, branch_of, by_input
+from app.tasks.base import ONE_OR_MORE, WHOLE, Encoded, Strict, Task, TaskRequest, Text, branch_of, by_input
 from app.window import Floats, Window
 
 EXAMPLE: dict[str, Any] = {"inputs": "A warm, funny and beautifully acted film."}
@@ -36,7 +36,9 @@ Input = Annotated[
 
 
 class ClassifyParameters(Strict):
-    top_k: int | None = Field(None, ge=1, description="Keep the best labels only. Null: all of them.")
+    top_k: Annotated[int, Field(ge=1), WHOLE] | None = Field(
+        None, description="Keep the best labels only. Null: all of them."
+    )
     threshold: float | None = Field(
         None,
         ge=0,

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, Tag
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.bundle import Graph, Manifest
 from app.errors import InvalidRequestError, RequestTooLargeError
-from app.tasks.base import Encoded, Strict, Task, Text, TextsRequest, by_input
+from app.tasks.base import ONE_OR_MORE, WHOLE, Encoded, Strict, Task, Text, TextsRequest, by_input
 from app.tasks.text import EncodedText, Piece, TextEncoder
 from app.window import Floats, Ints, Ranking, Window, greatest
 
@@ -30,14 +30,22 @@ Word = Annotated[Text, Field(max_length=256)]
 
 
 class FillMaskParameters(Strict):
-    top_k: int = Field(5, ge=1, le=1000, description="Candidates for each mask.")
+    top_k: Annotated[int, Field(ge=1, le=1000), WHOLE] = Field(5, description="Candidates for each mask.")
     targets: Annotated[list[Word], Field(min_length=1, max_length=1000, fail_fast=True)] | None = Field(
         None, description="Choose among these words only; each must be one token of the vocabulary."
     )
 
 
+Masked = Annotated[Text, Field(json_schema_extra={"pattern": r"\[MASK\]|<mask>"})]  # `encode` refuses all else
+
+
 class FillMaskRequest(TextsRequest):
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    inputs: Annotated[
+        Annotated[Masked, Tag("<text>")] | Annotated[list[Masked], Field(min_length=1, fail_fast=True), Tag("<list>")],
+        ONE_OR_MORE,
+    ]
 
     parameters: FillMaskParameters = FillMaskParameters()
 

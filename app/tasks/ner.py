@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
-from app.tasks.base import Encoded, Strict, Task, TextsRequest, by_input, softmax
+from app.tasks.base import WHOLE, Encoded, Strict, Task, TextsRequest, by_input, softmax
 from app.tasks.text import EncodedText
 from app.window import Floats, Window
 
@@ -29,8 +29,8 @@ class NerParameters(Strict):
     ignore_labels: Annotated[list[str], Field(max_length=1000, fail_fast=True)] = Field(
         ["O"], description="Labels, or entity groups, to leave out."
     )
-    stride: int | None = Field(
-        None, ge=0, description="Tokens that consecutive windows of a long text share, at most half."
+    stride: Annotated[int, Field(ge=0), WHOLE] | None = Field(
+        None, description="Tokens that consecutive windows of a long text share, at most half."
     )
 
 

@@ -99,7 +99,7 @@ def test_the_caller_s_id_is_kept_and_a_missing_one_made(path, status):
 
 def test_a_call_reaches_the_model_with_its_priority_and_its_deadline():
     backend = ToyBackend()
-    ask(backend=backend, headers=[(b"x-priority", b"3"), (b"x-request-timeout-ms", b"1")])
+    ask(backend=backend, headers=[(b"x-priority", b"3"), (b"x-request-timeout-ms", b"5000")])
     ask(backend=backend, path="/models/toy", body=b'{"inputs": "a", "model": "toy"}')
     (first, early, priority), (second, late, none) = backend.model.asked
     assert (first.inputs, second.inputs, priority, none) == ("a good film", "a", 3, 0)

@@ -1,0 +1,101 @@
+"""The OpenAPI document: what each route may answer, who may ask, and what a body may hold."""
+
+import re
+import sys
+
+import pytest
+
+from app.api.application import Application
+from app.api.responses import CODES
+from app.errors import ServeError
+from app.service import Service
+from app.settings import Settings
+from app.tasks.base import NOT_BLANK
+from tests.app.backends import ToyBackend
+
+STATUSES = ["200", "400", "404", "413", "415", "422", "429", "500", "503", "504"]
+PREDICTIONS = ["/", "/classify", "/ner", "/fill-mask", "/models/{name}"]
+
+
+def document(**settings):
+    return Application(Service(Settings(**settings), ToyBackend())).openapi()
+
+
+def operations(described):
+    return {(path, method): found for path, methods in described["paths"].items() for method, found in methods.items()}
+
+
+def codes_in(operation, status):
+    schema = operation["responses"][status]["content"]["application/json"]["schema"]
+    return schema["allOf"][1]["properties"]["error_type"]["enum"]
+
+
+def test_each_route_has_its_own_statuses():
+    described = operations(document())
+    assert [*described["/metrics", "get"]["responses"]] == ["200"]
+    assert [*described["/models/{name}", "get"]["responses"]] == ["200", "404"]
+    assert [*described["/health/live", "get"]["responses"]] == ["200", "503"]
+    for path in PREDICTIONS:
+        assert [*described[path, "post"]["responses"]] == [
+            "200",
+            "400",
+            "404",
+            "413",
+            "415",
+            "422",
+            "429",
+            "500",
+            "503",
+            "504",
+        ]
+    assert codes_in(described["/ner", "post"], "404") == ["model_not_found"]
+    assert codes_in(described["/models/{name}", "post"], "404") == ["model_not_found", "not_found"]
+
+
+def test_with_keys_the_document_says_who_needs_one():
+    described = document(api_keys=["a-key"], access={"models": "open"})
+    assert described["components"]["securitySchemes"]["key"] == {"type": "http", "scheme": "bearer"}
+    found = operations(described)
+    secured = {place for place, operation in found.items() if "security" in operation}
+    assert secured == {(path, "post") for path in PREDICTIONS} | {("/metrics", "get")}
+    for place in secured:
+        assert {"401", "403"} <= found[place]["responses"].keys()
+    assert codes_in(found["/ner", "post"], "429") == ["queue_full", "rate_limited"]
+    assert not [place for place, operation in operations(document()).items() if "security" in operation]
+
+
+def test_every_code_of_an_error_is_listed():
+    described = document(api_keys=["a-key"])
+    kinds = [ServeError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    assert described["components"]["schemas"]["ErrorBody"]["properties"]["error_type"]["enum"] == CODES
+    assert {kind.code for kind in kinds if hasattr(kind, "code")} <= set(CODES)
+
+
+def test_lists_of_texts_are_bounded_as_the_setting_says():
+    inputs = operations(document(max_inputs=7))["/ner", "post"]["requestBody"]["content"]["application/json"]["schema"]
+    (texts,) = [branch for branch in inputs["properties"]["inputs"]["oneOf"] if branch["type"] == "array"]
+    assert (texts["minItems"], texts["maxItems"]) == (1, 7)
+
+
+def test_headers_in_and_out_are_described():
+    operation = operations(document())["/classify", "post"]
+    assert {parameter["name"] for parameter in operation["parameters"]} == {
+        *("X-Request-Id", "X-Request-Timeout-Ms", "X-Priority", "model")
+    }
+    assert operation["responses"]["200"]["headers"].keys() == {"X-Request-Id", "X-Model", "Server-Timing"}
+    assert "Retry-After" in operation["responses"]["503"]["headers"]
+
+
+def test_a_page_that_is_off_is_not_described():
+    paths = document(access={"models": "off", "metrics": "off", "page": "off"})["paths"]
+    assert "/metrics" not in paths
+    assert [*paths["/models/{name}"]] == ["post"]
+    assert [*paths["/"]] == ["post"]
+
+
+@pytest.mark.parametrize("planes", [range(0xD800), range(0xE000, sys.maxunicode + 1)], ids=["below", "above"])
+def test_the_pattern_of_a_text_is_what_is_not_white_space(planes):
+    pattern = re.compile(NOT_BLANK)
+    assert [code for code in planes if bool(pattern.search(chr(code))) == chr(code).isspace()] == []

@@ -1,0 +1,35 @@
+"""What schemathesis must know that no schema can say: it depends on the model that answers, and on this machine."""
+
+import schemathesis
+
+MOST_STRIDE = 8  # half a window of the tiny bundles' is more
+MOST_OF_A_PAIR = 8  # characters of either text, that both fit into one window
+LEAST_TIMEOUT_MS = 60_000  # what takes longer than a shorter one is a 504, rightly
+OF_NER = {"aggregation_strategy", "ignore_labels", "stride"}
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Give a request time, and a valid one no words that a vocabulary lacks no stride of over half a window
+    and no pair that fills one.
+
+    A valid body for `/models/{name}` is one of some task: ask a model of that task.
+    """
+    timeout = str((case.headers or {}).get("X-Request-Timeout-Ms", ""))
+    if timeout.isdecimal() and 0 < int(timeout) < LEAST_TIMEOUT_MS:
+        case.headers["X-Request-Timeout-Ms"] = str(LEAST_TIMEOUT_MS)
+    if case.meta.generation.mode.is_negative or not isinstance(case.body, dict):
+        return
+    inputs = case.body.get("inputs")
+    for item in inputs if isinstance(inputs, list) else [inputs]:
+        if isinstance(item, dict):
+            item.update({name: text.strip()[:MOST_OF_A_PAIR] for name, text in item.items()})
+    parameters = case.body.get("parameters") or {}
+    parameters.pop("targets", None)
+    if parameters.get("stride") is not None:
+        parameters["stride"] %= MOST_STRIDE
+    if case.operation.path == "/models/{name}":
+        name = "tiny-ner" if parameters.keys() & OF_NER else "tiny-classify"
+        case.path_parameters["name"] = name
+        if case.body.get("model") is not None:
+            case.body["model"] = name

@@ -35,8 +35,6 @@ class AdminApplication:
         self.pages = build_pages(service, keys, lifespan=self._lifespan if runs_service else None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}
         await self.pages(scope, receive, send)
 
     @asynccontextmanager

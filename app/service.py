@@ -32,6 +32,8 @@ REQUEST_TYPES: dict[str, type[TaskRequest]] = {task.route: task.request_type for
 
 LEAST_SILENCE_S = 5.0  # of the event loop, after which it counts as stalled
 
+MOST_TURNS = 3  # of the event loop that a new request leaves to answers
+
 log = structlog.get_logger(__name__)
 
 
@@ -66,6 +68,11 @@ class Backend(Protocol):
 
     async def stop(self) -> None:
         """Refuse what is queued, and end a load that is under way."""
+        ...
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether answers wait for their turn of the event loop."""
         ...
 
     def problem(self) -> str | None:
@@ -149,6 +156,16 @@ class Service:
         request = await self.parse(content, REQUEST_TYPES[route], deadline=deadline)
         chosen = self.registry.find(route, request.model or model)
         return await self.ask(chosen, request, deadline=deadline, priority=priority)
+
+    async def let_answers_go(self) -> None:
+        """Return when no answers wait for their turn of the event loop, which new requests would prolong.
+
+        Under overload a turn is as long as it takes to refuse every client, and answers would come late.
+        """
+        turns = MOST_TURNS
+        while self.backend.is_answering and turns:
+            turns -= 1
+            await asyncio.sleep(0)
 
     async def ask(self, model: Model, request: TaskRequest, *, deadline: float, priority: int = 0) -> Answer:
         """Answer a validated request by one of the models."""

@@ -103,6 +103,7 @@ class Predictions:
     async def _admit(self, call: Call) -> None:
         """Check everything that needs no model, and read the body. `call.key` is left when the call ends."""
         settings = self._service.settings
+        await self._service.let_answers_go()
         key = self._keys.check(call.headers, "predict")
         key.enter()
         call.key = key

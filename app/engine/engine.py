@@ -40,6 +40,7 @@ class Engine:
         self._stopping = False
         self._shared_at = float("-inf")  # when a batch last began while others ran or waited
         self._mailbox: Mailbox | None = None  # of the event loop that submits
+        self._resuming = 0  # calls of `submit` whose tickets are finished, and that go on in this or the next turn
         self._timers: dict[Ticket, asyncio.TimerHandle] = {}  # that event loop's, one for each deadline
         self.runners = [Runner(number, self) for number in range(limits.runners)]
 
@@ -76,11 +77,14 @@ class Engine:
         def on_finish(_: Ticket) -> None:
             if not finished.done():  # the caller may have been cancelled
                 finished.set_result(None)
+                self._resuming += 1
 
         ticket = self.begin(lane, windows, deadline=deadline, priority=priority, on_finish=on_finish)
         try:
             await finished
         finally:
+            if finished.done() and not finished.cancelled():
+                self._resuming -= 1
             if not ticket.finished:
                 self.abandon(ticket)
         if ticket.error is not None:
@@ -109,6 +113,11 @@ class Engine:
         # A runner may have finished the ticket by now, but this event loop hears of it later than this call.
         self._timers[ticket] = loop.call_later(max(0.0, deadline - ticket.arrival), self._expire, ticket)
         return ticket
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether answers wait for their turn of the event loop."""
+        return self._resuming > 0 or (self._mailbox is not None and self._mailbox.is_full)
 
     def check_room(self, lane: Lane, tokens: int, *, deadline: float, priority: int = 0) -> None:
         """Raise what `begin` would raise now for windows with so many tokens or more.

@@ -15,6 +15,11 @@ class Mailbox:
         self._left: deque[Callable[[], None]] = deque()
         self._is_awaited = False  # whether the loop has been told to make the calls
 
+    @property
+    def is_full(self) -> bool:
+        """Whether calls are left that the loop has not made yet."""
+        return self._is_awaited
+
     def leave(self, call: Callable[[], None]) -> None:
         """Have the event loop make a call, after those that were left before. Any thread may leave one."""
         self._left.append(call)

@@ -62,6 +62,7 @@ class Pending:
     deadline: float
     outputs: Outputs | None = None
     data: bytearray | None = None
+    is_resuming: bool = False  # it is answered, and its caller goes on in this or the next turn of the event loop
 
     def fail(self, error: ServeError | UnansweredError) -> None:
         if not self.answered.done():
@@ -109,6 +110,7 @@ class EngineClient:
         self.models: frozenset[str] = frozenset()  # the keys of all that the engine serves
         self.told: frozenset[str] = frozenset()  # those of `models` and of all before, since this connection was made
         self.outstanding_tokens = 0
+        self.resuming = 0  # calls of `submit` that are answered, and have not gone on yet
         self.silence_s = 0.0  # how long nothing has been heard, as `pass_time` is told
 
     async def keep(self) -> None:
@@ -180,6 +182,7 @@ class EngineClient:
         finally:
             self._pending.pop(number, None)
             self.outstanding_tokens -= tokens
+            self.resuming -= pending.is_resuming
 
     def refresh(self) -> Future[None]:
         """Ask the engine to set its gauges; done when it has, or is gone."""
@@ -240,14 +243,20 @@ class EngineClient:
             self.on_able()
 
     def _begin(self, outputs: Outputs) -> None:
-        if (pending := self._pending.get(outputs.number)) and not pending.take(outputs, outputs.data):
+        if (pending := self._pending.get(outputs.number)) and not self._take(pending, outputs, outputs.data):
             pending.outputs, pending.data = outputs, bytearray(outputs.data)
 
     def _go_on(self, more: MoreOutputs) -> None:
         pending = self._pending.get(more.number)
         if pending and pending.outputs is not None and pending.data is not None:
             pending.data += more.data
-            pending.take(pending.outputs, pending.data)
+            self._take(pending, pending.outputs, pending.data)
+
+    def _take(self, pending: Pending, outputs: Outputs, data: bytes | bytearray) -> bool:
+        if is_whole := pending.take(outputs, data):
+            self.resuming += not pending.is_resuming
+            pending.is_resuming = True
+        return is_whole
 
     def lose(self) -> None:
         self._stream, self.table, self.models, self.told = None, None, frozenset(), frozenset()

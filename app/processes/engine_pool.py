@@ -161,6 +161,11 @@ class EnginePool:
         is_starting = not self._had_engine and time.monotonic() - self._started_at < limit_s
         return None if self._is_connected or is_starting else "engine lost"
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether answers wait for their turn of the event loop."""
+        return any(client.resuming for client in self._clients)
+
     def engines_up(self) -> list[bool]:
         """Return of each engine whether it is there, is heard, and makes progress."""
         return [client.is_connected and client.problem is None for client in self._clients]

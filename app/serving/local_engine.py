@@ -80,6 +80,11 @@ class LocalEngine:
         """Return `stalled` when a runner makes no progress."""
         return "stalled" if self.engine.is_stalled(self._settings.stall_timeout_s) else None
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether answers wait for their turn of the event loop."""
+        return self.engine.is_answering
+
     def refresh_gauges(self) -> None:
         """Set what is measured at scrape time: the queue, runners' share of busy time since the last scrape, GPUs.
 

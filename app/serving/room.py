@@ -17,7 +17,7 @@ MOST_REMEMBERED = 8
 LIKE = 0.5  # a request of this share of the tokens, or of more, is like the one that was refused
 MORE_TIME = 1.05  # so is one that has this much of its time, or less
 LEARNING = 0.02  # weight of the newest request in the mean number of tokens per character
-MOST_MARGIN = 0.25  # of the time that a request allows
+MOST_MARGIN = 0.5  # of the time that a request allows
 RISING, FALLING = 0.1, 0.002  # how the margin follows longer and shorter times: few are longer
 
 

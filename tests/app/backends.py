@@ -51,6 +51,8 @@ class ToyBackend:
     async def stop(self):
         self.calls.append("stop")
 
+    is_answering = False
+
     def problem(self):
         return None
 

@@ -307,3 +307,22 @@ def test_a_batch_waits_for_more_requests_when_told_to():
     gate = Gate()
     with running(1, gate, max_queue_delay_s=PATIENCE_S) as engine:
         play(scenario())
+
+
+def test_the_engine_says_while_answers_wait_for_the_event_loop():
+    """New requests can leave them their turn then."""
+
+    async def scenario():
+        lane = make_lane(gate)
+        task = await block(engine, lane)
+        assert not engine.is_answering
+        gate.open.set()
+        while engine._scheduler.running_batches:  # the loop does not get a turn
+            time.sleep(0.001)
+        assert engine.is_answering
+        await task
+        assert not engine.is_answering
+
+    gate = Gate()
+    with running(1, gate) as engine:
+        play(scenario())

@@ -69,7 +69,7 @@ def test_the_margin_is_what_nearly_every_answer_needs():
         margin.learn(0.05 if number % 10 == 0 else 0.001)
     assert 0.03 < margin.seconds < 0.05
     assert margin.before(10.0, 0.0) == pytest.approx(10.0 - margin.seconds)
-    assert margin.before(0.04, 0.0) == pytest.approx(0.03)  # a quarter of the time at most
+    assert margin.before(0.04, 0.0) == pytest.approx(0.02)  # half of the time at most
     for _ in range(3000):
         margin.learn(0.001)
     assert margin.seconds < 0.002

@@ -186,16 +186,27 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shared:
         share_port(bound)
-    bound.bind((host, port))
+    try:
+        bound.bind((host, port))
+    except BaseException:
+        bound.close()
+        raise
     return bound
 
 
-def bind_or_end(host: str, port: int) -> socket.socket:
-    """Return a bound socket; where that is not possible, end the command with a sentence."""
-    try:
-        return bind(host, port)
-    except OSError as error:
-        raise SystemExit(f"roberta-serve: cannot listen on {host}:{port}: {error.strerror}") from None
+def bind_or_end(host: str, port: int, patience_s: float = 0.0) -> socket.socket:
+    """Return a bound socket; where that is not possible, end the command with a sentence.
+
+    For `patience_s` it waits for a port that is taken.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return bind(host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                raise SystemExit(f"roberta-serve: cannot listen on {host}:{port}: {error.strerror}") from None
+        time.sleep(PAUSE_S)
 
 
 def share_port(bound: socket.socket) -> None:

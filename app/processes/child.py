@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import shutil
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from app.settings import Settings
 
 CONFIGURATION_EXIT = 78  # EX_CONFIG of sysexits.h: starting again would not help
 ORPHANED_EXIT = 1
+
+PR_SET_PDEATHSIG = 1
 
 LEAVE, DRAIN, RELOAD = "leave", "drain", "reload"  # the supervisor's orders, a line each
 
@@ -60,6 +64,15 @@ def kept_tokenizers(folder: Path, number: int) -> Path:
     return folder / f"engine-{number}.tokenizers"
 
 
+def continue_when_orphaned() -> None:
+    """Have the kernel continue this process, if it is stopped, when the supervisor ends, so that it ends as well.
+
+    Source: prctl(2), PR_SET_PDEATHSIG. Other systems than Linux have no such thing.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
+
+
 class ChildProcess:
     """This process: its assignment, its settings, and the pipe through which the supervisor gives orders.
 
@@ -70,6 +83,7 @@ class ChildProcess:
     def __init__(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+        continue_when_orphaned()
         self._pipe = FileIO(0, closefd=False)  # unbuffered: a buffer's lock would be held at exit by the thread below
         self.assignment = msgspec.json.decode(self._pipe.readline(), type=Assignment)
         self.settings = Settings(**self.assignment.settings)

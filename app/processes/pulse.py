@@ -35,6 +35,11 @@ class Pulse:
         self._read_end, self.write_end = os.pipe()
         self.silence_s = 0.0
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether the process has said anything yet."""
+        return self._state is not None
+
     def listen(self) -> None:
         """Hear the process, which has its end of the pipe by now."""
         os.close(self.write_end)

@@ -3,70 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import structlog
-from prometheus_client import CollectorRegistry, values
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.multiprocess import mark_process_dead
 
 from app import __version__
 from app.api.listener import bind_or_end, share_port
 from app.metrics import count_restarts
 from app.processes.child import CONFIGURATION_EXIT, DRAIN, LEAVE, RELOAD, Assignment
+from app.processes.metric_files import count_in_files
+from app.processes.private_folder import private_folder
+from app.processes.process_slot import ProcessSlot
 from app.processes.pulse import BEAT_S, Pulse
 from app.settings import Settings
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0  # before a process that died is started again; doubled each time
 PROVEN_S = 30.0  # after a process that lived this long, the pause is the first one again
 FORCED_EXIT = 130  # of the command, after a second SIGINT: 128 + 2, as shells have it
+PREDECESSOR_S = 2.0  # the processes of a supervisor that was killed have left the port by then
 MARGIN_S = 3.0  # a process that needs this much longer to end than it is given is killed
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass
-class ProcessSlot:
-    """A process that should run, and the one that runs in its place, if any."""
-
-    role: Literal["engine", "worker", "admin"]
-    number: int
-    port: int  # to listen on; an engine has none
-    process: asyncio.subprocess.Process | None = None
-    pulse: Pulse | None = None
-    deaths: int = 0  # in a row
-
-    @property
-    def name(self) -> str:
-        """No underscore: prometheus_client splits the names of metrics' files at it."""
-        return f"{self.role}-{self.number}"
-
-    def order(self, order: str) -> None:
-        if self.process is not None and self.process.stdin is not None and self.process.returncode is None:
-            self.process.stdin.write(f"{order}\n".encode())
-
-    def watch(self, elapsed_s: float) -> None:
-        """Kill the process when it is frozen or stalled. `elapsed_s` is the time since the last look."""
-        if self.process is None or self.pulse is None or self.process.returncode is not None:
-            return
-        self.pulse.pass_time(elapsed_s)
-        if trouble := self.pulse.trouble(self.process.pid):
-            silence_s = round(self.pulse.silence_s, 1)
-            log.error("process_frozen", name=self.name, pid=self.process.pid, state=trouble, silence_s=silence_s)
-            self.process.kill()
-
-    def kill(self) -> None:
-        if self.process is not None and self.process.returncode is None:
-            self.process.kill()
 
 
 class Supervisor:
@@ -77,8 +42,9 @@ class Supervisor:
         self._engines = [ProcessSlot("engine", number, 0) for number in range(settings.engines)]
         self._workers = [ProcessSlot("worker", number, port) for number in range(settings.http_workers)]
         self._admins = [] if admin_port is None else [ProcessSlot("admin", 0, admin_port)]
-        self._restarts = count_restarts(CollectorRegistry())
-        self._ending, self._hurrying = asyncio.Event(), asyncio.Event()
+        self._restarts = self._count_restarts()
+        self._restoring: asyncio.Task[None] | None = None
+        self._ending, self._hurrying, self._draining = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._misconfigured = self._is_forced = False
 
     async def run(self) -> int:
@@ -93,7 +59,10 @@ class Supervisor:
         watch = asyncio.create_task(self._watch(slots))
         await self._ending.wait()
         await self._leave()
-        watch.cancel()
+        self._draining.set()
+        for task in (watch, self._restoring):
+            if task is not None:
+                task.cancel()
         await self._end(self._workers, self._settings.drain_timeout_s + MARGIN_S)
         await self._end(self._engines, MARGIN_S)
         await self._end(self._admins, MARGIN_S)
@@ -112,6 +81,7 @@ class Supervisor:
         if self._ending.is_set() and number == signal.SIGINT:
             log.warning("forced_exit")
             self._is_forced = True
+            self._draining.set()
             for slot in self._slots:
                 slot.kill()
         if self._ending.is_set():
@@ -128,15 +98,16 @@ class Supervisor:
             await asyncio.wait_for(self._hurrying.wait(), self._settings.shutdown_delay_s)
 
     async def _keep(self, slot: ProcessSlot) -> None:
-        """Start a process, and another whenever it ends, until everything ends."""
-        while not self._ending.is_set():
+        """Start a process, and another whenever it ends, until everything drains."""
+        while not self._draining.is_set():
             started = time.monotonic()
             code = await self._run(slot)
             mark_process_dead(slot.name, str(self._folder))  # type: ignore[no-untyped-call]
-            if self._ending.is_set():
+            if self._draining.is_set():
                 return
             if code == CONFIGURATION_EXIT:
                 self._misconfigured = True
+                self._draining.set()
                 self._ending.set()
                 return
             self._restarts.labels(slot.role).inc()
@@ -145,8 +116,29 @@ class Supervisor:
             pause_s = min(FIRST_PAUSE_S * 2 ** (slot.deaths - 1), LONGEST_PAUSE_S)
             lived = {"lived_s": round(lived_s, 1), "deaths_in_a_row": slot.deaths}
             log.error("process_died", name=slot.name, code=code, **lived, again_in_s=pause_s)
-            with_timeout = asyncio.wait_for(self._ending.wait(), pause_s)
-            await asyncio.gather(with_timeout, return_exceptions=True)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._draining.wait(), pause_s)
+
+    def _count_restarts(self) -> Counter:
+        count_in_files("supervisor", self._folder)
+        return count_restarts(CollectorRegistry())
+
+    async def _restore_folder(self, slots: Sequence[ProcessSlot]) -> None:
+        """Make the private folder again, which somebody removed, and let every process begin anew in it.
+
+        The sockets went with it, and what was counted: processes that start would find no engine.
+        """
+        log.error("private_folder_removed", folder=str(self._folder))
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._restarts = self._count_restarts()
+        for slot in slots:
+            before = slot.process
+            if slot.role == "engine":  # its requests wait in the workers
+                slot.kill()
+            else:
+                await self._end([slot], self._settings.drain_timeout_s + MARGIN_S)
+            while slot.process is before or slot.pulse is None or not slot.pulse.is_heard:
+                await asyncio.sleep(BEAT_S)
 
     async def _watch(self, slots: Sequence[ProcessSlot]) -> None:
         """Kill processes that are frozen or stalled; others take their place as of any that dies."""
@@ -157,6 +149,8 @@ class Supervisor:
             for slot in slots:
                 slot.watch(now - last)
             last = now
+            if not self._folder.is_dir() and (self._restoring is None or self._restoring.done()):
+                self._restoring = asyncio.create_task(self._restore_folder(slots))
 
     async def _run(self, slot: ProcessSlot) -> int | None:
         """Start a process and return its exit code once it has ended; None when it could not be started."""
@@ -165,8 +159,8 @@ class Supervisor:
                 slot.process = await self._start(slot, pulse)
                 pulse.listen()
                 slot.pulse = pulse
-                if self._ending.is_set():  # the order to drain was given before this process could read it
-                    slot.order(DRAIN)
+                if self._ending.is_set():  # the order was given before this process could read it
+                    slot.order(DRAIN if self._draining.is_set() else LEAVE)
                 return await slot.process.wait()
         except OSError as error:
             log.error("process_not_started", name=slot.name, cause=str(error))
@@ -216,12 +210,10 @@ def supervise(settings: Settings) -> int:
         if settings.admin_port is not None:
             kept_admin = stack.enter_context(keep_port(settings.admin_host or settings.host, settings.admin_port))
             admin_port = kept_admin.getsockname()[1]
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="roberta-serve-"))
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        values.ValueClass = values.MultiProcessValue(lambda: "supervisor")  # type: ignore[no-untyped-call]
+        folder = stack.enter_context(private_folder())
 
         async def run() -> int:
-            return await Supervisor(settings, kept.getsockname()[1], admin_port, Path(folder)).run()
+            return await Supervisor(settings, kept.getsockname()[1], admin_port, folder).run()
 
         return asyncio.run(run())
 
@@ -232,6 +224,6 @@ def keep_port(host: str, port: int) -> socket.socket:
     On one shared socket, the first worker to wake would accept every waiting connection. This one is bound before it
     allows sharing, so that a port on which anything listens is an error, another instance of this service included.
     """
-    kept = bind_or_end(host, port)
+    kept = bind_or_end(host, port, PREDECESSOR_S)
     share_port(kept)
     return kept

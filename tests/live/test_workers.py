@@ -15,7 +15,7 @@ import pytest
 
 from tests.live.test_lifecycle import send_and_stay
 from tests.support.answers import assert_error
-from tests.support.server import REPOSITORY, SeveralService, environment, held, serve_several, until
+from tests.support.server import REPOSITORY, SeveralService, command, environment, held, serve_several, until
 
 BODY = {"inputs": "a good film"}
 
@@ -168,15 +168,20 @@ def test_without_an_engine_health_is_red_and_requests_wait(service):
     assert service.client.get("/health/live").status_code == 200
 
 
-def test_nobody_outlives_a_supervisor_that_is_killed(service, pool):
+def test_nobody_outlives_a_supervisor_that_is_killed_and_another_takes_its_port(service, pool, tiny_models, tmp_path):
+    """Not even a process that is stopped."""
     family = service.processes("worker") + service.processes("engine")
     folder = service.folder_of_sockets()
     assert len(family) == 3
     with held(service, "tiny-classify") as gate:
         asked = pool.submit(ask_anew, service)
         gate.wait_for_batch()
+        os.kill(family[0], signal.SIGSTOP)
 
         service.process.kill()
+        port = service.url.rpartition(":")[2]
+        with command(tiny_models, tmp_path / "next", "--http-workers", "1", "--port", port) as following:
+            assert following.client.post("/ner", json=BODY).status_code == 200
 
         until(lambda: not any(is_alive(pid) for pid in family))
         assert asked.result() is None

@@ -18,6 +18,7 @@ from app.api.key_commands import COMMANDS
 from app.api.key_file import KeyFileError, read_key_file
 from app.api.listener import bind_or_end
 from app.api.server import Server
+from app.api.tls import TlsError, tls_context
 from app.logs import close_logs, configure_logs, count_dropped_lines
 from app.processes.supervisor import FORCED_EXIT, supervise
 from app.settings import CLI, Settings
@@ -60,6 +61,7 @@ def main() -> None:
         return
     settings = parse(Command, sys.argv[1:])
     check_key_file(settings)
+    check_tls_files(settings)
     if settings.http_workers:
         serve_in_several_processes(settings)
     else:
@@ -81,6 +83,13 @@ def parse(kind: type[SettingsT], arguments: list[str]) -> SettingsT:
 
 def complain(sentence: str) -> None:
     sys.stderr.write(f"roberta-serve: {sentence}\n")
+
+
+def check_tls_files(settings: Settings) -> None:
+    try:
+        tls_context(settings)
+    except TlsError as error:
+        raise SystemExit(f"roberta-serve: {error}") from None
 
 
 def check_key_file(settings: Settings) -> None:

@@ -58,6 +58,16 @@ class Settings(BaseSettings):
         "is; port is then opened once the models are loaded. Always without TLS. Default: none.",
     )
     admin_host: str | None = Field(None, description="Address of admin_port. Default: that of host.")
+    ssl_certfile: Path | None = Field(
+        None, description="PEM file of the certificate, with its chain, for TLS 1.2 and later on port. Default: no TLS."
+    )
+    ssl_keyfile: Path | None = Field(
+        None, description="PEM file of the certificate's key. Default: it is in ssl_certfile."
+    )
+    ssl_keyfile_password: SecretStr | None = Field(None, description="Password of an encrypted key.")
+    ssl_ca_certs: Path | None = Field(
+        None, description="PEM file of the authorities one of which must have signed a client's certificate."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to run. auto: cuda where onnxruntime finds it, else cpu."
     )
@@ -195,6 +205,13 @@ class Settings(BaseSettings):
             raise ValueError("every one of gpus needs a runner; raise runners, or leave it out")
         if len(self.gpus) > 1 and self.http_workers and self.device != "cuda":
             raise ValueError("several gpus with http_workers need device cuda")
+        return self
+
+    @model_validator(mode="after")
+    def check_tls(self) -> Self:
+        """Refuse what would leave the port without TLS where it was asked for."""
+        if self.ssl_certfile is None and (self.ssl_keyfile or self.ssl_keyfile_password or self.ssl_ca_certs):
+            raise ValueError("ssl_keyfile, ssl_keyfile_password and ssl_ca_certs need ssl_certfile")
         return self
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 import time
 from types import FrameType
@@ -15,6 +16,7 @@ import uvicorn
 from app.api.connection import Connection
 from app.api.connections import Connections, Limits
 from app.api.listener import Listener, bind, url_of
+from app.api.tls import tls_context
 from app.service import Service
 from app.settings import Settings
 
@@ -33,9 +35,11 @@ log = structlog.get_logger(__name__)
 class ConnectionServer(uvicorn.Server):
     """uvicorn on `Listener` and `Connection`."""
 
-    def __init__(self, service: Service, limits: Limits, config: uvicorn.Config) -> None:
+    def __init__(
+        self, service: Service, limits: Limits, config: uvicorn.Config, tls: ssl.SSLContext | None = None
+    ) -> None:
         super().__init__(config)
-        self.service, self._limits = service, limits
+        self.service, self._limits, self._tls = service, limits, tls
         self.listeners: list[Listener] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -45,7 +49,7 @@ class ConnectionServer(uvicorn.Server):
         await self.wait_to_listen()
         self.connections = Connections(self._limits, self.service.metrics, asyncio.get_running_loop())
         for bound in sockets or [bind(self.config.host, self.config.port)]:
-            self.listeners.append(Listener(bound, self._connect, self.connections, self.config.ssl))
+            self.listeners.append(Listener(bound, self._connect, self.connections, self._tls))
             self.announce(bound)
         self.started = True
 
@@ -53,7 +57,7 @@ class ConnectionServer(uvicorn.Server):
         """Return when connections are to be accepted."""
 
     def announce(self, bound: socket.socket) -> None:
-        log.info("listening", url=url_of(bound))
+        log.info("listening", url=url_of(bound, "http" if self._tls is None else "https"))
 
     def _connect(self, arrived: float) -> Connection:
         return Connection(self.config, self.server_state, self.lifespan.state, self.connections, arrived)
@@ -95,11 +99,12 @@ class ConnectionServer(uvicorn.Server):
 
 class Server(ConnectionServer):
     """The server of an application. On SIGTERM and SIGINT it goes on for `shutdown_delay_s`, not ready any more, then
-    answers the requests in flight, and ends. `admin` is started and ended with it."""
+    answers the requests in flight, and ends. `admin` is started and ended with it. Raises `TlsError`."""
 
     def __init__(self, app: Application, admin: AdminThread | None = None) -> None:
         self.app, self._settings = app, app.service.settings
-        super().__init__(app.service, Limits.of(self._settings), server_config(self._settings, app))
+        config, tls = server_config(self._settings, app), tls_context(self._settings)
+        super().__init__(app.service, Limits.of(self._settings), config, tls)
         self._admin = admin
         self._stop_at = 0.0  # not before; in seconds of `time.monotonic()`
 

@@ -49,6 +49,8 @@ class Assignment(msgspec.Struct, frozen=True):
     def of(cls, settings: Settings, name: str, number: int, folder: Path, port: int, pulse: int) -> Assignment:
         fields = settings.model_dump(mode="json")
         fields["api_keys"] = [key.get_secret_value() for key in settings.api_keys]
+        if settings.ssl_keyfile_password is not None:
+            fields["ssl_keyfile_password"] = settings.ssl_keyfile_password.get_secret_value()
         return cls(name, number, str(folder), port, pulse, fields)
 
     def line(self) -> bytes:

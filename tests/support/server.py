@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -169,14 +170,18 @@ def command(
     *flags: str,
     program: Sequence[str] = (sys.executable, "-m", "app"),
     variables: Mapping[str, str] | None = None,
+    verify: ssl.SSLContext | bool = True,
 ) -> Iterator[ProcessService]:
-    """Run the command on a free loopback port until it is ready, its standard error in `log_file`."""
+    """Run the command on a free loopback port until it is ready, its standard error in `log_file`.
+
+    `verify` is the client's side of TLS.
+    """
     line = [*program, "--models", str(models), "--host", "127.0.0.1", "--port", "0", *flags]
     env = environment() | dict(variables or {})
     with log_file.open("wb") as log, subprocess.Popen(line, stderr=log, cwd=REPOSITORY, env=env) as process:
         try:
             url = until(lambda: announced_url(process, log_file))
-            with httpx.Client(base_url=url, timeout=ANSWER_S) as client:
+            with httpx.Client(base_url=url, timeout=ANSWER_S, verify=verify) as client:
                 service = ProcessService(url, client, process, log_file)
                 until(service.is_ready)
                 yield service
@@ -194,7 +199,7 @@ def announced_url(process: subprocess.Popen[bytes], log_file: Path) -> str | Non
     """Return the address that the log says it listens on, once it does."""
     log = log_file.read_text(encoding="utf-8")
     assert process.poll() is None, f"the command ended with {process.returncode}: {log}"
-    found = re.search(r"http://127\.0\.0\.1:\d+", log)
+    found = re.search(r"https?://127\.0\.0\.1:\d+", log)
     return found and found[0]
 
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.bundle.manifest import MANIFEST, BundleError, Manifest
 
 MOST_JSON_BYTES = 64 * 2**20  # of a file that is read as JSON
+MOST_HASHED_BYTES = 32 * 2**30  # of one file of a bundle
 MOST_FILES = 1000  # in a folder without a manifest
 
 
@@ -27,12 +28,18 @@ def check_files(path: Path, manifest: Manifest) -> None:
             raise BundleError(f"{MANIFEST} names {file!r}, which is outside the bundle")
         if not (path / file).is_file():
             raise BundleError(f"{file} is missing")
+        if (path / file).stat().st_size > MOST_HASHED_BYTES:
+            raise BundleError(f"{file} is larger than {MOST_HASHED_BYTES} bytes")
         if sha256(path / file) != expected:
             raise BundleError(f"{file} was altered or half-copied: its sha256 is not the manifest's")
 
 
 def is_inside(folder: Path, file: str) -> bool:
-    return (folder / file).resolve().is_relative_to(folder.resolve())
+    """Whether a path under `folder` stays within it, links followed."""
+    try:
+        return (folder / file).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # links in a circle, or a name that no file can have
+        return False
 
 
 def sha256(path: Path) -> str:

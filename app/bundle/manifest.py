@@ -52,8 +52,8 @@ class Probe(Frozen):
     all where that is None. A vocabulary has too many to store.
     """
 
-    text: str
-    columns: list[int] | None = None
+    text: str = Field(max_length=100_000)
+    columns: list[Annotated[int, Field(ge=0)]] | None = None
     logits: list[list[float]]
 
     def drift(self, answered: NDArray[np.float32]) -> float:
@@ -77,9 +77,13 @@ class Manifest(Frozen):
     task: str = Field(description="Hugging Face's pipeline name, e.g. text-classification; the service checks it.")
     problem_type: ProblemType | None = None
     layout: Layout = Field(description="How windows become arrays: packed, one run of tokens, or padded.")
-    labels: list[str] = Field(default_factory=list, description="Label of each output column, in order.")
-    max_length: int = Field(ge=8, description="Tokens in a window, special tokens included.")
-    position_offset: int = Field(0, ge=0, description="First position id; RoBERTa counts from pad_token_id + 1.")
+    labels: list[str] = Field(
+        default_factory=list, max_length=100_000, description="Label of each output column, in order."
+    )
+    max_length: int = Field(ge=8, le=2**20, description="Tokens in a window, special tokens included.")
+    position_offset: int = Field(
+        0, ge=0, le=2**20, description="First position id; RoBERTa counts from pad_token_id + 1."
+    )
     local_attention: int | None = Field(
         None,
         ge=1,
@@ -88,8 +92,10 @@ class Manifest(Frozen):
     )
     pooling: Pooling = Field("mean", description="How the windows of a long text become one classification.")
     graphs: dict[Precision, Graph] = Field(min_length=1)
-    probes: list[Probe] = Field(default_factory=list)
-    files: dict[str, str] = Field(default_factory=dict, description="sha256 of each file but the manifest.")
+    probes: list[Probe] = Field(default_factory=list, max_length=1000)
+    files: dict[str, str] = Field(
+        default_factory=dict, max_length=1000, description="sha256 of each file but the manifest."
+    )
     provenance: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

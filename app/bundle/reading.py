@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from app.bundle.files import check_files, first_problem, read_file, read_json
 from app.bundle.manifest import MANIFEST, Bundle, BundleError, Manifest
 
+MOST_BYTES = 16 * 2**20  # of a manifest: its probes are a few texts
+
 
 def versions(models: Path, name: str) -> list[int]:
     """Return the version numbers under `models/name`, highest first."""
@@ -34,7 +36,7 @@ def read_bundle(path: Path, *, name: str, version: int) -> Bundle:
     Raises `BundleError` with the reason when anything is missing, altered or not understood.
     """
     try:
-        content = read_file(path / MANIFEST)
+        content = read_file(path / MANIFEST, MOST_BYTES)
         manifest = Manifest.model_validate_json(content)
     except FileNotFoundError as error:
         raise BundleError(f"{MANIFEST} is missing") from error

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import structlog
 
 from app.bundle import Bundle, BundleError, version_folders
@@ -28,6 +29,7 @@ from app.serving.sources import read_folder
 from app.settings import Settings, available_cores
 from app.tasks import open_task
 from app.tasks.base import Task
+from app.window import Window
 
 log = structlog.get_logger(__name__)
 
@@ -197,16 +199,30 @@ def task_for(bundle: Bundle, session: Session) -> Task[Any, Any]:
         raise
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(f"tokenizer.json cannot be used: {error}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of Rust, which no module exports
+            raise
+        raise BundleError("tokenizer.json cannot be used: the tokenizer failed on a text") from error
 
 
 def check_width(bundle: Bundle, session: Session, task: Task[Any, Any]) -> None:
-    """Run one window: its output must have as many columns as the task reads."""
+    """Run one window, whose output must have as many columns as the task reads, and one of the highest token.
+
+    Raises `BundleError`; where the highest token fails, the graph has no embedding for all tokens of the tokenizer.
+    """
     try:
         (output,) = session.run(synthetic_windows(1, 8))  # (1, width)
     except SessionError:
         raise
     except Exception as error:  # onnxruntime raises its own types, one for each status code
         raise BundleError(f"the graph does not run: {error}") from error
+    highest = max(task.encoder.tokenizer.get_vocab().values(), default=0)
+    try:
+        session.run([Window(np.full(8, highest, np.int64), np.zeros(1, np.int64))])
+    except Exception as error:
+        raise BundleError(
+            f"the graph does not run on token {highest} of tokenizer.json, which is that of another model"
+        ) from error
     width, expected = output.shape[-1], task.width(bundle.manifest, bundle.config)
     if expected not in (None, width):
         raise BundleError(f"the graph answers {width} columns where /{task.route} needs {expected}")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from app.bundle import MANIFEST, Bundle, BundleError, Graph, Manifest, Precision, read_bundle, read_json
 from app.bundle.config import max_length_of
-from app.bundle.files import fingerprint, first_problem
+from app.bundle.files import fingerprint, first_problem, is_inside
+from app.bundle.graph_file import check_graph
+from app.bundle.tokenizer_file import check_tokenizer
 from app.tasks import task_named, task_of
 
 HUB_GRAPHS: dict[Precision, tuple[str, ...]] = {
@@ -23,10 +27,25 @@ def read_folder(path: Path, *, name: str, version: int) -> Bundle:
 
     Raises `BundleError` with the reason when anything is missing, altered or not understood.
     """
-    has_manifest = (path / MANIFEST).is_file()
-    bundle = (read_bundle if has_manifest else read_hub_folder)(path, name=name, version=version)
-    task_named(bundle.manifest.task).check(bundle.manifest)
+    try:
+        has_manifest = (path / MANIFEST).is_file()
+        bundle = (read_bundle if has_manifest else read_hub_folder)(path, name=name, version=version)
+        task_named(bundle.manifest.task).check(bundle.manifest)
+        check_tokenizer(bundle.tokenizer_file)
+        for graph in bundle.manifest.graphs.values():
+            check_graph(path, graph.file, bundle.manifest.files if has_manifest else None)
+    except OSError as error:
+        raise BundleError(f"the folder cannot be read: {error.strerror}") from error
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # of a hostile file
+        raise BundleError(f"the folder is not understood: {type(error).__name__}") from error
     return bundle
+
+
+def check_links(path: Path, files: Iterable[str]) -> None:
+    """Refuse a folder of which a file is a link that leaves it."""
+    for file in files:
+        if not is_inside(path, file):
+            raise BundleError(f"{file} is a link that leaves the folder; copy what it points at")
 
 
 def read_hub_folder(path: Path, *, name: str, version: int) -> Bundle:
@@ -36,6 +55,9 @@ def read_hub_folder(path: Path, *, name: str, version: int) -> Bundle:
     takes padded batches.
     """
     content = fingerprint(path)
+    check_links(
+        path, ("config.json", "tokenizer.json", "tokenizer_config.json", *itertools.chain(*HUB_GRAPHS.values()))
+    )
     config = read_json(path / "config.json")
     if not (path / "tokenizer.json").is_file():
         raise BundleError("tokenizer.json is missing; save the folder with a fast tokenizer")

@@ -68,7 +68,7 @@ def point_outside(folder: Path) -> None:
 BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "altered-graph": (truncate_graph, "model.int8.onnx was altered or half-copied"),
     "altered-tokenizer": (alter_tokenizer, "tokenizer.json was altered or half-copied"),
-    "broken-graph": (replace_graph_and_hash, "onnxruntime cannot open model.int8.onnx"),
+    "broken-graph": (replace_graph_and_hash, "model.int8.onnx is not an ONNX graph"),
     "broken-tokenizer": (alter_tokenizer_and_hash, "tokenizer.json cannot be used"),
     "drifted": (swap_graph, "probe 1 drifted by"),
     "half-copied": (lambda folder: (folder / "model.fp32.onnx").unlink(), "model.fp32.onnx is missing"),

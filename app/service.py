@@ -19,14 +19,18 @@ from prometheus_client import CollectorRegistry
 from app.errors import DrainingError, RouteNotFoundError
 from app.metrics import Metrics
 from app.serving.memory import AnswerMemory
-from app.serving.model import Answer, Model, on_thread
+from app.serving.model import Answer, Model, Shared
 from app.serving.parsing import INLINE_BYTES, Bounds, json_of, parse
+from app.serving.pool import Pool
 from app.serving.registry import Registry
-from app.settings import Settings
+from app.settings import Settings, available_cores
 from app.tasks import TASKS
 from app.tasks.base import TaskRequest
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)
+
+POOLED_REQUESTS = 8  # requests of the greatest length that may be tokenized or wait for that
+BYTES_PER_CHARACTER = 16  # of a body that is parsed in the time that it takes to tokenize a character
 
 REQUEST_TYPES: dict[str, type[TaskRequest]] = {task.route: task.request_type for task in TASKS.values()}
 
@@ -99,7 +103,8 @@ class Service:
         self.draining = False  # new requests are refused, those in flight are answered
         self._beat_at = 0.0  # when the event loop last said that it moves; 0: it does not
         self._bounds = Bounds(settings.max_inputs, settings.max_characters)
-        self._memory = AnswerMemory(settings.max_answer_memory_mb * 2**20)
+        memory = AnswerMemory(settings.max_answer_memory_mb * 2**20)
+        self._shared = Shared(Pool(available_cores(), POOLED_REQUESTS * settings.max_characters), memory)
         self._is_started = False
         self._loads: set[asyncio.Task[None]] = set()
 
@@ -169,13 +174,14 @@ class Service:
 
     async def ask(self, model: Model, request: TaskRequest, *, deadline: float, priority: int = 0) -> Answer:
         """Answer a validated request by one of the models."""
-        return await model.answer(request, self._memory, deadline=deadline, priority=priority)
+        return await model.answer(request, self._shared, deadline=deadline, priority=priority)
 
     async def parse(self, body: bytes, request_type: type[RequestT], *, deadline: float) -> RequestT:
         """Validate a JSON body; see `app.serving.parsing.parse`. A large one is parsed while other requests go on."""
         if len(body) <= INLINE_BYTES:
             return parse(body, request_type, self._bounds)
-        return await on_thread(parse, body, request_type, self._bounds, deadline=deadline)
+        size = len(body) // BYTES_PER_CHARACTER
+        return await self._shared.pool.run(parse, body, request_type, self._bounds, size=size, deadline=deadline)
 
     def beat(self) -> None:
         """Say that the event loop moves; from now on, silence of `stall_timeout_s` is a problem."""
@@ -193,6 +199,7 @@ class Service:
         if self._is_started:
             self._is_started = False
             await self.backend.stop()
+            await asyncio.to_thread(self._shared.pool.close)
             if self._loads:
                 await asyncio.wait(self._loads)
             log.info("stopped")

@@ -74,14 +74,14 @@ ONLY = {
     "starlette": {"app.api"},
     "uvicorn": {"app.api"},
     "msgspec": {"app.processes"},
-    "tokenizers": {"app.tasks.text", "app.tasks.tokenizer"},
+    "tokenizers": {"app.tasks.cutting", "app.tasks.tokenizer", "app.tasks.tokens"},
     "asyncio": {
         *("app.api", "app.engine.engine", "app.engine.mailbox", "app.serving", "app.processes"),
         *("app.service", "app.tune", "app.__main__"),
     },
     "threading": {
         *("app.api.admin", "app.processes.admin", "app.serving.local_engine"),
-        *("app.engine.engine", "app.engine.runner", "app.serving.loading", "app.tasks.tokenizer"),
+        *("app.engine.engine", "app.engine.runner", "app.serving.loading", "app.serving.pool", "app.tasks.tokenizer"),
         *("app.processes.child", "app.processes.tokenizers", "app.logs"),
         *("app.runtime.cuda", "app.runtime.memory"),
     },

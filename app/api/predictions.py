@@ -86,6 +86,7 @@ class Predictions:
         call.task = task.route
         await self._admit(call)
         request = await self._service.parse(call.body, task.request_type, deadline=call.deadline)
+        call.body = b""  # what it says is in the request
         model = self._service.registry.find(task.route, request.model or model_in_query(call.scope))
         await self._respond(call, model, request)
 
@@ -96,6 +97,7 @@ class Predictions:
         model = self._service.registry.find(None, name)
         call.task = model.task.route
         request = await self._service.parse(call.body, model.task.request_type, deadline=call.deadline)
+        call.body = b""  # what it says is in the request
         if request.model not in (None, name):
             raise InvalidRequestError(f"model: the path already names {name}")
         await self._respond(call, model, request)

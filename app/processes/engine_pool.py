@@ -36,7 +36,7 @@ FULL = "too many requests wait for the models; try again later"
 REFRESH_S = 2.0  # how long a scrape waits for the engines to set their gauges
 GREETING_S = 5.0  # how long a worker that starts waits for an engine to say what it serves; after that it answers 503
 
-ModelsOf = Callable[[Metrics, Submit], RemoteModels]
+ModelsOf = Callable[[Metrics, int, Submit], RemoteModels]
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class EnginePool:
         self._is_ending = False
         self._tasks: list[asyncio.Task[None]] = []
         self._refreshes: list[Future[None]] = []
-        self._models = models(metrics, self.submit)
+        self._models = models(metrics, settings.max_queue_tokens, self.submit)
         self._started_at = time.monotonic()
         self._had_engine = self._is_unreadable = False
         self.device: str = settings.device

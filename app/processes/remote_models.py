@@ -52,8 +52,8 @@ class RemoteModels:
     Of a bundle it reads nothing but the tokenizer, from the copy that the engine keeps.
     """
 
-    def __init__(self, metrics: Metrics, submit: Submit) -> None:
-        self._metrics, self._submit = metrics, submit
+    def __init__(self, metrics: Metrics, max_tokens: int, submit: Submit) -> None:
+        self._metrics, self._max_tokens, self._submit = metrics, max_tokens, submit
         self._built: dict[str, tuple[ServedModel, Model]] = {}
 
     def build(self, rows: Sequence[ModelRow]) -> list[Entry]:
@@ -72,7 +72,7 @@ class RemoteModels:
         return built[1]
 
     def task_of(self, bundle: Bundle, precision: Precision) -> Task[Any, Any]:
-        return open_task(bundle, precision)
+        return open_task(bundle, precision, self._max_tokens)
 
     def _open(self, served: ServedModel) -> Model:
         manifest = Manifest.model_validate_json(served.manifest)

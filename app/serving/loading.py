@@ -171,7 +171,7 @@ def load_model(bundle: Bundle, session: Session, engine: Engine, metrics: Metric
     Raises `BundleError` when the bundle's tokenizer or graph cannot be used, or when the graph does not answer its
     probes as the trained model did.
     """
-    task = task_for(bundle, session)
+    task = task_for(bundle, session, settings.max_queue_tokens)
     try:
         check_width(bundle, session, task)
         check_probes(bundle, session, task)
@@ -191,10 +191,10 @@ def load_model(bundle: Bundle, session: Session, engine: Engine, metrics: Metric
     return Model(bundle, session.precision, session.provider, task, lane)
 
 
-def task_for(bundle: Bundle, session: Session) -> Task[Any, Any]:
+def task_for(bundle: Bundle, session: Session, max_tokens: int) -> Task[Any, Any]:
     """Return the task that reads a session's outputs. Raises `BundleError` when the tokenizer cannot be used."""
     try:
-        return open_task(bundle, session.precision)
+        return open_task(bundle, session.precision, max_tokens)
     except BundleError:
         raise
     except Exception as error:  # tokenizers raises bare Exception

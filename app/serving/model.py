@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol
 
 from pydantic_core import to_json
 
 from app.bundle import Bundle, Precision
-from app.errors import DeadlineExceededError, DeadlineUnmeetableError, QueueFullError
+from app.errors import DeadlineUnmeetableError, QueueFullError
 from app.metrics import ModelSeries
 from app.serving.memory import AnswerMemory
+from app.serving.pool import Pool
 from app.serving.room import Asked, Room
 from app.tasks.base import Task, TaskRequest
 from app.window import Floats, Window
 
 # Larger requests are tokenized, and larger outputs decoded, on another thread, so that other requests need not wait.
 INLINE_CHARACTERS = 8192
-INLINE_ROWS, INLINE_NUMBERS = 512, 2**17  # rows of outputs, and values in them
+INLINE_ROWS, ROW_NUMBERS = 512, 256  # rows of outputs; numbers that take as long as a row
 
-ResultT = TypeVar("ResultT")
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all requests of one process share: threads, and the memory of answers."""
+
+    pool: Pool
+    memory: AnswerMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +121,20 @@ class Model:
             "layout": manifest.layout,
         }
 
-    async def answer(self, request: TaskRequest, memory: AnswerMemory, *, deadline: float, priority: int = 0) -> Answer:
+    async def answer(self, request: TaskRequest, shared: Shared, *, deadline: float, priority: int = 0) -> Answer:
         """Encode, run and decode one request. `deadline` is in seconds of `time.monotonic()`."""
         started = time.monotonic()
         characters, asked = self._check_room(request, started, deadline, priority)
+        on_pool = partial(shared.pool.run, deadline=deadline, priority=priority)
         if characters > INLINE_CHARACTERS:
-            encoded = await on_thread(self.task.encode, request, deadline=deadline)
+            encoded = await on_pool(self.task.encode, request, size=characters)
         else:
             encoded = self.task.encode(request)
         tokenize_s = time.monotonic() - started
-        with memory.hold(encoded.answer_bytes):
+        with shared.memory.hold(encoded.answer_bytes):
             ticket = await self._run(encoded.windows, characters, asked)
-            if are_many(ticket.outputs):
-                content = await on_thread(self.render, request, encoded.state, ticket.outputs, deadline=deadline)
+            if (size := size_of(ticket.outputs)) > INLINE_ROWS:
+                content = await on_pool(self.render, request, encoded.state, ticket.outputs, size=size)
             else:
                 content = self.render(request, encoded.state, ticket.outputs)
         if ticket.ended:
@@ -160,15 +168,6 @@ class Model:
         return to_json(self.task.decode(request, state, outputs))
 
 
-def are_many(outputs: Sequence[Floats]) -> bool:
-    """Whether outputs take long to decode."""
-    return sum(map(len, outputs)) > INLINE_ROWS or sum(output.size for output in outputs) > INLINE_NUMBERS
-
-
-async def on_thread(function: Callable[..., ResultT], *arguments: Any, deadline: float) -> ResultT:
-    """Call a function while other requests go on. Raises `DeadlineExceededError` when it has not returned in time."""
-    try:
-        async with asyncio.timeout(deadline - time.monotonic()):
-            return await asyncio.to_thread(function, *arguments)
-    except TimeoutError:
-        raise DeadlineExceededError from None
+def size_of(outputs: Sequence[Floats]) -> int:
+    """Return how long outputs take to decode, in rows of few columns."""
+    return max(sum(map(len, outputs)), sum(output.size for output in outputs) // ROW_NUMBERS)

@@ -34,12 +34,14 @@ def task_of(config: dict[str, Any]) -> AnyTask:
     raise BundleError(f"config.json's architectures {architectures} name no task served here")
 
 
-def open_task(bundle: Bundle, precision: Precision) -> Task[Any, Any]:
+def open_task(bundle: Bundle, precision: Precision, max_tokens: int | None = None) -> Task[Any, Any]:
     """Return a bundle's task, bound to its tokenizer and to what was fitted for one of its graphs.
+
+    A request of more than `max_tokens` is refused while it is tokenized.
 
     Raises `BundleError` for a task that is not served here, and whatever a tokenizer that cannot be used raises,
     the bare `Exception` of tokenizers among it.
     """
     manifest = bundle.manifest
-    encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length)
+    encoder = TextEncoder(bundle.tokenizer_file, manifest.max_length, max_tokens)
     return task_named(manifest.task)(manifest, encoder, manifest.graphs[precision])

@@ -190,7 +190,7 @@ class FillMask(Task[FillMaskRequest, Masks]):
 
     def mask_at(self, encoded: EncodedText, index: int) -> Mask:
         """Describe one mask; its range takes in the space that the mask token stands for."""
-        text, (start, end) = encoded.text, encoded.span(index)
+        text, (start, end) = encoded.text, encoded.spans[index].tolist()
         start = len(text[:start].rstrip()) if self.takes_space else start
         after_space = text[start : start + 1].isspace() or text[:start].endswith(" ")
         return Mask(text, start, end, after_space)

@@ -119,8 +119,7 @@ class Ner(Task[NerRequest, list[EncodedText]]):
         if strategy == "simple":
             units = [[i] for i in visible]
         else:
-            word_ids = text.encoding.word_ids
-            units = [list(group) for _, group in groupby(visible, key=lambda i: word_ids[i])]
+            units = [list(group) for _, group in groupby(visible, key=text.words.tolist().__getitem__)]
         return [self.tag_unit(scores[unit], offsets[unit], strategy) for unit in units]
 
     def tag_unit(self, scores: Floats, offsets: NDArray[np.int64], strategy: AggregationStrategy) -> Tagged:

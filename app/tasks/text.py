@@ -10,13 +10,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding
 
 from app.errors import InvalidRequestError
 from app.tasks.tokenizer import open_tokenizer, probe_special_tokens
+from app.tasks.tokens import TextTokenizer, Tokens
 from app.window import Ints, Window
 
 OVERLAP_SHARE = 4  # consecutive windows share a quarter of their tokens, unless the request says otherwise
+
+WHITE_SPACE = np.array([point for point in range(0x3001) if chr(point).isspace()], np.uint32)  # none is beyond
 
 CutSide = Literal["longer", "second"]  # which text of a pair is cut where both do not fit into one window
 
@@ -36,26 +38,28 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """The content tokens of one text, without special tokens, and the pieces that windows are made of."""
+    """The content tokens of one text, without special tokens, and the pieces that windows are made of.
+
+    `spans` (tokens, 2) are code point ranges in `text`, white space included; `words` (tokens,) numbers the words that
+    tokens belong to.
+    """
 
     text: str
-    encoding: Encoding
     ids: list[int]
+    spans: NDArray[np.int32]
+    words: NDArray[np.int32]
     pieces: list[Piece]
-
-    def span(self, token: int) -> tuple[int, int]:
-        """Return the code point range of one token in `text`, white space included."""
-        start, end = self.encoding.offsets[token]
-        return start, end
 
     def offsets(self) -> NDArray[np.int64]:
         """Return (tokens, 2) code point ranges in `text`, with no white space at either end."""
-        offsets = np.array(self.encoding.offsets, np.int64).reshape(-1, 2)
-        for row in offsets:
-            while row[0] < row[1] and self.text[row[0]].isspace():
-                row[0] += 1
-            while row[0] < row[1] and self.text[row[1] - 1].isspace():
-                row[1] -= 1
+        starts, ends = self.spans.T.astype(np.int64)
+        solid = solid_characters(self.text)  # positions, ascending
+        first = np.searchsorted(solid, starts)  # of the solid characters that a token begins before
+        last = np.searchsorted(solid, ends)
+        is_empty = first >= last
+        bounded = np.append(solid, len(self.text))
+        offsets = np.stack([bounded[first], bounded[last - 1] + 1], axis=1)
+        offsets[is_empty] = ends[is_empty, None]
         return offsets
 
 
@@ -81,19 +85,21 @@ class EncodedPair:
 class TextEncoder:
     """A bundle's tokenizer, and the length of its windows."""
 
-    def __init__(self, tokenizer_file: Path, max_length: int) -> None:
+    def __init__(self, tokenizer_file: Path, max_length: int, max_tokens: int | None = None) -> None:
+        """Open a tokenizer. One request may have `max_tokens` at most, where that is not None."""
         self.tokenizer = open_tokenizer(tokenizer_file)
         self.max_length = max_length
         self.special = probe_special_tokens(self.tokenizer)
         self.capacity = max_length - len(self.special.prefix) - len(self.special.suffix)
+        self.texts = TextTokenizer(self.tokenizer, max_tokens)
 
     def encode(
         self, texts: Sequence[str], *, overlap: int | None = None, truncate: bool = False, with_offsets: bool = True
     ) -> list[EncodedText]:
         """Tokenize texts and cut those that are too long into overlapping pieces, or to the first of them.
 
-        Without offsets, which is faster, those of the encodings are all (0, 0). Raises `InvalidRequestError` for an
-        overlap in tokens of more than half a window.
+        Without offsets, which is faster, there are no spans and no words. Raises `InvalidRequestError` for an overlap
+        in tokens of more than half a window, `RequestTooLargeError` for more tokens than one request may have.
         """
         overlap = self.capacity // OVERLAP_SHARE if overlap is None else overlap
         if overlap > self.capacity // 2:
@@ -101,21 +107,12 @@ class TextEncoder:
                 f"parameters.stride must be at most {self.capacity // 2}, half of a window of {self.capacity} tokens"
             )
         result = []
-        for text, encoding in zip(texts, self.tokenize(texts, with_offsets), strict=True):
-            ids = encoding.ids
-            tokens = min(len(ids), self.capacity) if truncate else len(ids)
-            result.append(EncodedText(text, encoding, ids, cut(tokens, self.capacity, overlap)))
+        tokenized = self.texts.tokens_of(texts, with_offsets=with_offsets, most=self.capacity if truncate else None)
+        for text, tokens in zip(texts, tokenized, strict=True):
+            shown = min(len(tokens.ids), self.capacity) if truncate else len(tokens.ids)
+            pieces = cut(shown, self.capacity, overlap)
+            result.append(EncodedText(text, tokens.ids, tokens.offsets, tokens.words, pieces))
         return result
-
-    def tokenize(self, texts: Sequence[str], with_offsets: bool) -> list[Encoding]:
-        """Encode without special tokens. For one text with offsets, `encode` is cheaper than a batch of one."""
-        if not texts:
-            return []
-        if not with_offsets:
-            return self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        if len(texts) == 1:
-            return [self.tokenizer.encode(texts[0], add_special_tokens=False)]
-        return self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
     def window(self, ids: list[int], piece: Piece, head_rows: Ints) -> Window:
         """Put special tokens around one piece; `head_rows` count from the window's first special token."""
@@ -142,8 +139,10 @@ class TextEncoder:
         `fields` are the names of the two texts in errors. Raises `InvalidRequestError` when the text that stays whole
         leaves less than a quarter of a window to the other, and the other does not fit into that.
         """
-        encodings = self.tokenize([text for pair in pairs for text in pair], with_offsets)
-        texts = [encoded_whole(*each) for each in zip(itertools.chain.from_iterable(pairs), encodings, strict=True)]
+        every = list(itertools.chain.from_iterable(pairs))
+        most = self.max_length + 1 if truncate else None  # enough to see which text is the longer one
+        tokenized = self.texts.tokens_of(every, with_offsets=with_offsets, most=most)
+        texts = [encoded_whole(*each) for each in zip(every, tokenized, strict=True)]
         result = []
         for first, second in zip(texts[::2], texts[1::2], strict=True):
             is_second_cut = cut_side == "second" or len(second.ids) > len(first.ids)
@@ -182,10 +181,16 @@ class TextEncoder:
         return np.arange(piece.home_start + shift, piece.home_end + shift)
 
 
-def encoded_whole(text: str, encoding: Encoding) -> EncodedText:
+def encoded_whole(text: str, tokens: Tokens) -> EncodedText:
     """Return a text of one piece, however long."""
-    ids = encoding.ids
-    return EncodedText(text, encoding, ids, [Piece(0, len(ids), 0, len(ids))])
+    whole = Piece(0, len(tokens.ids), 0, len(tokens.ids))
+    return EncodedText(text, tokens.ids, tokens.offsets, tokens.words, [whole])
+
+
+def solid_characters(text: str) -> NDArray[np.int64]:
+    """Return the positions of a text's characters that are not white space."""
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return np.flatnonzero(~np.isin(points, WHITE_SPACE))
 
 
 def cut(tokens: int, capacity: int, overlap: int) -> list[Piece]:

@@ -22,7 +22,7 @@ class ToyModel:
         self.series = metrics.of_model("classify", name)
         self.asked = []
 
-    async def answer(self, request, memory, *, deadline, priority=0):
+    async def answer(self, request, shared, *, deadline, priority=0):
         self.asked.append((request, deadline, priority))
         if self.error is not None:
             raise self.error

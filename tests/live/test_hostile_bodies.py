@@ -12,7 +12,13 @@ BODIES = {
     "two million wrong labels": ("ner", b'{"inputs":"a","parameters":{"ignore_labels":[' + b"1," * 2_000_000 + b"1]}}"),
     "unknown fields": ("classify", b'{"inputs":"a"' + b"".join(b',"%d":1' % i for i in range(300_000)) + b"}"),
     "a million texts": ("classify", b'{"inputs":[' + b'"a",' * 1_000_000 + b'"a"]}'),
-    "four million letters": ("ner", b'{"inputs":"' + b"a " * (MEGABYTES_4 // 2) + b'"}'),
+    "too many characters": ("ner", b'{"inputs":"' + b"a " * (MEGABYTES_4 // 2) + b'"}'),
+    "a long text of names": ("ner", b'{"inputs":"' + b"Angela Merkel met " * 50_000 + b'"}'),
+    "a long text for its first window": ("ner", b'{"truncate":true,"inputs":"' + b"a " * 490_000 + b'"}'),
+    "a long text with masks": ("fill-mask", b'{"truncate":true,"inputs":"<mask> ' + b"a " * 490_000 + b'"}'),
+    "a long word": ("ner", b'{"inputs":"' + b"a" * 900_000 + b'"}'),
+    "nothing but wide spaces and a letter": ("ner", b'{"inputs":"a' + "\u3000".encode() * 900_000 + b'"}'),
+    "a thousand texts": ("classify", b'{"inputs":[' + b'"a good film",' * 1000 + b'"a"]}'),
 }
 LONGEST_S = 1.5  # on a machine that is busy with something else; without bounds these bodies take 4 to 20 s
 

@@ -8,7 +8,8 @@ import pytest
 
 from app.errors import DeadlineUnmeetableError, DisplacedError, QueueFullError
 from app.serving.memory import AnswerMemory
-from app.serving.model import Model
+from app.serving.model import Model, Shared
+from app.serving.pool import Pool
 from app.serving.room import MOMENT_S, Asked, Density, Margin, Refusals
 from app.tasks.classify import ClassifyRequest
 
@@ -125,13 +126,13 @@ def make_model(error=None):
 
 def answer(model, text="a text of some characters", timeout_s=10.0):
     request = ClassifyRequest(inputs=text)
-    work = model.answer(request, AnswerMemory(2**20), deadline=time.monotonic() + timeout_s)
+    work = model.answer(request, Shared(Pool(1, 2**20), AnswerMemory(2**20)), deadline=time.monotonic() + timeout_s)
     return asyncio.run(work)
 
 
 @pytest.fixture
 def one_output(monkeypatch):
-    monkeypatch.setattr("app.serving.model.are_many", lambda outputs: False)
+    monkeypatch.setattr("app.serving.model.size_of", lambda outputs: 0)
 
 
 @pytest.mark.parametrize("error", [FULL, UNMEETABLE], ids=lambda error: error.code)

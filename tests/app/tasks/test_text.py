@@ -154,7 +154,7 @@ def test_words_are_found_where_they_stand(text, expected, encoder):
     """The tokens of each word, joined by their offsets, are the word."""
     (encoded,) = encoder.encode([text])
     words = {}
-    for word, (start, end) in zip(encoded.encoding.word_ids, encoded.offsets(), strict=True):
+    for word, (start, end) in zip(encoded.words.tolist(), encoded.offsets(), strict=True):
         if start < end:
             first, last = words.get(word, (start, end))
             words[word] = (min(first, start), max(last, end))

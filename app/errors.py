@@ -31,6 +31,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+MOST_QUOTED = 80  # characters of a name
+
+
+def quote(name: str) -> str:
+    """Quote the beginning of a name that a caller sent, with everything that is not printable escaped."""
+    return repr(name if len(name) <= MOST_QUOTED else f"{name[:MOST_QUOTED]}...")
+
 
 class ServeError(Exception):
     """Base of the tree. The message is one sentence for the caller: what is wrong, and what to do.

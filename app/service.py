@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self, TypeVar
 import structlog
 from prometheus_client import CollectorRegistry
 
-from app.errors import DrainingError, RouteNotFoundError
+from app.errors import DrainingError, RouteNotFoundError, quote
 from app.metrics import Metrics
 from app.serving.memory import AnswerMemory
 from app.serving.model import Answer, Model, Shared
@@ -156,7 +156,7 @@ class Service:
         if self.draining:
             raise DrainingError
         if route not in REQUEST_TYPES:
-            raise RouteNotFoundError(f"there is no task {route!r}; choose one of {', '.join(REQUEST_TYPES)}")
+            raise RouteNotFoundError(f"there is no task {quote(route)}; choose one of {', '.join(REQUEST_TYPES)}")
         content = body if isinstance(body, bytes) else json_of(body)
         request = await self.parse(content, REQUEST_TYPES[route], deadline=deadline)
         chosen = self.registry.find(route, request.model or model)

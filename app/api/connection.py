@@ -75,7 +75,7 @@ class Connection(HttpToolsProtocol):
             self._discard(data)
             return
         self._read_at = self._of.clock.date()
-        stage, body_bytes = self._stage, self._body_bytes
+        stage, body_bytes, head_since = self._stage, self._body_bytes, self._head_since
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -84,7 +84,7 @@ class Connection(HttpToolsProtocol):
             cause = error.__context__
             self._refuse(cause if isinstance(cause, ServeError) else BadRequestError())
         else:
-            if self._stage is stage:
+            if self._stage is stage and self._head_since == head_since:  # no other request began in between
                 self._open_bytes += len(data) - (self._body_bytes - body_bytes)
                 self._check_open_bytes()
 

@@ -65,7 +65,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int, deadline: fl
     """
     media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if media_type not in JSON_TYPES and not media_type.endswith("+json"):
-        raise UnsupportedMediaTypeError(f"the body must be application/json, not {media_type[:80]}")
+        raise UnsupportedMediaTypeError("the body must be JSON: send `Content-Type: application/json`")
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > limit:
         raise too_large(limit)

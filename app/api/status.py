@@ -8,7 +8,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from app import __version__
-from app.errors import DrainingError, ModelNotFoundError, ServeError
+from app.errors import DrainingError, ModelNotFoundError, ServeError, quote
 from app.service import Service
 from app.serving.registry import Entry
 
@@ -61,7 +61,7 @@ class Status:
         for entry in self._registry.entries:
             if entry.name == name.partition(":")[0]:
                 return describe(entry)
-        raise ModelNotFoundError(f"there is no model {name!r}; GET /models lists them")
+        raise ModelNotFoundError(f"there is no model {quote(name)}; GET /models lists them")
 
     def refresh_gauges(self) -> None:
         self._service.backend.refresh_gauges()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
 
-from app.errors import InvalidRequestError, MalformedBodyError, RequestTooLargeError, ServeError
+from app.errors import InvalidRequestError, MalformedBodyError, RequestTooLargeError, ServeError, quote
 from app.serving.structure import count_fields, count_values
 from app.tasks.base import TaskRequest, fields_in
 
@@ -81,7 +81,7 @@ def explain(errors: list[ErrorDetails]) -> ServeError:
     first = errors[0]
     if first["type"] == "json_invalid":
         return MalformedBodyError(f"the body is not valid JSON in UTF-8: {first['ctx']['error']}")
-    branches = [str(part)[:80] for part in first["loc"] if not str(part).startswith("<")]
+    branches = [quote(str(part))[1:-1] for part in first["loc"] if not str(part).startswith("<")]
     return InvalidRequestError(f"{'.'.join(branches) or 'body'}: {reason_of(first)}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from app.errors import ModelNotFoundError, NotReadyError
+from app.errors import ModelNotFoundError, NotReadyError, quote
 from app.serving.defaults import ROUTES, Defaults
 from app.serving.model import Model
 
@@ -125,10 +125,10 @@ class Registry:
         name, _, version = spec.partition(":")
         entry = table.entries.get(name)
         if entry is None or entry.model is None:
-            raise ModelNotFoundError(f"there is no model {name!r}; GET /models lists them")
+            raise ModelNotFoundError(f"there is no model {quote(name)}; GET /models lists them")
         model = entry.model
         if version and version != str(model.bundle.manifest.version):
-            raise ModelNotFoundError(f"version {version!r} of {name!r} is not loaded; {model.id} is")
+            raise ModelNotFoundError(f"version {quote(version)} of {name!r} is not loaded; {model.id} is")
         if route and model.task.route != route:
             raise ModelNotFoundError(f"{name!r} answers /{model.task.route}, not /{route}")
         return model

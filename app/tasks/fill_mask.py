@@ -203,16 +203,18 @@ class FillMask(Task[FillMaskRequest, Masks]):
         forms = [words, [f" {word}" for word in words]]
         tokens = [self.encoder.tokenizer.encode_batch_fast(form, add_special_tokens=False) for form in forms]
         bare, spaced = ([each.ids for each in form] for form in tokens)
-        found = {False: zip(words, bare, spaced, strict=True), True: zip(words, spaced, bare, strict=True)}
-        tokens_of = {kind: dict.fromkeys(self.only_token(*each) for each in found[kind]) for kind in kinds}
-        return {kind: np.array(list(each), np.int64) for kind, each in tokens_of.items()}
+        found = {False: zip(bare, spaced, strict=True), True: zip(spaced, bare, strict=True)}
+        tokens_of = {
+            kind: [self.only_token(number, *each) for number, each in enumerate(found[kind])] for kind in kinds
+        }
+        return {kind: np.array(list(dict.fromkeys(each)), np.int64) for kind, each in tokens_of.items()}
 
-    def only_token(self, word: str, *forms: list[int]) -> int:
+    def only_token(self, number: int, *forms: list[int]) -> int:
         """Return the token of a target word, in the first form that is one. Raises `InvalidRequestError`."""
         for ids in forms:
             if len(ids) == 1 and ids[0] not in self.special_ids:  # an unknown word is `[UNK]`
                 return ids[0]
-        raise InvalidRequestError(f"parameters.targets: {word!r} is not one token of this model's vocabulary")
+        raise InvalidRequestError(f"parameters.targets.{number}: is not one token of this model's vocabulary")
 
     def decode(self, request: FillMaskRequest, state: Masks, outputs: Sequence[Floats]) -> Any:
         top_k = request.parameters.top_k

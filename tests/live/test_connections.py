@@ -83,6 +83,16 @@ def test_a_body_in_chunks_of_one_byte_is_read(hurried):
         assert read_answer(connection)[0] == 200
 
 
+def test_a_small_request_follows_a_large_one(hurried):
+    body = BODY + b" " * 200_000
+    with connected(hurried) as connection:
+        connection.sendall(HEAD.replace(b": %d" % len(BODY), b": %d" % len(body)) + b"\r\n" + body)
+        assert read_answer(connection)[0] == 200
+        for _ in range(3):
+            connection.sendall(HEAD + b"\r\n" + BODY)
+            assert read_answer(connection)[0] == 200
+
+
 def test_a_head_within_the_limits_is_read(hurried):
     with connected(hurried) as connection:
         connection.sendall(GET + b"X: a\r\n" * 99 + b"\r\n")

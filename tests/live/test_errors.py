@@ -170,7 +170,7 @@ def test_more_tokens_than_the_queue_holds_are_a_413(small):
 def test_a_body_announced_as_something_else_is_a_415(tiny, media_type):
     response = ask(tiny, headers={"Content-Type": media_type})
 
-    assert_error(response, 415, "unsupported_media_type", f"not {media_type}")
+    assert_error(response, 415, "unsupported_media_type", "application/json")
 
 
 @pytest.mark.parametrize(

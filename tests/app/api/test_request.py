@@ -49,7 +49,7 @@ def test_json_by_any_name_is_read(media_type):
 
 @pytest.mark.parametrize("media_type", ["text/plain", "multipart/form-data; boundary=x", "application/jsonp"])
 def test_another_media_type_is_refused(media_type):
-    with pytest.raises(UnsupportedMediaTypeError, match=f"not {media_type.partition(';')[0]}"):
+    with pytest.raises(UnsupportedMediaTypeError, match="Content-Type: application/json"):
         read(as_headers(content_type=media_type), b"{}")
 
 

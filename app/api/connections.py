@@ -15,6 +15,7 @@ import structlog
 
 from app.api.arrival import TurnClock
 from app.api.request import request_id_of
+from app.api.security_headers import HEADERS
 from app.errors import ServeError
 from app.metrics import Metrics
 from app.settings import Settings
@@ -160,6 +161,7 @@ def refusal(error: ServeError) -> bytes:
         f"content-length: {len(body)}",
         f"x-request-id: {request_id}",
         "connection: close",
+        *(f"{name}: {value}" for name, value in HEADERS),
     ]
     if error.retry_after_s is not None:
         lines.append(f"retry-after: {max(1, round(error.retry_after_s))}")

@@ -16,6 +16,7 @@ import uvicorn
 from app.api.connection import Connection
 from app.api.connections import Connections, Limits
 from app.api.listener import Listener, bind, url_of
+from app.api.security_headers import security_headers
 from app.api.tls import tls_context
 from app.service import Service
 from app.settings import Settings
@@ -103,7 +104,8 @@ class Server(ConnectionServer):
 
     def __init__(self, app: Application, admin: AdminThread | None = None) -> None:
         self.app, self._settings = app, app.service.settings
-        config, tls = server_config(self._settings, app), tls_context(self._settings)
+        tls = tls_context(self._settings)
+        config = server_config(self._settings, app, is_secure=tls is not None)
         super().__init__(app.service, Limits.of(self._settings), config, tls)
         self._admin = admin
         self._stop_at = 0.0  # not before; in seconds of `time.monotonic()`
@@ -150,7 +152,7 @@ class Server(ConnectionServer):
         self.service.metrics.connections.set(len(self.connections.open))
 
 
-def server_config(settings: Settings, app: Any = None, **more: Any) -> uvicorn.Config:
+def server_config(settings: Settings, app: Any = None, *, is_secure: bool = False, **more: Any) -> uvicorn.Config:
     """Return uvicorn's configuration; without an app it only chooses the event loop."""
     return uvicorn.Config(
         app or "app.processes",
@@ -161,5 +163,6 @@ def server_config(settings: Settings, app: Any = None, **more: Any) -> uvicorn.C
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here asks who the client is
+        headers=security_headers(is_secure=is_secure),
         **more,
     )

@@ -60,7 +60,9 @@ def test_the_port_speaks_tls_and_nothing_else(flags, authority, files, tiny_mode
     trusting = client_context(authority)
     with command(tiny_models, tmp_path / "log", *tls, *flags, verify=trusting) as service:
         assert service.url.startswith("https://")
-        assert ask(service).status_code == 200
+        answer = ask(service)
+        assert answer.status_code == 200
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
         address = ("127.0.0.1", service.client.base_url.port)
 
         with socket.create_connection(address, timeout=30) as plain:

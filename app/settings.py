@@ -179,7 +179,10 @@ class Settings(BaseSettings):
         description="Memory of the answers that one process has in progress, in MiB; beyond it they get 429.",
     )
     stall_timeout_s: float = Field(
-        60.0, gt=0, description="A batch that runs longer than this in s turns /health/live red."
+        60.0,
+        gt=0,
+        description="A batch that runs longer than this in s turns /health/live red; with http_workers, its engine "
+        "process is replaced.",
     )
     shutdown_delay_s: float = Field(
         0.0,

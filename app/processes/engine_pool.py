@@ -13,11 +13,11 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from app import __version__
-from app.errors import DrainingError, EngineLostError, NotReadyError, QueueFullError
+from app.errors import DrainingError, EngineLostError, NotReadyError, QueueFullError, ServeError
 from app.metrics import Metrics
 from app.processes.engine_client import EngineClient, Reply, UnansweredError
 from app.processes.messages import ModelTable
-from app.processes.remote_models import RemoteModels, Submit
+from app.processes.remote_models import Engines, RemoteModels
 from app.processes.waiting import WaitingRequests
 from app.serving.defaults import Defaults
 from app.serving.registry import LOADING, Registry
@@ -36,7 +36,7 @@ FULL = "too many requests wait for the models; try again later"
 REFRESH_S = 2.0  # how long a scrape waits for the engines to set their gauges
 GREETING_S = 5.0  # how long a worker that starts waits for an engine to say what it serves; after that it answers 503
 
-ModelsOf = Callable[[Metrics, int, Submit], RemoteModels]
+ModelsOf = Callable[[Metrics, int, Engines], RemoteModels]
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class EnginePool:
         self._is_ending = False
         self._tasks: list[asyncio.Task[None]] = []
         self._refreshes: list[Future[None]] = []
-        self._models = models(metrics, settings.max_queue_tokens, self.submit)
+        self._models = models(metrics, settings.max_queue_tokens, self)
         self._started_at = time.monotonic()
         self._had_engine = self._is_unreadable = False
         self.device: str = settings.device
@@ -138,8 +138,19 @@ class EnginePool:
         if self._is_ending and not self._is_connected:
             raise DrainingError
         if is_new and not self._waiting.has_room(tokens):
-            raise QueueFullError(FULL, retry_after_s=1.0) if self._is_connected else NotReadyError(FULL)
+            raise self._no_room()
         await self._waiting.wait(tokens, deadline=deadline, priority=priority)
+
+    def check_room(self, tokens: int) -> None:
+        """Raise `QueueFullError` or `NotReadyError` where requests wait, and so many tokens may not join them.
+
+        Nothing waits while some engine is able, so that nothing is refused then.
+        """
+        if not self._waiting.has_room(tokens) and not any(client.is_able for client in self._clients):
+            raise self._no_room()
+
+    def _no_room(self) -> ServeError:
+        return QueueFullError(FULL, retry_after_s=1.0) if self._is_connected else NotReadyError(FULL)
 
     def _refuse_stranded(self) -> None:
         """Once everything ends, no engine is started any more."""

@@ -25,25 +25,30 @@ class KeptTokenizerError(Exception):
     """The copy of a tokenizer that an engine keeps is gone, or is not what the engine has proved."""
 
 
-class Submit(Protocol):
-    async def __call__(self, model: str, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply: ...
+class Engines(Protocol):
+    """What lanes submit to: an `EnginePool`."""
+
+    async def submit(self, model: str, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply: ...
+
+    def check_room(self, tokens: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteLane:
     """A model's lane in the engines, by the model's key."""
 
-    send: Submit
+    engines: Engines
     model: str
     max_batch_tokens: int
     series: ModelSeries
 
     async def submit(self, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply:
         """Have windows run by one of the engines; see `EnginePool.submit`."""
-        return await self.send(self.model, windows, deadline=deadline, priority=priority)
+        return await self.engines.submit(self.model, windows, deadline=deadline, priority=priority)
 
     def check_room(self, tokens: int, *, deadline: float, priority: int = 0) -> None:
-        """Refuse nothing: what an engine refused a moment ago is remembered here, see `app.serving.room`."""
+        """Refuse what could not even wait. What an engine refused a moment ago is remembered in `app.serving.room`."""
+        self.engines.check_room(tokens)
 
 
 class RemoteModels:
@@ -52,8 +57,8 @@ class RemoteModels:
     Of a bundle it reads nothing but the tokenizer, from the copy that the engine keeps.
     """
 
-    def __init__(self, metrics: Metrics, max_tokens: int, submit: Submit) -> None:
-        self._metrics, self._max_tokens, self._submit = metrics, max_tokens, submit
+    def __init__(self, metrics: Metrics, max_tokens: int, engines: Engines) -> None:
+        self._metrics, self._max_tokens, self._engines = metrics, max_tokens, engines
         self._built: dict[str, tuple[ServedModel, Model]] = {}
 
     def build(self, rows: Sequence[ModelRow]) -> list[Entry]:
@@ -83,5 +88,5 @@ class RemoteModels:
         precision = cast(Precision, served.precision)
         task = self.task_of(bundle, precision)
         series = self._metrics.of_model(task.route, manifest.name)
-        lane = RemoteLane(self._submit, served.key, served.max_batch_tokens, series)
+        lane = RemoteLane(self._engines, served.key, served.max_batch_tokens, series)
         return Model(bundle, precision, served.provider, task, lane)

@@ -179,6 +179,8 @@ def test_what_waits_is_bounded_and_ends_at_its_deadline():
         await settle()
         with pytest.raises(QueueFullError):  # the engine is there, and reads too slowly
             await pool.ask(4)
+        with pytest.raises(QueueFullError):  # before it is tokenized
+            pool.pool.check_room(1)
         client.is_connected = False
         with pytest.raises(NotReadyError, match="too many requests wait") as caught:
             await pool.ask(4)
@@ -190,6 +192,7 @@ def test_what_waits_is_bounded_and_ends_at_its_deadline():
         pool.come_back(client)
         await settle()
         assert tokens_of(client) == [0, 1]
+        pool.pool.check_room(1_000_000)
 
     play(scenario())
 

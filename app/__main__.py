@@ -21,6 +21,7 @@ from app.api.server import Server
 from app.api.tls import TlsError, tls_context
 from app.logs import close_logs, configure_logs, count_dropped_lines
 from app.processes.supervisor import FORCED_EXIT, supervise
+from app.serving.watching import watch
 from app.settings import CLI, Settings
 
 log = structlog.get_logger(__name__)
@@ -38,8 +39,16 @@ class ReloadingServer(Server):
     """The server where one process does everything; on SIGHUP it loads new versions of the bundles."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.app.service.load)
-        await super().serve(sockets)
+        service = self.app.service
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.load)
+        watching = None
+        if interval_s := service.settings.reload_interval_s:
+            watching = asyncio.create_task(watch(service.settings.models, interval_s, service.load))
+        try:
+            await super().serve(sockets)
+        finally:
+            if watching is not None:
+                watching.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """On a second SIGINT, end at once: runners that are inside onnxruntime would abort an orderly exit."""

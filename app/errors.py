@@ -9,6 +9,7 @@
   - RouteNotFoundError        404
   - MethodNotAllowedError     405
   - HeadTimeoutError          408
+  - OrderRefusedError         409
   - RequestTooLargeError      413
   - UnsupportedMediaTypeError 415
   - InvalidRequestError       422
@@ -85,6 +86,12 @@ class ForbiddenError(ServeError):
     """The API key is known, but not for this."""
 
     code, status = "forbidden", 403
+
+
+class OrderRefusedError(ServeError):
+    """What was ordered cannot be done; the message says why, and what was served before is served still."""
+
+    code, status = "order_refused", 409
 
 
 class ModelNotFoundError(ServeError):

@@ -20,6 +20,7 @@ from app.errors import DrainingError, RouteNotFoundError, quote
 from app.metrics import Metrics
 from app.serving.memory import AnswerMemory
 from app.serving.model import Answer, Model, Shared
+from app.serving.orders import Order
 from app.serving.parsing import INLINE_BYTES, Bounds, json_of, parse
 from app.serving.pool import Pool
 from app.serving.registry import Registry
@@ -68,6 +69,10 @@ class Backend(Protocol):
 
     async def load(self) -> None:
         """Return once every bundle is loaded or refused. Called again: load new versions."""
+        ...
+
+    async def obey(self, order: Order) -> dict[str, Any]:
+        """Do what an operator orders, and return what is served then; see `app.serving.loading.Loader.obey`."""
         ...
 
     async def stop(self) -> None:
@@ -124,6 +129,12 @@ class Service:
         except BaseException:
             await self.stop()
             raise
+
+    async def obey(self, order: Order) -> dict[str, Any]:
+        """Do what an operator orders, and return what is served then. Raises a `ServeError`."""
+        if self.draining:
+            raise DrainingError
+        return await self.backend.obey(order)
 
     def load(self) -> asyncio.Task[None]:
         """Load the models folder in the background, or its new versions; what is served goes on answering."""

@@ -93,6 +93,13 @@ class Settings(BaseSettings):
         description='Model that answers each route, e.g. {"classify": "sentiment"}. Else what defaults.json in '
         "models says, or the first by name.",
     )
+    reload_interval_s: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="Look at the models folder this often in s, and load what has changed once it has been the same "
+        "for as long. 0: on SIGHUP and by order only.",
+    )
     default_route: Route = Field(DEFAULT_ROUTE, description="Route that answers POST /.")
     api_keys: list[ApiKey] = Field(
         default_factory=list,

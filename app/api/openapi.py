@@ -102,7 +102,9 @@ def install_openapi(app: FastAPI, settings: Settings, *, is_open: bool, has_pred
 def correct_pages(document: dict[str, Any]) -> None:
     """Take out FastAPI's own 422, which no page answers, and put in the schema of errors."""
     for operations in document["paths"].values():
-        operations["get"]["responses"].pop("422", None)
+        for method, operation in operations.items():
+            if method == "get":
+                operation["responses"].pop("422", None)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)

@@ -21,6 +21,7 @@ from app.api.browser import docs_page, index_page
 from app.api.errors import install_page_errors
 from app.api.keys import Keyring
 from app.api.openapi import install_openapi
+from app.api.orders import add_orders
 from app.api.predictions import Predictions
 from app.api.request import path_of
 from app.api.responses import Health, Info, ModelInfo, Models, TaskInfo, error_responses
@@ -66,6 +67,8 @@ def build_pages(
     add_health(pages, status)
     if access.is_on("models"):
         add_models(pages, status, access)
+    if not keys.is_open:  # else there is no key that could order anything
+        add_orders(pages, service, keys)
     if access.is_on("metrics"):
         add_metrics(pages, status, access)
     if access.is_on("docs"):

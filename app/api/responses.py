@@ -55,7 +55,7 @@ class ModelInfo(BaseModel, extra="allow"):
     """One name under the folder of models."""
 
     name: str
-    state: Literal["ready", "failed"]
+    state: Literal["ready", "failed", "unloaded"]
 
 
 class Models(TypedDict):

@@ -17,6 +17,7 @@ from app.processes.engine_server import EngineServer
 from app.processes.tokenizers import TokenizerStore
 from app.runtime.session import SessionError
 from app.serving.local_engine import LocalEngine
+from app.serving.watching import watch
 
 STOP_S = 1.0  # for running batches; the workers have ended by then, so that no client waits for the answers
 
@@ -29,7 +30,8 @@ def run_engine(child: ChildProcess) -> None:
     settings = child.settings.model_copy(update={"gpus": [child.settings.gpus[number]]})
     store = TokenizerStore(kept_tokenizers(child.folder, number))
     try:
-        local = LocalEngine(settings, Metrics(CollectorRegistry(), is_one_of_several=True), number, store.keep)
+        metrics = Metrics(CollectorRegistry(), is_one_of_several=True)
+        local = LocalEngine(settings, metrics, number, store.keep, child.folder / f"engine-{number}.choices")
     except SessionError as error:
         sys.stderr.write(f"roberta-serve: {error}\n")
         raise SystemExit(CONFIGURATION_EXIT) from None
@@ -58,6 +60,8 @@ async def serve(local: LocalEngine, child: ChildProcess, store: TokenizerStore) 
     child.follow({DRAIN: ending.set, RELOAD: load})
     load()
     beat = asyncio.create_task(server.beat())
+    if child.settings.reload_interval_s:
+        loads.add(asyncio.create_task(watch(child.settings.models, child.settings.reload_interval_s, load_and_sweep)))
     await ending.wait()
     beat.cancel()
     await local.stop(STOP_S)

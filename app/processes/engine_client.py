@@ -12,13 +12,15 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from app.errors import DeadlineExceededError, RequestTooLargeError, ServeError
+from app.errors import DeadlineExceededError, EngineLostError, RequestTooLargeError, ServeError
 from app.processes.messages import (
     LOGITS,
     Cancel,
     Heartbeat,
     ModelTable,
     MoreOutputs,
+    Ordered,
+    OrderMessage,
     Outputs,
     Refresh,
     Refreshed,
@@ -29,6 +31,7 @@ from app.processes.messages import (
     split_outputs,
 )
 from app.processes.stream import FrameTooLargeError, Stream
+from app.serving.orders import Order
 from app.window import Floats, Window
 
 RETRY_S = 0.1  # between attempts to connect to an engine that is not there
@@ -101,6 +104,7 @@ class EngineClient:
         self._stream: EngineStream | None = None
         self._pending: dict[int, Pending] = {}
         self._refreshes: dict[int, Future[None]] = {}
+        self._orders: dict[int, asyncio.Future[bytes]] = {}
         self._numbers = count()
         self._lost = asyncio.Event()
         self._problem: str | None = None
@@ -195,6 +199,23 @@ class EngineClient:
             self._stream.send(Refresh(number))
         return done
 
+    async def obey(self, order: Order) -> bytes:
+        """Have the engine do what an operator orders, and return its answer, JSON. Raises what the engine raises."""
+        if self._stream is None:
+            raise EngineLostError("no process that runs the models is there; try again in a moment")
+        number = next(self._numbers)
+        answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._orders[number] = answered
+        self._stream.send(OrderMessage(number, order.action, order.name, order.version, order.route))
+        return await asyncio.shield(answered)  # whoever ordered it may leave; it is obeyed all the same
+
+    def _end_order(self, message: Ordered) -> None:
+        answered = self._orders.pop(message.number)
+        if message.error is None:
+            answered.set_result(message.content)
+        else:
+            answered.set_exception(rebuild(message.error))
+
     def pass_time(self, now: float, elapsed_s: float) -> None:
         """Count the silence, and fail requests that the engine does not answer in time.
 
@@ -235,6 +256,8 @@ class EngineClient:
         elif isinstance(message, Refreshed):
             if done := self._refreshes.pop(message.number, None):
                 done.set_result(None)
+        elif isinstance(message, Ordered):
+            self._end_order(message)
         else:
             self.table = message
             self.models = frozenset(row.model.key for row in message.rows or () if row.model)
@@ -265,6 +288,9 @@ class EngineClient:
         for done in self._refreshes.values():
             done.set_result(None)
         self._refreshes.clear()
+        for answered in self._orders.values():
+            answered.set_exception(EngineLostError("the process that runs the models ended; try again in a moment"))
+        self._orders.clear()
         self._lost.set()
         if not self._is_closing:
             log.warning("engine_lost", engine=self._path.stem, requests=len(self._pending))

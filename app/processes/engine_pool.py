@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, cast
 
+import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 
@@ -20,6 +22,7 @@ from app.processes.messages import ModelTable
 from app.processes.remote_models import Engines, RemoteModels
 from app.processes.waiting import WaitingRequests
 from app.serving.defaults import Defaults
+from app.serving.orders import Order
 from app.serving.registry import LOADING, Registry
 from app.settings import Settings
 from app.window import Window
@@ -88,6 +91,15 @@ class EnginePool:
     async def load(self) -> None:
         """Return once an engine has said what it serves; engines load by themselves."""
         await self._loaded.wait()
+
+    async def obey(self, order: Order) -> dict[str, Any]:
+        """Have every engine do what an operator orders, and return what the first of them serves then."""
+        answers = await asyncio.gather(*(client.obey(order) for client in self._clients), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        content: dict[str, Any] = msgspec.json.decode(cast(bytes, answers[0]))
+        return content
 
     async def stop(self) -> None:
         self.hurry()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 import structlog
@@ -21,6 +21,8 @@ from app.processes.messages import (
     ModelRow,
     ModelTable,
     MoreOutputs,
+    Ordered,
+    OrderMessage,
     Outputs,
     Refresh,
     Refreshed,
@@ -33,11 +35,14 @@ from app.processes.messages import (
 from app.processes.pulse import ALIVE, LOADING, STALLED
 from app.processes.stream import Stream
 from app.serving.local_engine import LocalEngine
+from app.serving.orders import Action, Order
 from app.serving.registry import Entry
 
 HEARTBEAT_S = 0.5
 FRAME_BYTES = 2**20  # of outputs: a worker reads a whole frame before it can read anything else
 LATE_S = 10.0  # a replaced model is kept this long after the longest deadline of a request that may still ask for it
+
+ResultT = TypeVar("ResultT")
 
 log = structlog.get_logger(__name__)
 
@@ -69,12 +74,33 @@ class EngineServer:
 
     async def load(self) -> None:
         """Load the models folder, and tell every worker what is served."""
+        await self._while_loading(self.local.load())
+
+    async def obey(self, order: OrderMessage) -> Ordered:
+        """Do what an operator orders, tell every worker what is served then, and return the answer to the order."""
+        try:
+            asked = Order(cast(Action, order.action), order.name, order.version, order.route)
+            content = await self._while_loading(self.local.obey(asked))
+            return Ordered(order.number, msgspec.json.encode(content), None)
+        except ServeError as error:
+            return Ordered(order.number, b"", refusal(order.number, error))
+        except Exception as error:
+            log.error("order_failed", action=order.action, model=order.name, cause=type(error).__name__)
+            failed = InternalError("the engine failed on this order; the cause is in its log")
+            return Ordered(order.number, b"", refusal(order.number, failed))
+
+    async def _while_loading(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Await something that changes the table, and tell every worker what is served then."""
         self._loads += 1
         self._tell(self.heartbeat())
         try:
-            await self.local.load()
+            result = await work
         finally:
             self._loads -= 1
+        self._show()
+        return result
+
+    def _show(self) -> None:
         served: dict[str, Lane] = {}
         self._rows = [row_of(entry, served) for entry in self.local.registry.entries]
         self._replace_lanes(served)
@@ -155,6 +181,7 @@ class Connection:
         self.server, self._local = server, server.local
         self.stream = WorkerStream(self)
         self._tickets: dict[int, Ticket] = {}
+        self._orders: set[asyncio.Task[None]] = set()
 
     def receive(self, message: ToEngine) -> None:
         if isinstance(message, Submit):
@@ -165,6 +192,13 @@ class Connection:
         elif isinstance(message, Refresh):
             self._local.refresh_gauges()
             self.stream.send(Refreshed(message.number))
+        elif isinstance(message, OrderMessage):
+            task = asyncio.create_task(self._obey(message))
+            self._orders.add(task)
+            task.add_done_callback(self._orders.discard)
+
+    async def _obey(self, order: OrderMessage) -> None:
+        self.stream.send(await self.server.obey(order))
 
     def lose(self) -> None:
         self.server.leave(self)
@@ -221,7 +255,7 @@ def outputs_in_frames(number: int, ticket: Ticket) -> Iterable[Outputs | MoreOut
 def row_of(entry: Entry, lanes: dict[str, Lane]) -> ModelRow:
     """Return what workers are told of an entry, and add the lane of its model to `lanes`, by its key."""
     if (model := entry.model) is None:
-        return ModelRow(entry.name, None, entry.refused, entry.note)
+        return ModelRow(entry.name, None, entry.refused, entry.note, entry.is_unloaded)
     bundle = model.bundle
     tokenizer = bundle.tokenizer_file.absolute()
     manifest, config = bundle.manifest.model_dump_json().encode(), msgspec.json.encode(bundle.config)
@@ -238,4 +272,4 @@ def row_of(entry: Entry, lanes: dict[str, Lane]) -> ModelRow:
         max_batch_tokens=model.lane.max_batch_tokens,
     )
     lanes[served.key] = cast(Lane, model.lane)  # this process has loaded it, so it runs on its own engine
-    return ModelRow(entry.name, served, entry.refused, entry.note)
+    return ModelRow(entry.name, served, entry.refused, entry.note, False)

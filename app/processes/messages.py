@@ -97,7 +97,17 @@ class Refresh(Message, tag=2):
     number: int
 
 
-ToEngine = Submit | Cancel | Refresh
+class OrderMessage(Message, tag=3):
+    """Do what an operator orders, and answer with `Ordered`; see `app.serving.orders.Order`."""
+
+    number: int
+    action: str
+    name: str
+    version: int | None
+    route: str | None
+
+
+ToEngine = Submit | Cancel | Refresh | OrderMessage
 
 
 # --- From an engine to a worker ---------------------------------------------------------------------------
@@ -127,6 +137,7 @@ class ModelRow(Message):
     model: ServedModel | None
     refused: dict[int, str]
     note: str | None
+    is_unloaded: bool
 
 
 class ModelTable(Message, tag=0):
@@ -188,7 +199,15 @@ class Heartbeat(Message, tag=5):
     is_loading: bool
 
 
-ToWorker = ModelTable | Outputs | MoreOutputs | Refused | Refreshed | Heartbeat
+class Ordered(Message, tag=6):
+    """An order is obeyed: `content`, JSON, is what is served then. Where it is not, `error` says why."""
+
+    number: int
+    content: bytes
+    error: Refused | None
+
+
+ToWorker = Ordered | ModelTable | Outputs | MoreOutputs | Refused | Refreshed | Heartbeat
 
 
 def refusal(number: int, error: ServeError) -> Refused:

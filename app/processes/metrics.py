@@ -51,7 +51,8 @@ class MergedMetrics(Collector):
         loaded = Metric("roberta_model_loaded", "Whether a version of the model is served.", "gauge")
         refused = Metric("roberta_model_versions_refused", "Versions that the last load refused.", "gauge")
         for entry in self._pool.registry.entries:
-            loaded.add_sample(loaded.name, {"model": entry.name}, float(entry.model is not None))
+            if not entry.is_unloaded:
+                loaded.add_sample(loaded.name, {"model": entry.name}, float(entry.model is not None))
             refused.add_sample(refused.name, {"model": entry.name}, float(len(entry.refused)))
             if entry.model is not None:
                 info.add_sample(info.name, entry.model.info_labels, 1.0)

@@ -63,7 +63,7 @@ class RemoteModels:
 
     def build(self, rows: Sequence[ModelRow]) -> list[Entry]:
         """Return the entries of a registry. Raises `KeptTokenizerError`, and what a tokenizer raises."""
-        entries = [Entry(row.name, self._model_of(row), row.refused, row.note) for row in rows]
+        entries = [Entry(row.name, self._model_of(row), row.refused, row.note, row.is_unloaded) for row in rows]
         for name in self._built.keys() - {entry.name for entry in entries}:
             del self._built[name]
         return entries

@@ -6,6 +6,7 @@ import ctypes
 import threading
 import weakref
 
+MEMORY_THREAD = "release-memory"
 SOON_S = 0.5  # after an object is finalized, what it held is freed
 
 trimming = threading.Lock()
@@ -26,5 +27,5 @@ def release_with(target: object) -> None:
 
 def release_soon() -> None:
     timer = threading.Timer(SOON_S, release_memory)
-    timer.daemon = True
+    timer.daemon, timer.name = True, MEMORY_THREAD
     timer.start()

@@ -9,27 +9,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import structlog
 
 from app.bundle import Bundle, BundleError, version_folders
 from app.bundle.files import fingerprint
 from app.engine.engine import Engine
-from app.engine.work import Lane
+from app.errors import ModelNotFoundError, OrderRefusedError
 from app.metrics import Metrics
 from app.runtime.cuda.shared_lock import SharedLock
 from app.runtime.memory import release_with
-from app.runtime.session import Device, Session, SessionError, open_session
-from app.runtime.warmup import synthetic_windows
-from app.serving.defaults import Defaults, choose_defaults, read_configured
+from app.runtime.session import Device, SessionError, open_session
+from app.serving.defaults import Defaults, choose_defaults, read_configured, reason_against
 from app.serving.model import Model
+from app.serving.orders import Choices, Order
+from app.serving.proving import load_model
 from app.serving.registry import Entry, Registry
 from app.serving.scanning import FolderAwayError, bundle_names
 from app.serving.sources import read_folder
 from app.settings import Settings, available_cores
-from app.tasks import open_task
-from app.tasks.base import Task
-from app.window import Window
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +42,10 @@ class Loader:
         metrics: Metrics,
         registry: Registry,
         keep: Callable[[Bundle], Bundle] | None = None,
+        choices_file: Path | None = None,
     ) -> None:
+        self._choices_file = choices_file
+        self._choices = Choices() if choices_file is None else Choices.read(choices_file)
         self._settings, self._device = settings, device
         self._engine, self._metrics, self._registry = engine, metrics, registry
         self._keep = keep
@@ -66,6 +66,60 @@ class Loader:
                 log.error("loading_failed", reason=f"{type(error).__name__}: {error}", stack=stack)
                 if not self._registry.entries:
                     self._registry.suspend("the models folder cannot be read; the log says why")
+
+    def obey(self, order: Order) -> dict[str, Any]:
+        """Do what an operator orders, and return what is served then.
+
+        Raises `ModelNotFoundError` for a name that there is not, `OrderRefusedError` where it cannot be done.
+        """
+        if order.action == "reload":
+            self.load()
+            entries, problems = self._registry.entries, list(self._registry.table.problems)
+            defaults = self._registry.answering()
+            return {"models": [e.describe() for e in entries], "defaults": defaults, "problems": problems}
+        with self._loading:
+            before = self._choices
+            self._choices = before.after(order)
+            try:
+                entry = self._obey(order)
+            except BaseException:
+                self._choices = before
+                raise
+            if self._choices_file is not None:
+                self._choices.write(self._choices_file)
+        log.info("order_obeyed", action=order.action, model=order.name, version=order.version, route=order.route)
+        return entry.describe()
+
+    def _obey(self, order: Order) -> Entry:
+        table = self._registry.table
+        entries = dict(table.entries)
+        if order.name not in {*entries, *self._names()}:
+            raise ModelNotFoundError(f"there is no model {order.name[:80]!r}; GET /models lists them")
+        if order.action == "default":
+            spec = self._choices.defaults[order.route or ""]
+            if (reason := reason_against(order.route or "", spec, self._registry.served())) is not None:
+                raise OrderRefusedError(reason)
+        else:
+            entries[order.name] = self._load_name(order.name)
+        if order.action == "load" and (reason := self._failure_of(order, entries[order.name])):
+            raise OrderRefusedError(reason)
+        folder = [problem for problem in table.problems if problem not in table.defaults.problems]
+        self._publish([entries[name] for name in sorted(entries)], folder)
+        return entries[order.name]
+
+    def _names(self) -> list[str]:
+        try:
+            return bundle_names(self._settings.models)
+        except FolderAwayError as error:
+            raise OrderRefusedError(str(error)) from error
+
+    def _failure_of(self, order: Order, entry: Entry) -> str | None:
+        """Return why a model that was to be loaded is not served as it was ordered; None where it is."""
+        served = None if entry.model is None or entry.note else entry.model.bundle.manifest.version
+        if served is not None and order.version in (None, served):
+            return None
+        reasons = [f"version {version}: {reason}" for version, reason in entry.refused.items()]
+        return "; ".join(reasons) or f"{entry.name} has no version {order.version}"
 
     def stop(self) -> None:
         """Load no further bundle; a load that is running finishes the bundles it has begun and publishes nothing."""
@@ -106,7 +160,7 @@ class Loader:
         self._report(folder=len(problems))
 
     def _choose_defaults(self, entries: list[Entry], before: dict[str, str]) -> Defaults:
-        configured = read_configured(self._settings.models, self._settings.default_models)
+        configured = read_configured(self._settings.models, {**self._settings.default_models, **self._choices.defaults})
         served = {entry.name: entry.model for entry in entries if entry.model is not None}
         defaults = choose_defaults(configured, served, before)
         for problem in defaults.problems:
@@ -115,9 +169,13 @@ class Loader:
 
     def _load_name(self, name: str) -> Entry:
         """Load the highest version that loads; what is served goes on where none does."""
+        if name in self._choices.unloaded:
+            return Entry(name, is_unloaded=True)
         served = self._registry.served().get(name)
-        entry = Entry(name)
+        entry, chosen = Entry(name), self._choices.versions.get(name)
         for version, folder in version_folders(self._settings.models, name).items():
+            if chosen not in (None, version):
+                continue
             if self._stopping.is_set():
                 break
             try:
@@ -148,7 +206,7 @@ class Loader:
         entries, table = self._registry.entries, self._registry.table
         models = self._registry.served().values()
         self._metrics.show_models(
-            {entry.name: entry.model is not None for entry in entries},
+            {entry.name: entry.model is not None for entry in entries if not entry.is_unloaded},
             {entry.name: len(entry.refused) for entry in entries},
             [model.info_labels for model in models],
         )
@@ -163,78 +221,3 @@ def is_of(model: Model | None, version: int, folder: Path) -> bool:
     if model is None or model.bundle.manifest.version != version:
         return False
     return model.bundle.fingerprint == fingerprint(folder)
-
-
-def load_model(bundle: Bundle, session: Session, engine: Engine, metrics: Metrics, settings: Settings) -> Model:
-    """Check what a session answers, prepare it, and return the model that it serves.
-
-    Raises `BundleError` when the bundle's tokenizer or graph cannot be used, or when the graph does not answer its
-    probes as the trained model did.
-    """
-    task = task_for(bundle, session, settings.max_queue_tokens)
-    try:
-        check_width(bundle, session, task)
-        check_probes(bundle, session, task)
-        session.prepare(settings.max_batch_tokens)
-    except SessionError as error:
-        raise BundleError(str(error)) from error
-    name = bundle.manifest.name
-    lane = Lane(
-        engine=engine,
-        name=name,
-        run=session.run,
-        computed_tokens=session.computed_tokens,
-        cost=session.cost,
-        max_batch_tokens=session.max_batch_tokens,
-        series=metrics.of_model(task.route, name),
-    )
-    return Model(bundle, session.precision, session.provider, task, lane)
-
-
-def task_for(bundle: Bundle, session: Session, max_tokens: int) -> Task[Any, Any]:
-    """Return the task that reads a session's outputs. Raises `BundleError` when the tokenizer cannot be used."""
-    try:
-        return open_task(bundle, session.precision, max_tokens)
-    except BundleError:
-        raise
-    except Exception as error:  # tokenizers raises bare Exception
-        raise BundleError(f"tokenizer.json cannot be used: {error}") from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of Rust, which no module exports
-            raise
-        raise BundleError("tokenizer.json cannot be used: the tokenizer failed on a text") from error
-
-
-def check_width(bundle: Bundle, session: Session, task: Task[Any, Any]) -> None:
-    """Run one window, whose output must have as many columns as the task reads, and one of the highest token.
-
-    Raises `BundleError`; where the highest token fails, the graph has no embedding for all tokens of the tokenizer.
-    """
-    try:
-        (output,) = session.run(synthetic_windows(1, 8))  # (1, width)
-    except SessionError:
-        raise
-    except Exception as error:  # onnxruntime raises its own types, one for each status code
-        raise BundleError(f"the graph does not run: {error}") from error
-    highest = max(task.encoder.tokenizer.get_vocab().values(), default=0)
-    try:
-        session.run([Window(np.full(8, highest, np.int64), np.zeros(1, np.int64))])
-    except Exception as error:
-        raise BundleError(
-            f"the graph does not run on token {highest} of tokenizer.json, which is that of another model"
-        ) from error
-    width, expected = output.shape[-1], task.width(bundle.manifest, bundle.config)
-    if expected not in (None, width):
-        raise BundleError(f"the graph answers {width} columns where /{task.route} needs {expected}")
-
-
-def check_probes(bundle: Bundle, session: Session, task: Task[Any, Any]) -> None:
-    """Run the manifest's probes through the graph, and compare the outputs with the checkpoint's logits."""
-    tolerance = bundle.manifest.graphs[session.precision].tolerance
-    for number, probe in enumerate(bundle.manifest.probes):
-        (logits,) = session.run([task.probe(probe.text)])  # (rows, width)
-        if (drift := probe.drift(logits)) > tolerance:
-            raise BundleError(
-                f"probe {number} drifted by {drift:.4g} from the trained model, more than {tolerance:.4g}: "
-                "this graph is not the model that was trained"
-            )

@@ -6,6 +6,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -18,6 +20,7 @@ from app.metrics import Metrics
 from app.runtime.cuda.nvml import GpuReader
 from app.runtime.session import Device, SessionError, available_devices
 from app.serving.loading import Loader
+from app.serving.orders import Order
 from app.serving.registry import Registry
 from app.settings import Settings
 
@@ -29,12 +32,18 @@ log = structlog.get_logger(__name__)
 class LocalEngine:
     """An engine, the loader that fills its registry, and its gauges. `number` tells the engines of a machine apart.
 
-    `keep` returns the bundle to open in place of one that was read; see `app.processes.tokenizers`. Raises
-    `SessionError` when CUDA is asked for and the installed onnxruntime has none.
+    `keep` returns the bundle to open in place of one that was read; see `app.processes.tokenizers`. What an operator
+    has ordered is kept in `choices_file` for a process that replaces this one. Raises `SessionError` when CUDA is asked
+    for and the installed onnxruntime has none.
     """
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, number: int = 0, keep: Callable[[Bundle], Bundle] | None = None
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        number: int = 0,
+        keep: Callable[[Bundle], Bundle] | None = None,
+        choices_file: Path | None = None,
     ) -> None:
         self.device: Device = choose_device(settings)
         self.metrics, self._settings = metrics, settings
@@ -49,7 +58,7 @@ class LocalEngine:
         metrics.queue_capacity_tokens.set(settings.max_queue_tokens)
         self.engine = Engine(limits, metrics)
         self.registry = Registry(settings.models.name)
-        self.loader = Loader(settings, self.device, self.engine, metrics, self.registry, keep)
+        self.loader = Loader(settings, self.device, self.engine, metrics, self.registry, keep, choices_file)
         self._gpus = GpuReader()
         self._number = number
         self._first_runner = number * runners  # in `roberta_runner_busy_ratio`, which counts on from engine to engine
@@ -66,6 +75,10 @@ class LocalEngine:
         """Start the runners."""
         self.engine.start()
         log.info("starting", version=__version__, device=self.device, runners=len(self.engine.runners))
+
+    async def obey(self, order: Order) -> dict[str, Any]:
+        """Do what an operator orders; see `Loader.obey`."""
+        return await asyncio.to_thread(self.loader.obey, order)
 
     async def load(self) -> None:
         """Load the models folder; called again, its new versions."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from app.errors import ModelNotFoundError, NotReadyError, quote
 from app.serving.defaults import ROUTES, Defaults
 from app.serving.model import Model
+
+State = Literal["ready", "failed", "unloaded"]
 
 LOADING = "models are still loading; try again in a moment"
 
@@ -25,10 +27,24 @@ class Entry:
     model: Model | None = None
     refused: dict[int, str] = field(default_factory=dict)
     note: str | None = None
+    is_unloaded: bool = False  # by an order
 
     @property
-    def state(self) -> Literal["ready", "failed"]:
+    def state(self) -> State:
+        if self.is_unloaded:
+            return "unloaded"
         return "failed" if self.model is None else "ready"
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is said of it to who has ordered something."""
+        about: dict[str, Any] = {"name": self.name, "state": self.state}
+        if self.model is not None:
+            about |= {"version": self.model.bundle.manifest.version, "task": self.model.bundle.manifest.task}
+        if self.note is not None:
+            about["note"] = self.note
+        if self.refused:
+            about["refused"] = {str(version): reason for version, reason in self.refused.items()}
+        return about
 
 
 @dataclass(frozen=True)

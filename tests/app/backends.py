@@ -48,6 +48,10 @@ class ToyBackend:
         self.calls.append("load")
         self.registry.publish([Entry("toy", self.model)], Defaults())
 
+    async def obey(self, order):
+        self.calls.append(order)
+        return {"name": order.name, "state": "ready"}
+
     async def stop(self):
         self.calls.append("stop")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.errors import QueueFullError
+from app.errors import QueueFullError, RequestTooLargeError
 
 RETRY_S = 1.0
 
@@ -18,7 +18,15 @@ class AnswerMemory:
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
-        """Hold `size` bytes within the block. Raises `QueueFullError` when there are not as many."""
+        """Hold `size` bytes within the block.
+
+        Raises `RequestTooLargeError` when there never are as many, `QueueFullError` when there are not now.
+        """
+        if size > self.most_bytes:
+            raise RequestTooLargeError(
+                f"the answer would take about {size // 2**20} MiB, at most {self.most_bytes // 2**20} are there; "
+                "ask for less text at once"
+            )
         if self.held_bytes + size > self.most_bytes:
             raise QueueFullError("too many large answers are being computed; try again later", RETRY_S)
         self.held_bytes += size

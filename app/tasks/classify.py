@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -11,10 +11,15 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.bundle import problem_type_of
+from app.errors import RequestTooLargeError
 from app.tasks.base import ONE_OR_MORE, WHOLE, Encoded, Strict, Task, TaskRequest, Text, branch_of, by_input
+from app.tasks.pausing import pause
 from app.window import Floats, Window
 
 EXAMPLE: dict[str, Any] = {"inputs": "A warm, funny and beautifully acted film."}
+MOST_SCORES = 2**18  # of one answer
+NUMBER_BYTES, SCORE_BYTES = 4, 64  # of a logit; of a label with its score as JSON
+PAUSE_EVERY = 64  # texts
 FIRST_TOKEN = np.zeros(1, np.int64)
 
 FunctionToApply = Literal["softmax", "sigmoid", "none"]
@@ -111,16 +116,29 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
                 pair = next(pairs)
                 groups.append([encoder.pair_window(pair, piece, FIRST_TOKEN) for piece in pair.pieces])
         windows = [window for group in groups for window in group]
-        return Encoded(windows, [[len(window) for window in group] for group in groups])
+        scores = self.check_scores(len(items), request.parameters)
+        answer_bytes = NUMBER_BYTES * len(self.manifest.labels) * len(windows) + SCORE_BYTES * scores
+        return Encoded(windows, [[len(window) for window in group] for group in groups], answer_bytes)
+
+    def check_scores(self, inputs: int, parameters: ClassifyParameters) -> int:
+        """Return how many scores are answered at most. Raises `RequestTooLargeError` where they are too many."""
+        labels = len(self.manifest.labels)
+        scores = inputs * min(labels, parameters.top_k or labels)
+        if scores > MOST_SCORES:
+            raise RequestTooLargeError(
+                f"the answer would have {scores:,} scores, at most {MOST_SCORES:,} are sent; "
+                "ask for fewer texts at once, or a lower top_k"
+            )
+        return scores
 
     def decode(
         self, request: ClassifyRequest, state: list[list[int]], outputs: Sequence[Floats]
-    ) -> list[list[LabelScore]]:
-        answers = []
-        for lengths, parts in zip(state, by_input(outputs, map(len, state)), strict=True):
+    ) -> Iterator[list[LabelScore]]:
+        for number, (lengths, parts) in enumerate(zip(state, by_input(outputs, map(len, state)), strict=True)):
+            if number % PAUSE_EVERY == 0:
+                pause()
             logits = parts[0] if len(parts) == 1 else np.concatenate(parts)  # (windows, labels)
-            answers.append(self.rank(self.pool(logits, lengths).tolist(), request.parameters))
-        return answers
+            yield self.rank(self.pool(logits, lengths).tolist(), request.parameters)
 
     def pool(self, logits: Floats, lengths: list[int]) -> Floats:
         """Combine the windows of one text, (windows, labels) -> (labels,), as the manifest says.

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.tasks.base import WHOLE, Encoded, Strict, Task, TextsRequest, by_input, softmax
+from app.tasks.pausing import pause
 from app.tasks.text import EncodedText
 from app.window import Floats, Window
 
 EXAMPLE: dict[str, Any] = {"inputs": "Angela Merkel met Tim Cook at Apple's office in Berlin."}
+
+NUMBER_BYTES, TOKEN_BYTES = 4, 192  # of a logit; of a token with its offsets, and of an entity as JSON
 
 AggregationStrategy = Literal["none", "simple", "first", "average", "max"]
 
@@ -50,6 +52,17 @@ class Entity(TypedDict):
     end: int
 
 
+class Token(NamedTuple):
+    """A token of a text, `start:end` in code points, with its best tag and the scores (labels,) of all."""
+
+    position: int
+    start: int
+    end: int
+    tag: str
+    score: float
+    scores: Floats
+
+
 class Tagged(NamedTuple):
     """A token or a word with its tag: `start:end` in code points of the text as sent."""
 
@@ -74,64 +87,63 @@ class Ner(Task[NerRequest, list[EncodedText]]):
         encoder = self.encoder
         texts = encoder.encode(request.texts(), overlap=request.parameters.stride, truncate=request.truncate)
         windows = [encoder.window(t.ids, piece, encoder.home_rows(piece)) for t in texts for piece in t.pieces]
-        return Encoded(windows, texts)
+        row_bytes = NUMBER_BYTES * len(self.manifest.labels) + TOKEN_BYTES
+        return Encoded(windows, texts, row_bytes * sum(len(window.head_rows) for window in windows))
 
-    def decode(
-        self, request: NerRequest, state: list[EncodedText], outputs: Sequence[Floats]
-    ) -> list[Entity] | list[list[Entity]]:
-        answers = []
-        for text, rows in zip(state, by_input(outputs, (len(text.pieces) for text in state)), strict=True):
-            logits: Floats = np.concatenate(rows)  # (tokens, labels): every token is at home in one piece
-            answers.append(self.entities(text, softmax(logits / self.temperature), request.parameters))
-        return answers if isinstance(request.inputs, list) else answers[0]
+    def decode(self, request: NerRequest, state: list[EncodedText], outputs: Sequence[Floats]) -> Iterator[Any]:
+        parts = by_input(outputs, (len(text.pieces) for text in state))
+        answers = (self.entities(*each, request.parameters) for each in zip(state, parts, strict=True))
+        return answers if isinstance(request.inputs, list) else next(answers)
 
-    def entities(self, text: EncodedText, scores: Floats, parameters: NerParameters) -> list[Entity]:
-        offsets = text.offsets()[: len(scores)]
+    def entities(self, text: EncodedText, parts: Sequence[Floats], parameters: NerParameters) -> Iterator[Entity]:
+        """Yield what is found, window by window; `parts` are (tokens, labels): every token is at home in one."""
+        tokens = self.tokens(text, parts)
+        found: Iterator[Entity]
         if parameters.aggregation_strategy == "none":
-            found = self.token_entities(text, scores, offsets)
+            found = self.token_entities(text, tokens)
         else:
-            tagged = self.tag(text, scores, offsets, parameters.aggregation_strategy)
-            found = [group_entity(text.text, group) for group in group_tags(tagged)]
+            tagged = self.tag(text, tokens, parameters.aggregation_strategy)
+            found = (group_entity(text.text, group) for group in group_tags(tagged))
         ignored = set(parameters.ignore_labels)
-        return [e for e in found if (e.get("entity_group") or e.get("entity")) not in ignored]
+        return (each for each in found if (each.get("entity_group") or each.get("entity")) not in ignored)
 
-    def token_entities(self, text: EncodedText, scores: Floats, offsets: NDArray[np.int64]) -> list[Entity]:
-        """One entry per token; `index` counts from the first special token, as Hugging Face's does."""
+    def tokens(self, text: EncodedText, parts: Sequence[Floats]) -> Iterator[Token]:
+        """Yield tokens with their scores; those that cover no character, such as a single space, are left out."""
+        offsets, first = text.offsets(), 0
+        for part in parts:
+            pause()
+            scores = softmax(part / self.temperature)  # (tokens, labels)
+            places = offsets[first : first + len(scores)].tolist()
+            bests = zip(scores.argmax(axis=1).tolist(), scores.max(axis=1).tolist(), strict=True)
+            for at, ((start, end), (best, score)) in enumerate(zip(places, bests, strict=True)):
+                if start < end:
+                    yield Token(first + at, start, end, self.manifest.labels[best], score, scores[at])
+            first += len(scores)
+
+    def token_entities(self, text: EncodedText, tokens: Iterator[Token]) -> Iterator[Entity]:
+        """Yield one entry per token; `index` counts from the first special token, as Hugging Face's does."""
         first = len(self.encoder.special.prefix)
-        return [
-            Entity(
-                entity=self.manifest.labels[int(row.argmax())],
-                score=float(row.max()),
-                index=i + first,
-                word=text.text[start:end],
-                start=int(start),
-                end=int(end),
-            )
-            for i, (row, (start, end)) in enumerate(zip(scores, offsets, strict=True))
-            if start < end
-        ]
+        for position, start, end, tag, score, _ in tokens:
+            word = text.text[start:end]
+            yield Entity(entity=tag, score=score, index=position + first, word=word, start=start, end=end)
 
-    def tag(
-        self, text: EncodedText, scores: Floats, offsets: NDArray[np.int64], strategy: AggregationStrategy
-    ) -> list[Tagged]:
-        """Tag tokens (simple) or words; tokens that cover no character, such as a single space, are left out."""
-        visible = [i for i in range(len(scores)) if offsets[i, 0] < offsets[i, 1]]
+    def tag(self, text: EncodedText, tokens: Iterator[Token], strategy: AggregationStrategy) -> Iterator[Tagged]:
+        """Tag tokens (simple) or words."""
         if strategy == "simple":
-            units = [[i] for i in visible]
-        else:
-            units = [list(group) for _, group in groupby(visible, key=text.words.tolist().__getitem__)]
-        return [self.tag_unit(scores[unit], offsets[unit], strategy) for unit in units]
+            return (Tagged(token.tag, token.score, token.start, token.end) for token in tokens)
+        words = groupby(tokens, key=lambda token: text.words[token.position])
+        return (self.tag_word(list(word), strategy) for _, word in words)
 
-    def tag_unit(self, scores: Floats, offsets: NDArray[np.int64], strategy: AggregationStrategy) -> Tagged:
-        """Tag one word from its tokens' scores (tokens, labels)."""
+    def tag_word(self, tokens: Sequence[Token], strategy: AggregationStrategy) -> Tagged:
+        """Tag one word from its tokens' scores."""
         if strategy == "average":
-            row = scores.mean(axis=0)
+            row = np.mean([token.scores for token in tokens], axis=0)
         elif strategy == "max":
-            row = scores[int(scores.max(axis=1).argmax())]
+            row = max(tokens, key=lambda token: token.score).scores
         else:
-            row = scores[0]
+            row = tokens[0].scores
         best = int(row.argmax())
-        return Tagged(self.manifest.labels[best], float(row[best]), int(offsets[0, 0]), int(offsets[-1, 1]))
+        return Tagged(self.manifest.labels[best], float(row[best]), tokens[0].start, tokens[-1].end)
 
     def probe(self, text: str) -> Window:
         return self.encode(NerRequest(inputs=text, truncate=True)).windows[0]
@@ -143,7 +155,7 @@ def split_tag(tag: str) -> tuple[bool, str]:
     return (begins == "B", kind) if begins in ("B", "I") and kind else (False, tag)
 
 
-def group_tags(tagged: Sequence[Tagged]) -> Iterator[list[Tagged]]:
+def group_tags(tagged: Iterable[Tagged]) -> Iterator[list[Tagged]]:
     """Group neighbors of one type. B- begins a new group; an entity may begin with I-."""
     group: list[Tagged] = []
     for item in tagged:

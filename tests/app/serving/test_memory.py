@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.errors import QueueFullError
+from app.errors import QueueFullError, RequestTooLargeError
 from app.serving.memory import AnswerMemory
 
 
@@ -21,3 +21,8 @@ def test_a_failure_gives_its_place_back():
     with pytest.raises(ZeroDivisionError), memory.hold(60):
         raise ZeroDivisionError
     assert memory.held_bytes == 0
+
+
+def test_an_answer_that_could_never_fit_is_too_large():
+    with pytest.raises(RequestTooLargeError, match="about 3 MiB, at most 2"), AnswerMemory(2 * 2**20).hold(3 * 2**20):
+        pass

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from app.errors import RequestTooLargeError
 from app.tasks.classify import Classify, ClassifyRequest
-from tests.app.builders import make_encoder, make_graph, make_manifest, serve_checkpoint, wordpiece_tokenizer
+from tests.app.builders import decoded, make_encoder, make_graph, make_manifest, serve_checkpoint, wordpiece_tokenizer
 
 LOGITS = np.array([[1.0, 3.0, 2.0]], np.float32)
 SOFTMAX = {"a": 0.09003057, "b": 0.66524096, "c": 0.24472847}
@@ -24,7 +25,7 @@ def make_task(encoder, temperature=1.0, thresholds=None, **fields):
 def answer(task, request, logits=LOGITS):
     """Give every window of the request the same logits."""
     encoded = task.encode(request)
-    return task.decode(request, encoded.state, [logits] * len(encoded.windows))
+    return decoded(task, request, encoded, [logits] * len(encoded.windows))
 
 
 def scores(entries):
@@ -209,3 +210,15 @@ def test_pairs_are_answered_as_by_the_transformers_pipeline(served, tiny_checkpo
     (entries,) = served({"inputs": pair})
     ask = pipeline("text-classification", model=str(tiny_checkpoints["classify"]), device="cpu")
     assert scores(entries) == pytest.approx(scores(ask(pair, top_k=None)), abs=1e-4)
+
+
+# --- Bounds -----------------------------------------------------------------------------------------------
+
+
+def test_an_answer_with_too_many_scores_is_refused(encoder, monkeypatch):
+    monkeypatch.setattr("app.tasks.classify.MOST_SCORES", 6)
+    task = make_task(encoder)
+    assert task.encode(make_request(["a"] * 2)).windows
+    assert task.encode(make_request(["a"] * 3, top_k=2)).answer_bytes == 3 * 3 * 4 + 6 * 64
+    with pytest.raises(RequestTooLargeError, match="9 scores, at most 6 are sent"):
+        task.encode(make_request(["a"] * 3))

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from app.errors import InvalidRequestError
 from app.tasks.ner import Ner, NerRequest
-from tests.app.builders import make_encoder, make_graph, make_manifest, serve_checkpoint, wordpiece_tokenizer
+from app.tasks.pausing import between_chunks
+from tests.app.builders import decoded, make_encoder, make_graph, make_manifest, serve_checkpoint, wordpiece_tokenizer
 from tests.support.tiny import TAGS, save_checkpoint
 
 STRATEGIES = ["none", "simple", "first", "average", "max"]
@@ -23,7 +24,7 @@ def make_task(encoder, labels=TAGS, temperature=1.0):
 
 def answer(task, request, run):
     encoded = task.encode(request)
-    return task.decode(request, encoded.state, [run(window) for window in encoded.windows])
+    return decoded(task, request, encoded, [run(window) for window in encoded.windows])
 
 
 def give(*rows, labels=TAGS):
@@ -279,3 +280,24 @@ def test_answers_are_those_of_the_transformers_pipeline(strategy, tiny_checkpoin
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_answers_of_a_bert_are_those_of_the_transformers_pipeline(strategy, tiny_bert):
     assert_same(tiny_bert, ["Paris is good, a play in Berlin!", "xyz abc paris", "in Rome? Is a queue good"], strategy)
+
+
+# --- Long answers -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_an_answer_is_made_window_by_window(strategy, encoder):
+    task, request = make_task(encoder), make_request("Ada Byron met Bob in Paris " * 200, strategy)
+    encoded = task.encode(request)
+    outputs = [by_token()(window) for window in encoded.windows]
+    pauses = []
+    reset = between_chunks.set(lambda: pauses.append(1))
+    try:
+        entities = task.decode(request, encoded.state, outputs)
+        next(entities)
+        assert len(pauses) <= 2
+        assert len(list(entities)) > 100
+        assert len(pauses) == len(encoded.windows) > 20
+    finally:
+        between_chunks.reset(reset)
+    assert encoded.answer_bytes > 100 * len(encoded.state[0].ids)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
-from app.engine.cost import Shape
 from app.engine.demand import UNIT_S, Curve, Row, point_of
 from app.engine.queue import Queue, QueuedRequest
 from app.engine.running import InHand
@@ -20,7 +20,6 @@ from app.errors import DeadlineUnmeetableError, QueueFullError, RequestTooLargeE
 
 MOST_CAUTION, MISSED, MET = 2.0, 1.05, 0.995  # what a missed deadline multiplies the caution with, and one that was met
 LEFT_BATCHES = 1  # batches by which accepted deadlines could be kept earlier, so that turns can be taken
-LONGEST = 512  # tokens of a window, for the cost of attention in a full batch
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,7 @@ class Limits:
     max_queue_s: float = inf
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """What a new request asks for: `cost_s` seconds of a runner, `longest_s` of them in one window."""
 
     lane: Lane
@@ -79,10 +77,29 @@ class Admission:
             raise RequestTooLargeError(
                 f"the request has {ask.tokens} tokens; at most {limits.max_queue_tokens} are taken at once"
             )
+        if self._is_easy(ask):
+            return ask.deadline, []
         giving_way = self._make_space(ask)
         if (ahead := self._ahead_s(ask)) > limits.max_queue_s:
             raise QueueFullError("the queue is full; try again later", retry_after_s=ahead)
         return self._place(ask, giving_way)
+
+    def _is_easy(self, ask: Ask) -> bool:
+        """Whether the queue is so short that all of it can be done before anything is due, in any order.
+
+        That is nearly always so but under overload, and it is quickly seen.
+        """
+        queue, limits = self._queue, self._limits
+        if queue.tokens + ask.tokens > limits.max_queue_tokens or not queue.windows:
+            return False
+        if len(queue.counts) > 1 or ask.priority not in queue.counts:
+            return False
+        ahead = self._queued_s() + self._in_hand.left_s(ask.now)
+        if ahead > limits.max_queue_s * limits.runners:
+            return False
+        needed = (self.caution * ahead + ask.cost_s) / limits.runners + ask.longest_s + ask.cost_s
+        end = ask.now + needed + (1 + LEFT_BATCHES) * self._batch_s()
+        return end <= ask.deadline and end <= queue.first_due().point
 
     def drain_time_s(self, now: float) -> float:
         """Return how long all that is queued or in hand now will take to run."""
@@ -136,8 +153,12 @@ class Admission:
             victim = next((request for request in lower if request.point <= late and request not in taken), None)
             if victim is None:
                 break
-            queue.expect(victim, victim.windows.values(), -1)
-            taken[victim] = None
+            if victim.is_due_early:
+                queue.postpone(victim)
+                lower = queue.below(ask.priority)
+            else:
+                queue.expect(victim, victim.windows.values(), -1)
+                taken[victim] = None
             before, late = late, self._first_late(ask, due)
             if late is not None and late > before:
                 lower = queue.below(ask.priority)  # what was due too late to help may help now
@@ -229,19 +250,15 @@ class Admission:
 
     def _queued_s(self, priority: int | None = None) -> float:
         """Return the seconds of a runner that is queued, of one priority or of all."""
-        return sum(
-            [
-                work * UNIT_S * lane.cost.correction
-                for (lane, of), work in self._queue.demand.totals.items()
-                if priority is None or of == priority
-            ]
-        )
+        seconds = 0.0
+        for (lane, of), work in self._queue.demand.totals.items():
+            if priority is None or of == priority:
+                seconds += work * lane.cost.correction
+        return seconds * UNIT_S
 
     def _batch_s(self) -> float:
         """Return the seconds of the longest full batch that the queue may lead to."""
-        return max([full_batch_s(lane) for lane in self._queue.by_due], default=0.0)
-
-
-def full_batch_s(lane: Lane) -> float:
-    tokens = lane.max_batch_tokens
-    return lane.cost.predict(Shape(tokens, tokens * min(tokens, LONGEST)))
+        longest = 0.0
+        for lane in self._queue.by_due:
+            longest = max(longest, lane.cost.correction * lane.full_batch_s)
+        return longest

@@ -51,10 +51,10 @@ class QueuedRequest:
 
     def __init__(self, ticket: Ticket, windows: dict[int, QueuedWindow], due: float) -> None:
         self.ticket, self.windows = ticket, windows
-        self.point = point_of(due, due - ticket.arrival)
         self.cost_s = sum([window.cost for window in windows.values()])
         self.take_turn(ticket.arrival)
-        self.due_s, self.due_number = due, self.next_number
+        self.due_number = self.next_number
+        self.be_due(due)
         # Within a priority, the next window of every request has a lower rank than all further ones.
         rank, first = -2 * ticket.priority, self.next_number
         self.fill_keys = {
@@ -72,6 +72,15 @@ class QueuedRequest:
     def due_key(self) -> Due:
         """Kept in `Queue.by_due` only: a request that held it would hold itself, and its model, in a cycle."""
         return self.due_s, self.due_number, self
+
+    def be_due(self, due: float) -> None:
+        """Set when the request is to be answered."""
+        self.due_s, self.point = due, point_of(due, due - self.ticket.arrival)
+
+    @property
+    def is_due_early(self) -> bool:
+        """Whether it is due before its deadline."""
+        return self.due_s < self.ticket.deadline
 
     @property
     def next(self) -> QueuedWindow:
@@ -142,6 +151,15 @@ class Queue:
             self.expect(request, request.windows.values(), -1)
             for window in list(request.windows.values()):
                 self._remove(window, request, request.turn)
+
+    def postpone(self, request: QueuedRequest) -> None:
+        """Have a request be due at its deadline only."""
+        dues = self.by_due[request.ticket.lane]
+        self.expect(request, request.windows.values(), -1)
+        remove(dues, request.due_key)
+        request.be_due(request.ticket.deadline)
+        insort(dues, request.due_key)
+        self.expect(request, request.windows.values())
 
     def first_due(self) -> QueuedRequest:
         """Return the request that is due first; the queue must not be empty."""

@@ -37,7 +37,11 @@ class InHand:
 
     def left_s(self, now: float) -> float:
         """Return the seconds that the batches in hand still take, of all runners together."""
-        return sum([max(0.0, running.ends - now) for running in self._running])
+        seconds = 0.0
+        for running in self._running:
+            if running.ends > now:
+                seconds += running.ends - now
+        return seconds
 
     def done_in_s(self, work_s: float, now: float) -> float:
         """Return in how many seconds the runners will have done `work_s` seconds of work beside what is in hand.

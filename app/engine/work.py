@@ -14,6 +14,7 @@ from app.errors import ServeError
 from app.metrics import ModelSeries
 from app.window import Floats, Window
 
+LONGEST = 512  # tokens of a window, for the cost of attention in a full batch
 UNANSWERED: Floats = np.empty((0, 0), np.float32)
 
 
@@ -58,6 +59,11 @@ class Lane:
     def check_room(self, tokens: int, *, deadline: float, priority: int = 0) -> None:
         """Raise what the admission of a request with so many tokens or more would raise now."""
         self.engine.check_room(self, tokens, deadline=deadline, priority=priority)
+
+    def __post_init__(self) -> None:
+        tokens = self.max_batch_tokens
+        cells = tokens * min(tokens, LONGEST)
+        self.full_batch_s = self.cost.fixed + self.cost.per_token * tokens + self.cost.per_cell * cells  # uncorrected
 
     def cost_of(self, length: int) -> float:
         """Return the uncorrected seconds that a window adds to full batches, its part of their fixed cost included."""

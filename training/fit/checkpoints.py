@@ -96,7 +96,7 @@ def disk_space(folder: Path) -> Iterator[None]:
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error of Python, torch or safetensors means that the disk is full."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     return any(sign in str(error) for sign in FULL)
 

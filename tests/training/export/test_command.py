@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 from app.bundle import read_bundle
@@ -45,3 +47,14 @@ def test_what_cannot_be_exported_is_one_sentence_and_nothing_is_published(argume
     with pytest.raises(SystemExit, match=sentence):
         main(["export", str(tmp_path / "no-checkpoint"), "--models", str(tmp_path / "models"), *arguments])
     assert not (tmp_path / "models").exists()
+
+
+def test_without_space_a_sentence_is_all_that_is_left(tiny_checkpoints, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
+    try:
+        with pytest.raises(SystemExit, match="the disk is full; free some space and run the same command again"):
+            main(["export", str(tiny_checkpoints["classify"]), "--name", "x", "--models", str(tmp_path)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []

@@ -176,6 +176,9 @@ class Settings(BaseSettings):
         30.0, gt=0, description="How long a client may take to read an answer, in s. Then its connection is closed."
     )
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest request body.")
+    max_body_memory_mb: int = Field(
+        256, ge=1, description="Memory of the bodies that one process has in hand, in MiB; beyond it they get 429."
+    )
     max_inputs: int = Field(1024, ge=1, description="Most texts in one request.")
     max_characters: int = Field(
         1_000_000, ge=1024, description="Most characters that one request may ask to tokenize, in all its texts."

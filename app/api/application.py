@@ -48,7 +48,7 @@ class Application:
                         await response(scope, receive, send)
                     raise  # uvicorn closes the connection and logs the kind of error
                 finally:
-                    call.key.leave()
+                    self._predictions.end(call)
         return await self.pages(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from app.errors import BadRequestError, HeadTimeoutError, HeadTooLargeError, Ser
 
 VERSIONS = ("1.1", "1.0")
 MOST_HEADERS = 100
+MOST_PIPELINED = 32  # requests that wait for the answer to the one before; each takes more memory than its bytes
 CHUNK_OVERHEAD = 8  # bytes around each byte of a body in chunks; chunks of one byte have five
 
 
@@ -97,6 +98,9 @@ class Connection(HttpToolsProtocol):
             self._refuse(BadRequestError("the chunks of the body carry too much besides the body"))
 
     def _discard(self, data: bytes) -> None:
+        if self._is_in_flight():
+            self.flow.pause_reading()  # until its answer has left
+            return
         self._discarded += len(data)
         if self._discarded > MOST_DISCARDED:
             self.drop()
@@ -104,6 +108,8 @@ class Connection(HttpToolsProtocol):
     # --- From the parser ---------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise BadRequestError("too many requests were sent before the first was answered")
         super().on_message_begin()
         self._stage = Stage.HEAD
         self._head_bytes = self._open_bytes = self._body_bytes = 0

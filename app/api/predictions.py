@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.arrival import ARRIVED
 from app.api.keys import ANYBODY, Key, Keyring
-from app.api.request import Headers, priority_of, read_body, request_id_of, timeout_s_of
+from app.api.request import BodyMemory, Headers, priority_of, read_body, request_id_of, timeout_s_of
 from app.errors import ClientGoneError, DeadlineExceededError, DrainingError, InvalidRequestError
 from app.service import Service
 from app.serving.model import Answer, Model
@@ -49,6 +49,7 @@ class Call:
     deadline: float = 0.0
     priority: int = 0
     body: bytes = b""
+    body_bytes: int = 0  # counted among the bodies in hand, until the call ends
     task: str = ""
     model: str = ""
     key: Key = ANYBODY
@@ -69,6 +70,7 @@ class Predictions:
 
     def __init__(self, service: Service, keys: Keyring) -> None:
         self._service, self._keys = service, keys
+        self._bodies = BodyMemory(service.settings.max_body_memory_mb * 2**20)
         self._endpoints: dict[str, Endpoint] = {
             f"/{task.route}": partial(self._answer_for_task, task) for task in TASKS.values()
         }
@@ -103,7 +105,7 @@ class Predictions:
         await self._respond(call, model, request)
 
     async def _admit(self, call: Call) -> None:
-        """Check everything that needs no model, and read the body. `call.key` is left when the call ends."""
+        """Check everything that needs no model, and read the body. `end` must follow."""
         settings = self._service.settings
         await self._service.let_answers_go()
         key = self._keys.check(call.headers, "predict")
@@ -115,7 +117,14 @@ class Predictions:
         call.priority = min(priority_of(call.headers), key.highest_priority)
         if time.monotonic() >= call.deadline:  # while it waited for the event loop
             raise DeadlineExceededError("the deadline passed before the request could be read")
-        call.body = await read_body(call.headers, call.receive, settings.max_body_bytes, call.deadline)
+        limit = settings.max_body_bytes
+        call.body = await read_body(call.headers, call.receive, limit, call.deadline, self._bodies)
+        call.body_bytes = len(call.body)
+
+    def end(self, call: Call) -> None:
+        """Give back what a call held."""
+        self._bodies.free(call.body_bytes)
+        call.key.leave()
 
     async def _respond(self, call: Call, model: Model, request: TaskRequest) -> None:
         """Ask `model` and send its answer."""

@@ -14,6 +14,7 @@ from app.errors import (
     ClientGoneError,
     DeadlineExceededError,
     InvalidRequestError,
+    QueueFullError,
     RequestTooLargeError,
     UnsupportedMediaTypeError,
 )
@@ -57,11 +58,29 @@ def priority_of(headers: Headers) -> int:
     return int(given)
 
 
-async def read_body(headers: Headers, receive: Receive, limit: int, deadline: float) -> bytes:
+class BodyMemory:
+    """The bytes of all bodies in hand, at most `most`, except that one body may always be in hand alone."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.used = 0
+
+    def take(self, size: int, held: int) -> None:
+        """Count `size` bytes more of a body of which `held` are counted. Raises `QueueFullError` and counts none."""
+        if self.used + size > self._most and self.used > held:
+            raise QueueFullError("too many large bodies are in hand; try again later", retry_after_s=1.0)
+        self.used += size
+
+    def free(self, size: int) -> None:
+        self.used -= size
+
+
+async def read_body(headers: Headers, receive: Receive, limit: int, deadline: float, memory: BodyMemory) -> bytes:
     """Read the body, at most `limit` bytes of it, until `deadline` in seconds of `time.monotonic()`.
 
-    Raises `UnsupportedMediaTypeError` for anything announced as not JSON, `RequestTooLargeError` beyond the limit,
-    `ClientGoneError` when the client leaves before its end, `DeadlineExceededError` when it takes too long over it.
+    The caller frees its bytes from `memory` in the end. Raises `UnsupportedMediaTypeError` for anything announced as
+    not JSON, `RequestTooLargeError` beyond the limit, `ClientGoneError` when the client leaves before its end,
+    `DeadlineExceededError` when it takes too long over it, and `QueueFullError` when `memory` is full.
     """
     media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if media_type not in JSON_TYPES and not media_type.endswith("+json"):
@@ -71,22 +90,29 @@ async def read_body(headers: Headers, receive: Receive, limit: int, deadline: fl
         raise too_large(limit)
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
-            return await receive_all(receive, limit)
+            return await receive_all(receive, limit, memory)
     except TimeoutError:
         raise DeadlineExceededError("the deadline passed before the body was received") from None
 
 
-async def receive_all(receive: Receive, limit: int) -> bytes:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError("the client closed the connection")
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > limit:
-            raise too_large(limit)
-    return body
+async def receive_all(receive: Receive, limit: int, memory: BodyMemory) -> bytes:
+    pieces, held, more = [], 0, True
+    try:
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError("the client closed the connection")
+            piece: bytes = message.get("body", b"")
+            if held + len(piece) > limit:
+                raise too_large(limit)
+            memory.take(len(piece), held)
+            held += len(piece)
+            pieces.append(piece)
+            more = message.get("more_body", False)
+    except BaseException:
+        memory.free(held)
+        raise
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def too_large(limit: int) -> RequestTooLargeError:

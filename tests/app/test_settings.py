@@ -55,6 +55,7 @@ def test_arguments_come_before_the_environment(monkeypatch):
         ("request_timeout_s", 3601),
         ("max_body_bytes", 1023),
         ("admin_port", -1),
+        ("max_body_memory_mb", 0),
         ("shutdown_delay_s", -1),
         ("max_head_bytes", 4095),
         ("max_connections", 0),

@@ -5,11 +5,12 @@ import time
 
 import pytest
 
-from app.api.request import path_of, priority_of, read_body, request_id_of, timeout_s_of
+from app.api.request import BodyMemory, path_of, priority_of, read_body, request_id_of, timeout_s_of
 from app.errors import (
     ClientGoneError,
     DeadlineExceededError,
     InvalidRequestError,
+    QueueFullError,
     RequestTooLargeError,
     UnsupportedMediaTypeError,
 )
@@ -35,7 +36,7 @@ def body_in(chunks):
 
 
 def read(headers, *chunks):
-    return asyncio.run(read_body(headers, body_in(chunks), 10, time.monotonic() + 60))
+    return asyncio.run(read_body(headers, body_in(chunks), 10, time.monotonic() + 60, BodyMemory(100)))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,25 @@ def test_a_body_over_the_limit_is_refused(headers, chunks):
         read(as_headers(**headers), *chunks)
 
 
+def test_bodies_in_hand_are_bounded_together_and_one_may_always_be():
+    memory = BodyMemory(8)
+
+    def take(*chunks):
+        return asyncio.run(read_body({}, body_in(chunks), 10, time.monotonic() + 60, memory))
+
+    assert take(b"12345", b"67890") == b"1234567890"
+    with pytest.raises(QueueFullError, match="too many large bodies"):
+        take(b"1")
+    memory.free(10)
+    take(b"12345")
+    with pytest.raises(QueueFullError):
+        take(b"123", b"4")
+    assert memory.used == 5  # nothing of the body that was refused
+    with pytest.raises(RequestTooLargeError):
+        take(b"1", b"2345678901")
+    assert memory.used == 5
+
+
 def test_a_body_at_the_limit_is_read_whole():
     assert read(as_headers(content_length="10"), b"12345", b"67890") == b"1234567890"
 
@@ -73,7 +93,7 @@ def test_a_client_that_leaves_before_the_end_of_its_body_is_gone():
         return messages.pop(0)
 
     with pytest.raises(ClientGoneError):
-        asyncio.run(read_body({}, receive, 10, time.monotonic() + 60))
+        asyncio.run(read_body({}, receive, 10, time.monotonic() + 60, BodyMemory(100)))
 
 
 def test_a_body_that_does_not_end_is_given_up_at_the_deadline():
@@ -83,7 +103,7 @@ def test_a_body_that_does_not_end_is_given_up_at_the_deadline():
         return messages.pop(0) if messages else await asyncio.Event().wait()
 
     with pytest.raises(DeadlineExceededError, match="before the body was received"):
-        asyncio.run(read_body({}, receive, 10, time.monotonic() + 0.01))
+        asyncio.run(read_body({}, receive, 10, time.monotonic() + 0.01, BodyMemory(100)))
 
 
 # --- Headers --------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.api.keys import Keyring
 from app.api.openapi import SECURED
-from app.api.request import read_body
+from app.api.request import BodyMemory, read_body
 from app.api.responses import ModelInfo, Models, error_responses
 from app.errors import (
     ForbiddenError,
@@ -73,7 +73,8 @@ def add_orders(pages: FastAPI, service: Service, keys: Keyring) -> None:
     async def read(request: Request, kind: type[Nothing]) -> Nothing:
         headers = dict(request.headers.raw)
         keys.check(headers, "admin")
-        body = await read_body(headers, request.receive, MOST_BODY_BYTES, time.monotonic() + BODY_S)
+        deadline, memory = time.monotonic() + BODY_S, BodyMemory(MOST_BODY_BYTES)
+        body = await read_body(headers, request.receive, MOST_BODY_BYTES, deadline, memory)
         try:
             return kind.model_validate_json(body or b"{}")
         except ValidationError as error:

@@ -135,9 +135,9 @@ def test_an_engine_whose_runner_hangs_is_replaced(tiny_models, tmp_path, pool):
             assert service.client.post("/ner", json={"inputs": "a"}).status_code == 200  # by the other runner
             assert hangs.result().status_code == 504
             until(lambda: service.client.get("/health/live").status_code == 503)
-            until(lambda: service.processes("engine") != [engine])
+            until(lambda: service.processes("engine") not in ([], [engine]))
         until(service.is_ready)
-        assert service.client.get("/health/live").status_code == 200
+        until(lambda: service.client.get("/health/live").status_code == 200)
         assert service.client.post("/classify", json={"inputs": "a"}).status_code == 200
         assert "stalled" in [event.get("state") for event in events(service)]
         assert restarts(service, "engine") == 1

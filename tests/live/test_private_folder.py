@@ -51,8 +51,8 @@ def test_a_folder_that_is_removed_is_made_again_and_every_process_with_it(tiny_m
         before = set(service.processes("engine") + service.processes("worker"))
         shutil.rmtree(folder)
         until(lambda: not before & set(service.processes("engine") + service.processes("worker")))
-        until(lambda: service.workers_serving() >= 4)
+        until(lambda: service.log().count('"listening"') == 4)
         until(service.is_ready)
         assert [httpx.post(f"{service.url}/classify", json=BODY).status_code for _ in range(10)] == [200] * 10
-        assert service.metric("roberta_requests_total", code="200", task="classify") == 10
+        until(lambda: service.metric("roberta_requests_total", code="200", task="classify") == 10)
         assert [event["event"] for event in events(service)].count("private_folder_removed") == 1

@@ -75,9 +75,10 @@ class Demand:
         if index == len(self._points) or self._points[index] != point:
             index = self._insert(point)
         total = self.totals.get(row, 0) + work
-        if row not in self._rows:
-            self._add_row(row)
-        self._work[self._rows[row], index] += work
+        place = self._rows.get(row)
+        if place is None:
+            place = self._add_row(row)
+        self._work[place, index] += work
         self.totals[row] = total
         if not total:
             self._drop_row(row)
@@ -108,10 +109,11 @@ class Demand:
         self._times[: len(kept)], self._work[:, : len(kept)] = times, work
         self._points = times.tolist()
 
-    def _add_row(self, row: Row) -> None:
-        self._rows[row] = len(self._rows)
-        if len(self._rows) > len(self._work):
+    def _add_row(self, row: Row) -> int:
+        place = self._rows[row] = len(self._rows)
+        if place == len(self._work):
             self._work = np.concatenate([self._work, np.zeros_like(self._work)])
+        return place
 
     def _drop_row(self, row: Row) -> None:
         """Forget a row without work; the last row takes its place."""

@@ -111,11 +111,15 @@ class Queue:
 
         `due` is when it is to be answered, the deadline at the latest.
         """
-        lengths, cost_of = [len(window) for window in ticket.windows], ticket.lane.cost_of
+        lengths, costs = [], []
+        for window in ticket.windows:
+            lengths.append(length := len(window))
+            costs.append(ticket.lane.cost_of(length))
         windows = {}
-        for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        places = (0,) if len(lengths) == 1 else sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+        for index in places:
             number = next(self._numbers)
-            windows[number] = QueuedWindow(number, ticket, index, lengths[index], cost_of(lengths[index]))
+            windows[number] = QueuedWindow(number, ticket, index, lengths[index], costs[index])
         self._put(QueuedRequest(ticket, windows, due))
 
     def _put(self, request: QueuedRequest) -> None:
@@ -135,8 +139,11 @@ class Queue:
 
     def expect(self, request: QueuedRequest, windows: Iterable[QueuedWindow], sign: int = 1) -> None:
         """Count the work of a request's windows among what is due; with a `sign` of -1, count it no more."""
-        work = sum([units(window.cost) for window in windows])
-        self.demand.add((request.ticket.lane, request.ticket.priority), request.point, sign * work)
+        work = 0
+        for window in windows:
+            work += units(window.cost)
+        ticket = request.ticket
+        self.demand.add((ticket.lane, ticket.priority), request.point, sign * work)
 
     def start(self, window: QueuedWindow, now: float, runners: int) -> None:
         """Take out a window that starts now. The rest of its request queues as if it arrived when that window ends."""

@@ -26,6 +26,10 @@ class Layout(Protocol):
         """Return a (rows, width) array per window."""
         ...
 
+    def rows_of(self, window: Window) -> int:
+        """Return how many rows of output are computed for a window, at most."""
+        ...
+
     def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
         """Return how many tokens, padding included, are computed for so many windows with `tokens` in all."""
         ...
@@ -227,6 +231,9 @@ class PackedLayout:
         """Return how many rows the graph answers for a batch."""
         return sum(len(window.head_rows) for window in windows) if self.has_head_rows else len(windows)
 
+    def rows_of(self, window: Window) -> int:
+        return len(window.head_rows)
+
     def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
         return tokens
 
@@ -262,6 +269,9 @@ class PaddedLayout:
         if output.ndim == 2:
             return [row[None] for row in output]
         return [tokens[window.head_rows] for tokens, window in zip(output, windows, strict=True)]
+
+    def rows_of(self, window: Window) -> int:
+        return len(window)
 
     def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
         return windows * longest

@@ -9,12 +9,22 @@ from app.window import Floats, Window
 MOST_VALUES = 2**22  # of one output: 16 MiB, 83 rows of RoBERTa's vocabulary
 
 
+def head_rows_of(window: Window) -> int:
+    return len(window.head_rows)
+
+
 def run_in_parts(
-    run: Callable[[Sequence[Window]], list[Floats]], windows: Sequence[Window], width: int
+    run: Callable[[Sequence[Window]], list[Floats]],
+    windows: Sequence[Window],
+    width: int,
+    rows_of: Callable[[Window], int] = head_rows_of,
 ) -> list[Floats]:
-    """Run windows, part by part, and return what is kept of each one's rows, which are `width` wide."""
+    """Run windows, part by part, and return what is kept of each one's rows, which are `width` wide.
+
+    `rows_of` is how many rows the graph computes for a window.
+    """
     outputs: list[Floats] = []
-    for part in parts_of(windows, width):
+    for part in parts_of(windows, width, rows_of):
         outputs += [
             rows if window.ranking is None else window.ranking.keep(rows)
             for rows, window in zip(run(part), part, strict=True)
@@ -22,17 +32,19 @@ def run_in_parts(
     return outputs
 
 
-def parts_of(windows: Sequence[Window], width: int) -> Iterator[Sequence[Window]]:
-    """Cut a batch into runs of windows whose head rows have at most `MOST_VALUES` values; one window always runs."""
+def parts_of(
+    windows: Sequence[Window], width: int, rows_of: Callable[[Window], int] = head_rows_of
+) -> Iterator[Sequence[Window]]:
+    """Cut a batch into runs of windows whose rows have at most `MOST_VALUES` values; one window always runs."""
     most = MOST_VALUES // width
     part: list[Window] = []
     rows = 0
     for window in windows:
-        if part and rows + len(window.head_rows) > most:
+        if part and rows + rows_of(window) > most:
             yield part
             part, rows = [], 0
         part.append(window)
-        rows += len(window.head_rows)
+        rows += rows_of(window)
     yield part
 
 

@@ -51,7 +51,7 @@ class CpuSession:
         self.output_names, self.width = [output.name], width_of(output.shape)
 
     def run(self, windows: Sequence[Window], *, runner: int = 0, idle_machine: bool = False) -> list[Floats]:
-        return run_in_parts(partial(self._run_part, idle_machine), windows, self.width)
+        return run_in_parts(partial(self._run_part, idle_machine), windows, self.width, self.layout.rows_of)
 
     def _run_part(self, idle_machine: bool, windows: Sequence[Window]) -> list[Floats]:
         feed = self.layout.feed(windows)

@@ -94,7 +94,7 @@ class CudaSession:
 
     def run(self, windows: Sequence[Window], *, runner: int = 0, idle_machine: bool = False) -> list[Floats]:
         with self._loading("the model's first batches") if self._shares_lock else nullcontext():
-            return run_in_parts(partial(self._run_part, runner), windows, self.width)
+            return run_in_parts(partial(self._run_part, runner), windows, self.width, self.layout.rows_of)
 
     def _run_part(self, runner: int, windows: Sequence[Window]) -> list[Floats]:
         if self._cuda_graphs:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from app.runtime.packing import PaddedLayout
 from app.runtime.parts import parts_of, run_in_parts, width_of
 from app.window import Ranking, Window
 
@@ -19,6 +20,12 @@ def test_parts_are_bounded_but_for_a_single_window(monkeypatch):
     parts = list(parts_of(windows, WIDTH))
     assert [[len(w.head_rows) for w in part] for part in parts] == [[3, 5], [1], [20], [2, 2, 2, 2], [2]]
     assert [w for part in parts for w in part] == windows
+
+
+def test_a_graph_that_answers_every_token_runs_in_smaller_parts(monkeypatch):
+    monkeypatch.setattr("app.runtime.parts.MOST_VALUES", 25 * WIDTH)
+    layout = PaddedLayout(["input_ids"], 0)
+    assert [len(part) for part in parts_of([window(1)] * 5, WIDTH, layout.rows_of)] == [2, 2, 1]
 
 
 def test_narrow_outputs_run_as_one():

@@ -6,7 +6,7 @@ SECONDS ?= 60
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve train test check chaos fuzz format clean
+.PHONY: serve train test check coverage chaos fuzz format clean
 
 serve: .venv/serve-$(ACCELERATOR)  ## start the service on http://localhost:8000 with the bundles in models/
 	$(BIN)/roberta-serve --models models --port $(PORT)
@@ -21,6 +21,9 @@ check:  ## what CI runs, in an environment that is already there
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+coverage:  ## the tests, and the branch coverage of app; below the floor in pyproject.toml, if there is one, it fails
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 
 chaos:  ## every fault, under load, against the real command: one table; CHAOS="--seconds 3600 --only soak"
 	$(BIN)/python -m tests.chaos $(CHAOS)

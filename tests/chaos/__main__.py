@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.chaos.scenario import chosen, play
-from tests.chaos.table import Row, render
+from tests.chaos.table import Row, render, verdicts
 from tests.chaos.tally import Truth
 from tests.support.server import REPOSITORY, SHAPES
 
@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number, (scenario, shape) in enumerate(todo, start=1):
         progress(f"[{number}/{len(todo)}] {time.monotonic() - began:.0f} s: {scenario.fault}, {shape}")
         rows.append(play(scenario, shape, asked.models, truth, asked.seconds / len(todo)))
+        for verdict in verdicts(rows[-1:]):
+            progress(f"did not hold: {verdict}\n")
     progress("")
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     sys.stdout.write(f"{render(rows)}\n\n{when}, {time.monotonic() - began:.0f} s\n")
@@ -48,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def progress(sentence: str) -> None:
     """Show on a terminal what is being played; elsewhere a line for each."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{sentence[:110]}")
+        sys.stderr.write(f"\r\033[K{sentence}")
     elif sentence:
-        sys.stderr.write(f"{sentence}\n")
+        sys.stderr.write(f"{sentence.strip()}\n")
     sys.stderr.flush()
 
 

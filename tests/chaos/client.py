@@ -217,3 +217,9 @@ async def raw(host: str, port: int) -> socket.socket:
     opened.setblocking(False)
     await asyncio.get_running_loop().sock_connect(opened, (host, port))
     return opened
+
+
+def forget(future: asyncio.Future[object]) -> None:
+    """Take note of what became of a request, so that nobody is told that it was not."""
+    if not future.cancelled():
+        future.exception()

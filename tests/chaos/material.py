@@ -51,6 +51,11 @@ class Material:
             found.append(Question.of(f"/{route}", {"inputs": texts if len(texts) > 1 else texts[0]}, **fields))
         return found
 
+    def of_texts(self, texts: int, count: int, route: str = "classify", **fields: Any) -> list[Question]:
+        """Return requests of so many short texts each, a window for each text."""
+        inputs = [[self.text(route, 4, 12) for _ in range(texts)] for _ in range(count)]
+        return [Question.of(f"/{route}", {"inputs": each}, **fields) for each in inputs]
+
     def of_windows(self, windows: int, count: int, route: str = "classify", **fields: Any) -> list[Question]:
         """Return requests of one text each, which fills `windows` windows."""
         return [Question.of(f"/{route}", {"inputs": self.long_text(route, windows)}, **fields) for _ in range(count)]

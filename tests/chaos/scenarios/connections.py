@@ -7,7 +7,7 @@ import re
 import socket
 from contextlib import suppress
 
-from tests.chaos.client import Question, raw
+from tests.chaos.client import Question, forget, raw
 from tests.chaos.scenario import Scenario
 from tests.chaos.stage import Stage
 
@@ -124,6 +124,24 @@ class EndlessHeads(Scenario):
         return sent, answer
 
 
+class EndlessBodies(EndlessHeads):
+    fault = "bodies without end, in chunks and announced as larger than the limit"
+    seconds = 2.0
+
+    async def play(self, stage: Stage) -> None:
+        short = stage.material.short(1)[0]
+        await stage.learn([short])
+        chunk = b"%x\r\n%s\r\n" % (len(PIECE), PIECE)
+        chunked, announced = b"Transfer-Encoding: chunked\r\n\r\n", b"Content-Length: 99999999999\r\n\r\n"
+        for begun, piece in ((POST + chunked, chunk), (POST + announced, PIECE)):
+            async with stage.watched(short) as watch:
+                sent, answer = await self.send(stage, begun, piece)
+            stage.tally.leave(1)
+            stage.tally.claim(b" 413 " in answer[:16], f"answered {answer[:16]!r} after {sent / 2**20:.0f} MB")
+            stage.tally.claim(watch.growth_mb < 50, f"memory grew by {watch.growth_mb:.0f} MB")
+            stage.tally.claim(watch.longest_ms < 500, f"a probe took {watch.longest_ms:.0f} ms")
+
+
 class SlowReaders(Scenario):
     fault = "60 clients that never read their answers of a megabyte"
     seconds = 15.0
@@ -172,12 +190,6 @@ class Leavers(Scenario):
             await asyncio.gather(*(leave() for _ in range(8)))
         waiting = await stage.until(lambda: stage.service.metric("roberta_queue_requests") == 0, 5)
         stage.tally.claim(waiting is not None, "requests of clients that left are still queued")
-
-
-def forget(future: asyncio.Future[object]) -> None:
-    """Take note of what became of a request, so that nobody is told that it was not."""
-    if not future.cancelled():
-        future.exception()
 
 
 class Pipelined(Scenario):

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 
-from tests.chaos.client import Question
+from tests.chaos.client import Question, forget
 from tests.chaos.scenario import Scenario, variables
 from tests.chaos.stage import Stage
 
@@ -15,6 +15,7 @@ MOST_GROWTH_MB = 50.0  # that it adds to the resident memory
 SHARE = 3.0  # a short request may also take this many times its longest on an idle service: both cores are in use
 MIB = 2**20
 LIMIT = 4 * MIB - 1024  # of a body, with a little left for the rest of it
+MOST_CHARACTERS = 990_000  # as many as may be asked for, nearly
 
 
 async def attack(stage: Stage, hostile: Sequence[Question], *, growth_mb: float = MOST_GROWTH_MB) -> None:
@@ -75,18 +76,31 @@ class ManyMasks(Scenario):
 
 
 class HugeTexts(Scenario):
-    fault = "16 texts of 4 MB with 1.5 s to answer"
+    fault = "16 texts of 990,000 characters with 1.5 s to answer"
 
     async def play(self, stage: Stage) -> None:
-        body = json.dumps({"inputs": "a " * (LIMIT // 2)}).encode()
+        body = json.dumps({"inputs": "a " * (MOST_CHARACTERS // 2)}).encode()
+        [others] = stage.material.of_windows(3, 1)  # long enough to be tokenized beside other requests
+        await stage.learn([others])
+        alone = (await stage.ask(others)).seconds
+        waiting = asyncio.create_task(self.ask_meanwhile(stage, others, 5 * alone + 1))
         await attack(stage, [Question.of("/classify", body, deadline_s=1.5) for _ in range(16)], growth_mb=300)
+        await waiting
+
+    async def ask_meanwhile(self, stage: Stage, others: Question, within_s: float) -> None:
+        """Somebody else's long text waits for no text that nobody waits for any more."""
+        for _ in range(4):
+            await asyncio.sleep(stage.seconds / 4)
+            took_s = (await stage.ask(others)).seconds
+            stage.tally.claim(took_s < within_s, f"another's long text took {took_s:.1f} s, allowed {within_s:.1f}")
 
 
 class LongTexts(Scenario):
-    fault = "one text of 250 KB to 4 MB for each task"
+    fault = "one text of 250,000 to 4,000,000 characters for each task"
 
     async def play(self, stage: Stage) -> None:
-        texts = ["a " * 125_000, "a " * (LIMIT // 2), "\u3000" * (LIMIT // 3), "x" * LIMIT, "🙂" * (LIMIT // 4)]
+        texts = ["a " * 125_000, *(piece * (MOST_CHARACTERS // len(piece)) for piece in ("a ", "\u3000", "x", "🙂"))]
+        texts.append("a " * (LIMIT // 2))
         for text in texts:
             questions = [
                 Question.of(path, json.dumps({"inputs": text + tail}, ensure_ascii=False).encode(), deadline_s=2)
@@ -162,3 +176,28 @@ class OddJson(Scenario):
             unrefused = [each for each in asked if each.reply is not None and each.reply.status == 200]
             for each in unrefused:
                 stage.tally.claim(False, f"answered: {each.question.body[:60]!r}")
+
+
+class HalfBodies(Scenario):
+    """Bodies wait for their last byte, and with them what was sent of each."""
+
+    fault = "200 bodies of 4 MB without their last byte"
+    settings = variables(request_timeout_s=25)
+    seconds = 15.0
+
+    async def play(self, stage: Stage) -> None:
+        short = stage.material.short(1)[0]
+        await stage.learn([short])
+        body = json.dumps({"inputs": "a " * (LIMIT // 2)}).encode()
+        half = Question.of("/classify", body).request[:-1]
+        async with stage.watched(short) as watch:
+            connections = [await stage.client.open() for _ in range(200)]
+            for connection in connections:
+                connection.ask(half).add_done_callback(forget)
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(stage.seconds)
+            for connection in connections:
+                connection.close()
+            stage.tally.leave(len(connections))
+        stage.tally.claim(watch.growth_mb < 500, f"memory grew by {watch.growth_mb:.0f} MB")
+        stage.tally.claim(watch.longest_ms < 1000, f"a probe took {watch.longest_ms:.0f} ms")

@@ -8,14 +8,17 @@ import statistics
 from collections.abc import Sequence
 
 from tests.chaos.client import Exchange, Question
+from tests.chaos.material import name_of
 from tests.chaos.scenario import Scenario
 from tests.chaos.stage import Stage
 from tests.chaos.tally import LATE_S
 
 LEAST_GOODPUT = 0.9  # of capacity, answered in time; the aim on a machine that does nothing else is 0.95
 REFUSED_WITHIN_S = 0.05  # nineteen of twenty refusals
+SETTLING_S = 4.0
 RAMP_S = 1.0  # the queue fills in the beginning, which is not counted
-KINDS = 8  # different texts
+KINDS = 8  # different requests
+SLOWED_MS = "30"  # by which every window of a forward pass is slowed
 CONNECTIONS = {1: 32, 6: 12, 20: 8}  # that find the capacity, by windows
 # Windows of a request, load in capacities, deadline in seconds.
 GRID = (
@@ -29,6 +32,8 @@ GRID = (
 
 
 class Overload(Scenario):
+    """Every window is slowed, so that the capacity is that of the runners, whatever else the machine does."""
+
     seconds = 8.0
 
     def __init__(self, windows: int, load: float, deadline_s: float) -> None:
@@ -44,8 +49,13 @@ class Overload(Scenario):
         return [cls(*each) for each in GRID]
 
     async def play(self, stage: Stage) -> None:
-        questions = stage.material.of_windows(self.windows, KINDS)
+        questions = stage.material.of_texts(self.windows, KINDS)
         await stage.learn(questions)
+        with stage.broken(name_of(stage.material.folders["classify"]), "slow", SLOWED_MS):
+            await self.flood(stage, questions)
+
+    async def flood(self, stage: Stage, questions: Sequence[Question]) -> None:
+        await stage.closed_loop(questions, CONNECTIONS[self.windows], SETTLING_S)  # what a batch costs is learned
         hurried = [Question.of(q.path, q.body, deadline_s=self.deadline_s) for q in questions]
         before = await stage.capacity(questions, CONNECTIONS[self.windows], stage.seconds / 2)
         loop = asyncio.get_running_loop()
@@ -91,8 +101,13 @@ class Priorities(Scenario):
     seconds = 8.0
 
     async def play(self, stage: Stage) -> None:
-        questions = stage.material.of_windows(1, KINDS)
+        questions = stage.material.of_texts(1, KINDS)
         await stage.learn(questions)
+        with stage.broken(name_of(stage.material.folders["classify"]), "slow", SLOWED_MS):
+            await self.flood(stage, questions)
+
+    async def flood(self, stage: Stage, questions: Sequence[Question]) -> None:
+        await stage.closed_loop(questions, 32, SETTLING_S)
         capacity = await stage.capacity(questions, 32, stage.seconds / 2)
         many = [Question.of(q.path, q.body, deadline_s=5) for q in questions]
         urgent = [Question.of(q.path, q.body, deadline_s=1, priority=10) for q in questions]

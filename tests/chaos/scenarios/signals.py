@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
+from contextlib import ExitStack
 
-from tests.chaos.client import Question
+from tests.chaos.client import Client, Question
 from tests.chaos.scenario import Scenario, variables
 from tests.chaos.stage import Stage
+from tests.support.nginx import free_port, is_installed, nginx
+from tests.support.server import SHAPES, ProcessService, command
 
 DELAY_S, DRAIN_S = 2.0, 10.0
 
@@ -82,3 +85,34 @@ class Interrupted(Scenario):
                 stage.signal(signal.SIGINT)
                 code = await stage.ended(20)
         stage.tally.claim(code is not None and code >= 0, f"it ended with {code}")
+
+
+class RollingRestart(Scenario):
+    """The one service of the stage only tells what is right; two others stand behind a proxy, and are replaced."""
+
+    fault = "two instances behind nginx, replaced one after the other under load"
+    shapes = SHAPES[:1] if is_installed() else ()
+    seconds = 4.0
+
+    async def play(self, stage: Stage) -> None:
+        questions = stage.material.mixed(24, deadline_s=20)
+        await stage.learn(questions)
+        ports, stack = [free_port(), free_port()], ExitStack()
+
+        def start(number: int, *flags: str) -> ProcessService:
+            log = stage.folder / f"instance-{number}-{len(flags)}"
+            line = ("--port", str(ports[number]), "--admin-port", "0", *flags)
+            return stack.enter_context(command(stage.models, log, *line))
+
+        with stack:
+            stage.client = Client("127.0.0.1", stack.enter_context(nginx(stage.folder / "nginx", ports)))
+            first, second = await asyncio.to_thread(start, 0), await asyncio.to_thread(start, 1)
+            async with stage.load(questions, 8):
+                for number, instance in enumerate((first, second)):
+                    await asyncio.sleep(stage.seconds / 3)
+                    instance.process.send_signal(signal.SIGTERM)
+                    code = await asyncio.to_thread(instance.process.wait, 60)
+                    stage.tally.claim(code == 0, f"an instance ended with {code}")
+                    await asyncio.to_thread(start, number, "--http-workers", "2")
+                await asyncio.sleep(stage.seconds / 3)
+        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")

@@ -7,9 +7,8 @@ import itertools
 import json
 from contextlib import suppress
 
-from tests.chaos.client import Question, raw
+from tests.chaos.client import Question, forget, raw
 from tests.chaos.scenario import Scenario
-from tests.chaos.scenarios.connections import forget
 from tests.chaos.stage import Stage
 
 WARM_SHARE = 0.4  # of the time, after which memory must not grow any more

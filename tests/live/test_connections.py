@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.answers import ask
 from tests.support.raw import BODY, HEAD, assert_ended, assert_refused, connect, connected, read_answer
-from tests.support.server import SHAPES, SeveralService, held, serve_as, until
+from tests.support.server import SHAPES, TIMEOUT_S, SeveralService, held, serve_as, until
 
 HURRIED = {"head_timeout_s": 0.4, "keep_alive_s": 1.0, "send_timeout_s": 0.6, "max_head_bytes": 8192}
 GET = b"GET /health/live HTTP/1.1\r\nHost: test\r\n"
@@ -215,10 +215,14 @@ def test_more_connections_than_allowed_are_refused_and_the_longest_idle_make_roo
 
 
 def has_answer(connection: socket.socket) -> bool:
+    """Whether something has been sent to a client, which does not wait for it."""
+    connection.setblocking(False)
     try:
-        return bool(connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        return bool(connection.recv(1, socket.MSG_PEEK))
     except BlockingIOError:
         return False
+    finally:
+        connection.settimeout(TIMEOUT_S)
 
 
 def test_bodies_in_hand_are_bounded_together(few):

@@ -24,10 +24,11 @@ WORKDIR /build
 RUN python -m venv --without-pip /opt/venv
 COPY constraints.txt ./
 
+# Every file that is installed has the hash that `make lock` has written down.
 FROM environment AS environment-cpu
-COPY --from=requirements /requirements/cpu ./requirements.txt
+COPY deploy/requirements/cpu.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/venv/bin/python install -c constraints.txt -r requirements.txt
+    pip --python /opt/venv/bin/python install --require-hashes --no-deps -r cpu.txt
 
 FROM environment AS environment-gpu
 COPY --from=requirements /requirements/gpu ./requirements.txt

@@ -6,7 +6,10 @@ SECONDS ?= 60
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve train test check coverage chaos fuzz format clean
+TOOLS := .venv/tools/bin
+LOCKED ?= cpu
+
+.PHONY: serve train test check coverage chaos fuzz format audit lock clean
 
 serve: .venv/serve-$(ACCELERATOR)  ## start the service on http://localhost:8000 with the bundles in models/
 	$(BIN)/roberta-serve --models models --port $(PORT)
@@ -34,6 +37,21 @@ fuzz:  ## random bytes for every reader of what others wrote, SECONDS of each; H
 format: .venv/test-$(ACCELERATOR)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+audit: .venv/tools/ready  ## known vulnerabilities of what constraints.txt pins; fails where one cannot be looked up
+	$(TOOLS)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip --progress-spinner off
+
+lock: .venv/tools/ready  ## deploy/requirements/: what the CPU image installs, with hashes; LOCKED="cpu gpu" for both
+	for extra in $(LOCKED); do \
+	  $(TOOLS)/pip-compile --quiet --no-header --no-annotate --strip-extras --allow-unsafe --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --extra $$extra --constraint constraints.txt \
+	    --output-file deploy/requirements/$$extra.txt pyproject.toml || exit 1; \
+	done
+
+.venv/tools/ready: .venv/bin/python
+	$(PYTHON) -m venv .venv/tools
+	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9' 'pip-tools>=7.5'
+	touch $@
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

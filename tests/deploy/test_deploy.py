@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,37 @@ def test_promtool(command):
         pytest.skip("promtool is not installed (it comes with Prometheus)")
     done = subprocess.run(["promtool", *command.split()], cwd=PROMETHEUS, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# --- What the images install ------------------------------------------------------------------------------
+
+LOCKED = ["cpu"]
+PIN = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins_in(path):
+    return {canonical(name): version for name, version in PIN.findall((ROOT / path).read_text("utf-8"))}
+
+
+@pytest.mark.parametrize("extra", LOCKED)
+def test_the_lock_has_what_the_service_needs_in_the_versions_that_are_tested(extra):
+    """Where this fails after a change of a dependency: `make lock`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"][extra]]
+    locked, tested = pins_in(f"deploy/requirements/{extra}.txt"), pins_in("constraints.txt")
+    assert {canonical(re.match(r"[\w.-]+", requirement)[0]) for requirement in needed} <= locked.keys()
+    assert {name: version for name, version in locked.items() if tested.get(name, version) != version} == {}
+    assert not {"torch", "transformers"} & locked.keys()
+
+
+@pytest.mark.parametrize("extra", LOCKED)
+def test_every_file_of_the_lock_has_a_hash(extra):
+    lock = (ROOT / "deploy/requirements" / f"{extra}.txt").read_text("utf-8")
+    for entry in re.split(r"\n(?=\S)", lock.strip()):
+        assert re.match(r"[\w.-]+==\S+ \\\n", entry), entry
+        assert "--hash=sha256:" in entry
+    assert f"--require-hashes --no-deps -r {extra}.txt" in (ROOT / "Dockerfile").read_text("utf-8")

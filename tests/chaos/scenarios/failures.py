@@ -54,7 +54,7 @@ class HungRunner(Scenario):
 
     fault = "forward passes that hang"
     seconds = 6.0
-    settings = variables(stall_timeout_s=2, request_timeout_s=5)
+    settings = variables(stall_timeout_s=6, request_timeout_s=5)
 
     async def play(self, stage: Stage) -> None:
         model = name_of(stage.material.folders["classify"])
@@ -64,7 +64,7 @@ class HungRunner(Scenario):
         gate.touch()
         asked = asyncio.create_task(stage.ask_all(questions))
         red_s = await stage.until_status("/health/live", 503, 20)
-        stage.tally.claim(red_s is not None and red_s < 9, f"liveness was red after {red_s} s")
+        stage.tally.claim(red_s is not None and red_s < 15, f"liveness was red after {red_s} s")
         for each in await asked:
             stage.tally.claim(each.seconds < 4, f"a request with 3 s waited for {each.seconds:.1f} s")
         gate.unlink()

@@ -62,11 +62,11 @@ class ManyErrors(Scenario):
 
 
 class ManyMasks(Scenario):
-    fault = "40 fill-mask requests of 4.6 KB with 660 masks each"
+    fault = "40 fill-mask requests of 2.1 KB with 300 masks each"
     settings = variables(request_timeout_s=20)
 
     async def play(self, stage: Stage) -> None:
-        hostile = [Question.of("/fill-mask", {"inputs": "<mask> " * 660}, deadline_s=15) for _ in range(40)]
+        hostile = [Question.of("/fill-mask", {"inputs": "<mask> " * 300}, deadline_s=15) for _ in range(40)]
         await self.learn_alone(stage, hostile[0])
         await attack(stage, hostile, growth_mb=600)
 

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from tests.chaos.bundles import copied, edit, flip_a_bit, publish, publish_as, truncate_graph
-from tests.chaos.material import name_of
+from tests.chaos.material import bundles_by_route, name_of
 from tests.chaos.scenario import Scenario
 from tests.chaos.stage import Stage
 
@@ -133,9 +133,7 @@ class BrokenDefaults(Reloading):
 
     def prepare(self, models: Path, folder: Path) -> Path:
         served = super().prepare(models, folder)
-        classifier = next(
-            each for each in sorted(served.glob("*/*")) if "classif" in (each / "manifest.json").read_text()[:4000]
-        )
+        classifier = bundles_by_route(served)["classify"]
         publish_as(classifier, "aaa", reverse_labels)
         (served / "defaults.json").write_text(json.dumps({"classify": name_of(classifier)}))
         return served

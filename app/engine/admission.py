@@ -18,7 +18,9 @@ from app.engine.running import InHand
 from app.engine.work import Lane, QueuedWindow
 from app.errors import DeadlineUnmeetableError, QueueFullError, RequestTooLargeError
 
-MOST_CAUTION, MISSED, MET = 2.0, 1.05, 0.995  # what a missed deadline multiplies the caution with, and one that was met
+MOST_CAUTION = 2.0
+MISSED = 1.1  # what a missed deadline multiplies the caution with
+MET = 0.997  # what a deadline that was met leaves of the caution above the least
 LEFT_BATCHES = 1  # batches by which accepted deadlines could be kept earlier, so that turns can be taken
 
 
@@ -27,7 +29,8 @@ class Limits:
     """Bounds of the queue.
 
     `max_queue_s` is how long the work ahead of a new request may take. `max_queue_delay_s` is how long a batch with
-    space left waits for more requests.
+    space left waits for more requests. All that is predicted is multiplied by `least_caution` or more: under overload a
+    refusal costs nothing, and an answer that comes late costs what it took to compute.
     """
 
     max_queue_tokens: int
@@ -35,6 +38,7 @@ class Limits:
     max_queue_delay_s: float = 0.0
     runners: int = 1
     max_queue_s: float = inf
+    least_caution: float = 1.1
 
 
 class Ask(NamedTuple):
@@ -55,11 +59,12 @@ class Admission:
 
     def __init__(self, limits: Limits, queue: Queue, in_hand: InHand) -> None:
         self._limits, self._queue, self._in_hand = limits, queue, in_hand
-        self.caution = 1.0
+        self.caution = limits.least_caution
 
     def meet(self) -> None:
         """Take note of an admitted request that was answered in time."""
-        self.caution = 1.0 + (self.caution - 1.0) * MET
+        least = self._limits.least_caution
+        self.caution = least + (self.caution - least) * MET
 
     def miss(self) -> None:
         """Take note of an admitted request whose deadline passed."""

@@ -157,11 +157,14 @@ class Model:
     async def _run(self, windows: Sequence[Window], characters: int, asked: Asked) -> Finished:
         tokens = sum(map(len, windows))
         self._room.density.learn(characters, tokens)
+        refusals = self._room.refusals
         try:
-            return await self.lane.submit(windows, deadline=asked.deadline, priority=asked.priority)
+            finished = await self.lane.submit(windows, deadline=asked.deadline, priority=asked.priority)
         except (QueueFullError, DeadlineUnmeetableError) as error:
-            self._room.refusals.note(asked._replace(tokens=tokens), time.monotonic(), error)
+            refusals.note(asked._replace(tokens=tokens), time.monotonic(), error)
             raise
+        refusals.forget()
+        return finished
 
     def render(self, request: TaskRequest, state: Any, outputs: Sequence[Floats]) -> bytes:
         """Return the body of the answer, as JSON."""

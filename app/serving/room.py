@@ -58,6 +58,10 @@ class Refusals:
         refusal = Refusal(asked, now, asked.deadline - now, type(error)(error.message, error.retry_after_s))
         self._refusals = [refusal, *(other for other in self._refusals if other.is_fresh(now))][:MOST_REMEMBERED]
 
+    def forget(self) -> None:
+        """Take note that there is room again: something was answered."""
+        self._refusals.clear()
+
     def check(self, asked: Asked, now: float) -> None:
         """Raise the error of a refusal that is fresh and covers what is asked for."""
         for refusal in self._refusals:

@@ -11,7 +11,7 @@ SLOW = CostModel(per_token=0.01)  # a hundred tokens a second
 
 
 def make_scheduler(tokens=1000, age=0.5, delay=0.0, runners=1, queue_s=math.inf):
-    return Scheduler(Limits(tokens, age, delay, runners, queue_s))
+    return Scheduler(Limits(tokens, age, delay, runners, queue_s, least_caution=1.0))
 
 
 def admit(scheduler, lane, *lengths, now=0.0, **fields):

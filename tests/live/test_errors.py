@@ -78,7 +78,7 @@ INVALID = [
     (
         "/fill-mask",
         {"inputs": "<mask>", "parameters": {"targets": ["xyzzy"]}},
-        "parameters.targets: 'xyzzy' is not one",
+        "parameters.targets.0: is not one token",
     ),
     ("/models/tiny-ner", {"inputs": "a", "parameters": {"top_k": 1}}, "parameters.top_k: unknown field"),
     ("/models/tiny-ner", {"inputs": "a", "model": "tiny-classify"}, "model: the path already names tiny-ner"),

@@ -145,7 +145,7 @@ def test_no_answer_is_mixed_up_and_none_is_missing(shape, tiny_models, tmp_path)
     assert sum(became.values()) == REQUESTS
     always = {("right", "right"), ("right", "left"), ("failed", "failed"), ("invalid", "invalid_request")}
     sometimes = {("hurried", "right"), ("hurried", "late"), ("invalid", "malformed_body")}
-    gave_way = {(planned, "queue_full") for planned in ("right", "failed", "hurried")}  # to a higher priority
+    gave_way = {(planned, "displaced") for planned in ("right", "failed", "hurried")}  # to a higher priority
     assert became.keys() - always <= sometimes | gave_way, became
     assert all(became[fate] > REQUESTS * 0.02 for fate in always), became
     assert failures >= became["failed", "failed"]

@@ -15,7 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, RobertaForMaskedLM
 import training.commands.finetune
 import training.export.draft
 from app.bundle import new_version, versions
-from app.serving.loading import is_bundle
+from app.serving.scanning import is_bundle
 from tests.support.tiny import save_checkpoint, tiny_config
 from training.__main__ import main
 from training.config import Recipe, RecipeError

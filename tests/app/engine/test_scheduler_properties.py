@@ -32,7 +32,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(runners=st.integers(1, 3), delay=st.sampled_from([0.0, 0.5]), queue_s=st.sampled_from([0.5, 1e9]))
     def begin(self, runners, delay, queue_s):
-        self.scheduler = Scheduler(Limits(MOST_TOKENS, 2.0, delay, runners, queue_s))
+        self.scheduler = Scheduler(Limits(MOST_TOKENS, 2.0, delay, runners, queue_s, least_caution=1.0))
         self.lanes = [
             make_lane(name=str(n), budget=64, cost=CostModel(fixed=0.01 * n, per_token=0.001), padded=n == 2)
             for n in range(3)

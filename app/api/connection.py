@@ -20,7 +20,7 @@ from app.errors import BadRequestError, HeadTimeoutError, HeadTooLargeError, Ser
 
 VERSIONS = ("1.1", "1.0")
 MOST_HEADERS = 100
-MOST_PIPELINED = 32  # requests that wait for the answer to the one before; each takes more memory than its bytes
+MOST_PIPELINED = 128  # requests that wait for the answer to the one before; each takes more memory than its bytes
 CHUNK_OVERHEAD = 8  # bytes around each byte of a body in chunks; chunks of one byte have five
 
 

@@ -39,8 +39,9 @@ class JoiningTransport:
     def flush(self) -> None:
         if self._held:
             held, self._held = self._held, []
-            self.written += sum(map(len, held))
-            self._transport.writelines(held)
+            if not self._transport.is_closing():  # the connection may have been dropped before its answer was made
+                self.written += sum(map(len, held))
+                self._transport.writelines(held)
 
     def is_closing(self) -> bool:
         return self.is_half_closed or self._transport.is_closing()

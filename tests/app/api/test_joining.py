@@ -97,3 +97,8 @@ def test_a_client_that_is_still_sending_can_read_the_answer_to_its_end():
 
 def test_everything_else_is_the_transports_own():
     assert joined([lambda t: t.close() if not t.is_closing() else None] * 2) == ["close", "turn", "turn"]
+
+
+def test_an_answer_to_a_connection_that_was_dropped_goes_nowhere():
+    """uvloop raises where a transport that is closed is written to."""
+    assert joined([lambda t: t.close(), lambda t: t.write(b"late") or t.flush()]) == ["close", "turn", "turn"]

@@ -22,6 +22,7 @@ import app.__main__
 import app.main
 import app.runtime.cpu.session
 import app.serving.loading
+import app.serving.proving
 from app.metrics import Metrics
 from app.runtime.cpu.session import CpuSession
 from app.serving.local_engine import LocalEngine
@@ -30,9 +31,9 @@ from app.settings import Settings
 STEPS = {  # by the names that loading calls them by
     "hashing": (app.serving.loading, "read_folder"),
     "graph": (app.serving.loading, "open_session"),
-    "tokenizer": (app.serving.loading, "task_for"),
-    "first run": (app.serving.loading, "check_width"),
-    "probes": (app.serving.loading, "check_probes"),
+    "tokenizer": (app.serving.proving, "task_for"),
+    "first run": (app.serving.proving, "check_width"),
+    "probes": (app.serving.proving, "check_probes"),
     "warm-up": (CpuSession, "prepare"),
 }
 

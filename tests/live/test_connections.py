@@ -202,9 +202,13 @@ def test_more_connections_than_allowed_are_refused_and_the_longest_idle_make_roo
     try:
         until(lambda: httpx.get(f"{few.url}/health/live").status_code == 200)  # one that was silent makes room
         refused = few.metric("roberta_rejected_total", reason="too_many_connections")
-        evicted = few.metric("roberta_connections_dropped_total", reason="evicted")
-        assert refused + evicted >= 10
-        assert evicted >= 1
+        assert refused + few.metric("roberta_connections_dropped_total", reason="evicted") >= 10
+
+        def makes_room() -> bool:
+            opened.append(connect(few))
+            return few.metric("roberta_connections_dropped_total", reason="evicted") >= 1
+
+        until(makes_room)
         told = [connection for connection in opened if has_answer(connection)]
         assert len(told) >= min(refused, 10) / 2  # the client of this test may have been refused, too
         for connection in told:

@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := .venv/tools/bin
 LOCKED ?= cpu
 
-.PHONY: serve train test check coverage chaos fuzz format audit lock clean
+.PHONY: serve train test check test-app test-rest chaos fuzz format audit lock clean
 
 serve: .venv/serve-$(ACCELERATOR)  ## start the service on http://localhost:8000 with the bundles in models/
 	$(BIN)/roberta-serve --models models --port $(PORT)
@@ -23,10 +23,14 @@ check:  ## what CI runs, in an environment that is already there
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(MAKE) --jobs=2 --output-sync=target test-app test-rest
 
-coverage:  ## the tests, and the branch coverage of app; below the floor in pyproject.toml, if there is one, it fails
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+test-app:  ## the tests of the service; those of its modules fail below the floor of branch coverage in pyproject.toml
+	$(BIN)/python -m pytest tests/app --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest tests/live
+
+test-rest:  ## all other tests
+	$(BIN)/python -m pytest --ignore=tests/app --ignore=tests/live
 
 chaos:  ## every fault, under load, against the real command: one table; CHAOS="--seconds 3600 --only soak"
 	$(BIN)/python -m tests.chaos $(CHAOS)

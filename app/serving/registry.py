@@ -102,11 +102,11 @@ class Registry:
         collector need not walk it. Frozen again, replaced models that are in a cycle would stay for good.
         """
         table = {entry.name: entry for entry in entries}
+        self._table = Table(table, defaults, problems)
+        gc.collect()  # a replaced model that is in a cycle would hold its memory until Python looks by itself
         if not self._is_frozen:
             self._is_frozen = True
-            gc.collect()
             gc.freeze()
-        self._table = Table(table, defaults, problems)
 
     def suspend(self, reason: str) -> None:
         """Be not ready until the next `publish` or `resume`. Models are found meanwhile: their lanes may wait."""

@@ -33,10 +33,11 @@ LAYERS = {
     },
     "tune": {"serving", "engine", "runtime", "window", "bundle", "metrics", "settings"},
     "main": {"api", "service", "settings"},
-    "__main__": {
-        *("main", "tune", "api", "serving", "processes.supervisor", "runtime.session"),
+    "commands": {
+        *("commands", "main", "tune", "api", "serving", "processes.supervisor", "runtime.session"),
         *("bundle", "logs", "settings"),
     },
+    "__main__": {"commands"},
     "": set(),
 }
 # The parts of training, the lowest first: each imports only from its own line and those above it.
@@ -77,7 +78,7 @@ ONLY = {
     "tokenizers": {"app.tasks.cutting", "app.tasks.tokenizer", "app.tasks.tokens"},
     "asyncio": {
         *("app.api", "app.engine.engine", "app.engine.mailbox", "app.serving", "app.processes"),
-        *("app.service", "app.tune", "app.__main__"),
+        *("app.service", "app.tune", "app.commands.serve"),
     },
     "threading": {
         *("app.api.admin", "app.processes.admin", "app.serving.local_engine"),
@@ -179,14 +180,15 @@ def run(code):
 
 def test_the_service_loads_nothing_of_training():
     loaded = run(
-        "import sys, app.main, app.__main__, app.serving.local_engine; print(*{n.split('.')[0] for n in sys.modules})"
+        "import sys, app.main, app.commands.serve, app.serving.local_engine\n"
+        "print(*{n.split('.')[0] for n in sys.modules})"
     )
     assert "onnxruntime" in loaded
     assert not NEVER_ON_CPU & set(loaded)
 
 
 def test_a_worker_and_the_supervisor_need_no_onnxruntime():
-    loaded = run("import sys, app.processes.worker, app.__main__; print(*sys.modules)")
+    loaded = run("import sys, app.processes.worker, app.commands.serve; print(*sys.modules)")
     assert "tokenizers" in loaded
     assert "onnxruntime" not in loaded
 

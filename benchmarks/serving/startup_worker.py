@@ -18,7 +18,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-import app.__main__
+import app.commands.serve
 import app.main
 import app.runtime.cpu.session
 import app.serving.loading

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.__main__ import Command, parse
+from app.commands.parsing import parse
+from app.commands.serve import Command
 from app.settings import Settings, available_cores
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
 from typing import get_args
 
 from app.api.key_file import Scope, new_key, render_entry
@@ -23,9 +22,6 @@ def hash_key(arguments: list[str]) -> None:
     """Print the entry of a key that is typed, or comes on standard input."""
     options = read("hash-key", "Make the entry of a key that exists; it is read from standard input.", arguments)
     write_entry(options, getpass.getpass("Key: ") if sys.stdin.isatty() else sys.stdin.readline().strip())
-
-
-COMMANDS: dict[str, Callable[[list[str]], None]] = {"new-key": make_key, "hash-key": hash_key}
 
 
 def read(command: str, description: str, arguments: list[str]) -> Namespace:

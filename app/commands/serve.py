@@ -1,0 +1,110 @@
+"""`roberta-serve serve`, and `roberta-serve` without a verb: serve models over HTTP until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from types import FrameType
+
+import structlog
+from pydantic_settings import SettingsConfigDict
+
+from app.api.key_file import KeyFileError, read_key_file
+from app.api.listener import bind_or_end
+from app.api.server import Server
+from app.api.tls import TlsError, tls_context
+from app.commands.parsing import parse
+from app.commands.verbs import list_verbs
+from app.logs import close_logs, configure_logs, count_dropped_lines
+from app.processes.supervisor import FORCED_EXIT, supervise
+from app.serving.watching import watch
+from app.settings import CLI, Settings
+
+log = structlog.get_logger(__name__)
+
+
+class Command(Settings):
+    __doc__ = f"""Serve fine-tuned RoBERTa models over HTTP with dynamic batching.
+
+`roberta-serve VERB --help` explains a verb, and what follows explains serve:
+{list_verbs()}
+
+Every flag is also an environment variable: --max-queue-tokens is ROBERTA_MAX_QUEUE_TOKENS."""
+
+    model_config = SettingsConfigDict(**CLI, cli_prog_name="roberta-serve")
+
+
+class ReloadingServer(Server):
+    """The server where one process does everything; on SIGHUP it loads new versions of the bundles."""
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        service = self.app.service
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.load)
+        watching = None
+        if interval_s := service.settings.reload_interval_s:
+            watching = asyncio.create_task(watch(service.settings.models, interval_s, service.load))
+        try:
+            await super().serve(sockets)
+        finally:
+            if watching is not None:
+                watching.cancel()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """On a second SIGINT, end at once: runners that are inside onnxruntime would abort an orderly exit."""
+        if self.should_exit and sig == signal.SIGINT:
+            log.warning("forced_exit")
+            close_logs()
+            os._exit(FORCED_EXIT)
+        super().handle_exit(sig, frame)
+
+
+def run(arguments: list[str]) -> None:
+    """Parse flags and environment, and serve until SIGTERM or SIGINT."""
+    settings = parse(Command, arguments)
+    check_key_file(settings)
+    check_tls_files(settings)
+    if settings.http_workers:
+        serve_in_several_processes(settings)
+    else:
+        serve_in_one_process(settings)
+
+
+def check_tls_files(settings: Settings) -> None:
+    try:
+        tls_context(settings)
+    except TlsError as error:
+        raise SystemExit(f"roberta-serve: {error}") from None
+
+
+def check_key_file(settings: Settings) -> None:
+    """End the command where the file of keys cannot be used: a service must not start open, nor closed to all."""
+    try:
+        if settings.api_keys_file is not None:
+            read_key_file(settings.api_keys_file)
+    except KeyFileError as error:
+        raise SystemExit(f"roberta-serve: api_keys_file {error}") from None
+
+
+def serve_in_one_process(settings: Settings) -> None:
+    from app.api.admin import AdminThread
+    from app.main import create_app
+    from app.runtime.session import SessionError  # onnxruntime comes with it, which a supervisor does not need
+
+    configure_logs(settings)
+    bound = bind_or_end(settings.host, settings.port)
+    try:
+        app = create_app(settings)
+    except SessionError as error:
+        raise SystemExit(f"roberta-serve: {error}") from None
+    count_dropped_lines(app.service.metrics.log_lines_dropped.inc)
+    admin = None
+    if settings.admin_port is not None:
+        admin = AdminThread(app.service, bind_or_end(settings.admin_host or settings.host, settings.admin_port))
+    ReloadingServer(app, admin).run(sockets=[bound])
+
+
+def serve_in_several_processes(settings: Settings) -> None:
+    configure_logs(settings, "supervisor")
+    raise SystemExit(supervise(settings))

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.answers import ask
 from tests.support.raw import BODY, HEAD, assert_ended, assert_refused, connect, connected, read_answer
-from tests.support.server import SHAPES, TIMEOUT_S, SeveralService, held, serve_as, until
+from tests.support.server import SHAPES, TIMEOUT_S, SeveralService, Service, held, serve_as, until
 
 HURRIED = {"head_timeout_s": 0.4, "keep_alive_s": 1.0, "send_timeout_s": 0.6, "max_head_bytes": 8192}
 GET = b"GET /health/live HTTP/1.1\r\nHost: test\r\n"
@@ -229,22 +229,31 @@ def has_answer(connection: socket.socket) -> bool:
         connection.settimeout(TIMEOUT_S)
 
 
+LARGE = b" " * 900_000 + BODY  # valid JSON
+LARGE_HEAD = b"POST /classify HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % len(LARGE)
+
+
 def test_bodies_in_hand_are_bounded_together(few):
     """Of those that come slowly the bytes that are there count."""
-    large = b" " * 900_000 + BODY  # valid JSON
-    head = b"POST /classify HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % len(large)
-    with connected(few) as first, connected(few) as second:
-        first.sendall(head + large[:700_000])
-
-        def refused() -> bool:
-            return few.client.post("/classify", content=large).status_code == 429
-
-        until(refused)
+    with until(lambda: refuses_another(few)) as first, connected(few) as second:
         assert ask(few).status_code == 200
         first.close()
-        second.sendall(head + large)
+        second.sendall(LARGE_HEAD + LARGE)
         assert read_answer(second)[0] in (200, 429)  # the end of the first may not have been seen yet
-    until(lambda: not refused())
+    until(lambda: few.client.post("/classify", content=LARGE).status_code == 200)
+
+
+def refuses_another(service: Service) -> socket.socket | None:
+    """Leave a body unfinished and send another one. Return the connection of the first if the second was refused.
+
+    The service reads both in turns, and refuses the one whose bytes do not fit, which may be the first.
+    """
+    first = connect(service)
+    first.sendall(LARGE_HEAD + LARGE[:700_000])
+    if service.client.post("/classify", content=LARGE).status_code == 429:
+        return first
+    first.close()
+    return None
 
 
 def test_requests_that_are_sent_before_any_is_answered_are_bounded(few):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.answers import ask
 from tests.support.raw import BODY, HEAD, assert_ended, assert_refused, connect, connected, read_answer
-from tests.support.server import SHAPES, TIMEOUT_S, SeveralService, Service, held, serve_as, until
+from tests.support.server import SHAPES, TIMEOUT_S, Service, SeveralService, held, serve_as, until
 
 HURRIED = {"head_timeout_s": 0.4, "keep_alive_s": 1.0, "send_timeout_s": 0.6, "max_head_bytes": 8192}
 GET = b"GET /health/live HTTP/1.1\r\nHost: test\r\n"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby, tee
+from operator import itemgetter
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 
 import numpy as np
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
+from app.bundle import Graph, Manifest
 from app.tasks.base import WHOLE, Encoded, Strict, Task, TextsRequest, by_input, softmax
 from app.tasks.pausing import pause
-from app.tasks.text import EncodedText
+from app.tasks.schemes import OUTSIDE, Mark, goes_on, read_labels
+from app.tasks.text import EncodedText, TextEncoder
+from app.tasks.words import number_words
 from app.window import Floats, Window
 
 EXAMPLE: dict[str, Any] = {"inputs": "Angela Merkel met Tim Cook at Apple's office in Berlin."}
@@ -53,23 +57,24 @@ class Entity(TypedDict):
 
 
 class Token(NamedTuple):
-    """A token of a text, `start:end` in code points, with its best tag and the scores (labels,) of all."""
+    """A token of a text, `start:end` in code points, with its best column and the scores (labels,) of all."""
 
     position: int
     start: int
     end: int
-    tag: str
+    best: int
     score: float
     scores: Floats
 
 
 class Tagged(NamedTuple):
-    """A token or a word with its tag: `start:end` in code points of the text as sent."""
+    """A token or a word with what its label says: `start:end` in code points of the text as sent."""
 
-    tag: str
+    mark: Mark
     score: float
     start: int
     end: int
+    word: int
 
 
 class Ner(Task[NerRequest, list[EncodedText]]):
@@ -82,6 +87,12 @@ class Ner(Task[NerRequest, list[EncodedText]]):
     request_type = NerRequest
     answer_type = list[Entity] | list[list[Entity]]
     example = EXAMPLE
+
+    def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
+        super().__init__(manifest, encoder, graph)
+        self.marks = read_labels(manifest.labels)
+        self.outside = {label for label, mark in zip(manifest.labels, self.marks, strict=True) if mark.place == "O"}
+        self.has_words = bool(getattr(encoder.tokenizer.model, "continuing_subword_prefix", None))
 
     def encode(self, request: NerRequest) -> Encoded[list[EncodedText]]:
         encoder = self.encoder
@@ -98,14 +109,16 @@ class Ner(Task[NerRequest, list[EncodedText]]):
     def entities(self, text: EncodedText, parts: Sequence[Floats], parameters: NerParameters) -> Iterator[Entity]:
         """Yield what is found, window by window; `parts` are (tokens, labels): every token is at home in one."""
         tokens = self.tokens(text, parts)
-        found: Iterator[Entity]
-        if parameters.aggregation_strategy == "none":
-            found = self.token_entities(text, tokens)
-        else:
-            tagged = self.tag(text, tokens, parameters.aggregation_strategy)
-            found = (group_entity(text.text, group) for group in group_tags(tagged))
         ignored = set(parameters.ignore_labels)
-        return (each for each in found if (each.get("entity_group") or each.get("entity")) not in ignored)
+        if parameters.aggregation_strategy == "none":
+            return (each for each in self.token_entities(text, tokens) if not self.is_ignored(each["entity"], ignored))
+        tagged = self.tag(text, tokens, parameters.aggregation_strategy)
+        found = (group_entity(text.text, group) for group in group_tags(tagged))
+        return (each for each in found if each["entity_group"] not in ignored)
+
+    def is_ignored(self, label: str, ignored: Collection[str]) -> bool:
+        """Whether a token's label is left out; `O` leaves out what is outside of entities, however it is written."""
+        return label in ignored or (OUTSIDE in ignored and label in self.outside)
 
     def tokens(self, text: EncodedText, parts: Sequence[Floats]) -> Iterator[Token]:
         """Yield tokens with their scores; those that cover no character, such as a single space, are left out."""
@@ -117,22 +130,37 @@ class Ner(Task[NerRequest, list[EncodedText]]):
             bests = zip(scores.argmax(axis=1).tolist(), scores.max(axis=1).tolist(), strict=True)
             for at, ((start, end), (best, score)) in enumerate(zip(places, bests, strict=True)):
                 if start < end:
-                    yield Token(first + at, start, end, self.manifest.labels[best], score, scores[at])
+                    yield Token(first + at, start, end, best, score, scores[at])
             first += len(scores)
 
     def token_entities(self, text: EncodedText, tokens: Iterator[Token]) -> Iterator[Entity]:
         """Yield one entry per token; `index` counts from the first special token, as Hugging Face's does."""
-        first = len(self.encoder.special.prefix)
-        for position, start, end, tag, score, _ in tokens:
+        first, labels = len(self.encoder.special.prefix), self.manifest.labels
+        for position, start, end, best, score, _ in tokens:
             word = text.text[start:end]
-            yield Entity(entity=tag, score=score, index=position + first, word=word, start=start, end=end)
+            yield Entity(entity=labels[best], score=score, index=position + first, word=word, start=start, end=end)
 
     def tag(self, text: EncodedText, tokens: Iterator[Token], strategy: AggregationStrategy) -> Iterator[Tagged]:
         """Tag tokens (simple) or words."""
         if strategy == "simple":
-            return (Tagged(token.tag, token.score, token.start, token.end) for token in tokens)
-        words = groupby(tokens, key=lambda token: text.words[token.position])
-        return (self.tag_word(list(word), strategy) for _, word in words)
+            return self.tag_tokens(text, tokens)
+        return (self.tag_word(list(word), strategy) for word in self.words(text, tokens))
+
+    def tag_tokens(self, text: EncodedText, tokens: Iterator[Token]) -> Iterator[Tagged]:
+        for position, start, end, best, score, _ in tokens:
+            mark = self.marks[best]
+            yield Tagged(mark, score, start, end, text.words[position] if mark.ends else -1)
+
+    def words(self, text: EncodedText, tokens: Iterator[Token]) -> Iterator[Iterator[Token]]:
+        """Yield the tokens of each word: the tokenizer's where it marks what continues one, as WordPiece does."""
+        listed, again = tee(tokens)
+        numbers: Iterator[int]
+        if self.has_words:
+            numbers = (int(text.words[token.position]) for token in again)
+        else:
+            numbers = number_words(text.text, (token.start for token in again))
+        for _, word in groupby(zip(numbers, listed, strict=True), key=itemgetter(0)):
+            yield (token for _, token in word)
 
     def tag_word(self, tokens: Sequence[Token], strategy: AggregationStrategy) -> Tagged:
         """Tag one word from its tokens' scores."""
@@ -143,24 +171,17 @@ class Ner(Task[NerRequest, list[EncodedText]]):
         else:
             row = tokens[0].scores
         best = int(row.argmax())
-        return Tagged(self.manifest.labels[best], float(row[best]), tokens[0].start, tokens[-1].end)
+        return Tagged(self.marks[best], float(row[best]), tokens[0].start, tokens[-1].end, tokens[0].position)
 
     def probe(self, text: str) -> Window:
         return self.encode(NerRequest(inputs=text, truncate=True)).windows[0]
 
 
-def split_tag(tag: str) -> tuple[bool, str]:
-    """Return whether a tag begins an entity, and its type. A tag without B- or I- continues its own kind."""
-    begins, _, kind = tag.partition("-")
-    return (begins == "B", kind) if begins in ("B", "I") and kind else (False, tag)
-
-
 def group_tags(tagged: Iterable[Tagged]) -> Iterator[list[Tagged]]:
-    """Group neighbors of one type. B- begins a new group; an entity may begin with I-."""
+    """Group neighbors of one entity."""
     group: list[Tagged] = []
     for item in tagged:
-        begins, kind = split_tag(item.tag)
-        if group and (begins or kind != split_tag(group[-1].tag)[1]):
+        if group and not goes_on(group[-1].mark, item.mark, in_one_word=group[-1].word == item.word):
             yield group
             group = []
         group.append(item)
@@ -172,7 +193,7 @@ def group_entity(text: str, group: Sequence[Tagged]) -> Entity:
     """Join a group; its score is the mean of its parts', its word exactly the text between its ends."""
     start, end = group[0].start, group[-1].end
     return Entity(
-        entity_group=split_tag(group[0].tag)[1],
+        entity_group=group[0].mark.kind,
         score=sum(item.score for item in group) / len(group),
         word=text[start:end],
         start=start,

@@ -8,7 +8,14 @@ from training.data.classification import (
     read_labeled_texts,
     to_example,
 )
-from training.data.conll import TaggedWords, read_sentences, read_tagged_words, tagged_words, to_sentence
+from training.data.conll import (
+    TaggedWords,
+    read_sentences,
+    read_tagged_words,
+    tagged_words,
+    to_sentence,
+    with_usual_tags,
+)
 from training.data.documents import documents, read_documents
 from training.data.errors import (
     DataError,
@@ -74,4 +81,5 @@ __all__ = [
     "to_example",
     "to_iob2",
     "to_sentence",
+    "with_usual_tags",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from training.config import DataConfig, TagScheme
@@ -13,12 +13,12 @@ from training.data.examples import Sentence
 from training.data.files import lines
 from training.data.sources import HubSplit, Source
 from training.data.tables import Row, rows
-from training.data.tags import TagError, find_scheme, split_tag, to_iob2
+from training.data.tags import TagError, find_scheme, respelled, split_tag, to_iob2
 
 
 @dataclass(frozen=True)
 class TaggedWords:
-    """Words with the tags that the file has, in whatever scheme; `where`: FILE:LINE of each word."""
+    """Words with their tags, in whatever scheme; `where`: FILE:LINE of each word."""
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
@@ -57,7 +57,13 @@ def read_tagged_words(source: Source, data: DataConfig, limit: int | None = None
     found = list(itertools.islice(tagged_words(source, data), limit))
     if not found:
         raise DataError(f"{source}: holds no examples; it needs a token and its tag on each line, or in each row")
-    return found
+    return with_usual_tags(found)
+
+
+def with_usual_tags(found: Sequence[TaggedWords]) -> list[TaggedWords]:
+    """Return sentences with tags as `respelled` writes them."""
+    tags = respelled(each.tags for each in found)
+    return [replace(each, tags=usual) for each, usual in zip(found, tags, strict=True)]
 
 
 def to_sentence(found: TaggedWords, scheme: TagScheme) -> Sentence:

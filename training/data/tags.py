@@ -1,14 +1,13 @@
-"""Schemes of entity tags: IO, IOB1, IOB2 and BIOES in, IOB2 out."""
+"""Schemes of entity tags: IO, IOB1, IOB2 and BIOES in, IOB2 out. How labels are spelled, `app.tasks.schemes` knows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from app.tasks.schemes import PLACES, USUAL, Mark, find_spelling
 from training.config import TagScheme
 
-# Other letters for the same: BILOU's last and unit, BMES's middle.
-BIOES_LETTERS = {"L": "E", "U": "S", "M": "I"}
 PREFIXES: dict[TagScheme, str] = {"IO": "I", "IOB1": "BI", "IOB2": "BI", "BIOES": "BIES"}
 
 
@@ -25,7 +24,22 @@ def split_tag(tag: str) -> tuple[str, str]:
     if tag == "O":
         return "O", ""
     prefix, dash, kind = tag.partition("-")
-    return (prefix, kind) if dash and kind and prefix in tuple("BIESLUM") else ("", tag)
+    return (prefix, kind) if dash and kind and prefix in PLACES else ("", tag)
+
+
+def respelled(tags: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Return sentences of tags as IOB2 and BIOES write them, `B-PER`, whatever their own spelling: `B_PER`, `per-b`."""
+    sentences = [tuple(sentence) for sentence in tags]
+    every = dict.fromkeys(tag for sentence in sentences for tag in sentence)
+    if (spelling := find_spelling(every)) == USUAL:
+        usual = {tag: "O" if tag == "o" else tag for tag in every}
+    else:
+        usual = {tag: usual_tag(spelling.read(tag)) for tag in every}
+    return [tuple(usual[tag] for tag in sentence) for sentence in sentences]
+
+
+def usual_tag(mark: Mark) -> str:
+    return f"{mark.place}-{mark.kind}" if mark.place not in ("O", "") else mark.kind
 
 
 def find_scheme(tags: Iterable[Sequence[str]]) -> TagScheme:
@@ -42,7 +56,7 @@ def find_scheme(tags: Iterable[Sequence[str]]) -> TagScheme:
         for (_, before), (prefix, kind) in pairwise(pairs):
             begins_inside |= prefix == "I" and before != kind
             begins_apart |= prefix == "B" and before != kind
-    if prefixes & set("ESLUM"):
+    if prefixes & (PLACES.keys() - {"B", "I"}):
         return "BIOES"
     if "" in prefixes and not prefixes & set("BI"):
         return "IO"
@@ -76,7 +90,7 @@ def legal_iob2(tags: Sequence[str]) -> tuple[str, ...]:
 def parsed(index: int, tag: str, scheme: TagScheme) -> tuple[str, str]:
     prefix, kind = split_tag(tag)
     if scheme == "BIOES":
-        prefix = BIOES_LETTERS.get(prefix, prefix)
+        prefix = PLACES.get(prefix, prefix)
     if scheme == "IO" and prefix == "":
         prefix = "I"
     if prefix != "O" and (prefix not in tuple(PREFIXES[scheme]) or not kind):

@@ -19,6 +19,7 @@ from transformers import (
 from transformers.modeling_outputs import ModelOutput
 
 from app.tasks.ner import Ner
+from app.tasks.schemes import as_iob2, read_labels
 from app.window import Floats, Ints, Window
 from training.config import DataConfig, Recipe
 from training.data import (
@@ -34,7 +35,6 @@ from training.data import (
     Splits,
     TaggedWords,
     find_scheme,
-    legal_iob2,
     read_tagged_words,
     render,
     render_all,
@@ -42,6 +42,7 @@ from training.data import (
     tag_names,
     tagged_words,
     to_sentence,
+    with_usual_tags,
 )
 from training.data.parts import complete, train_source
 from training.data.splits import refuse_unknown, refuse_unseen
@@ -50,7 +51,7 @@ from training.evaluation.bootstrap import Scorer
 from training.evaluation.ner import entity_scorer, tags_of
 from training.evaluation.ner_details import ner_details
 from training.evaluation.predict import torch_tagger
-from training.evaluation.protocols import TokenLogits
+from training.evaluation.protocols import FloatArray, TokenLogits
 from training.evaluation.record import Evaluation, Trial
 from training.evaluation.scoring import Scoring
 from training.evaluation.served import ServedGraph
@@ -99,12 +100,12 @@ class NerTraining(TrainingTask[NerExample, Tagged]):
         found = read_tagged_words(source, data, limit)
         scheme = data.tag_scheme or find_scheme([each.tags for each in found])
         examples = render_all((to_sentence(each, scheme) for each in found), "natural")
-        placed = ((row.where[0], legal_iob2(each.tags)) for row, each in zip(found, examples, strict=True))
-        refuse_unknown(placed, labeling.labels)
+        placed = ((row.where[0], entity_types(row)) for row in found)
+        refuse_unknown(placed, types_of(labeling.labels))
         return examples
 
     def check_items(self, source: Source, recipe: Recipe, convention: Convention, part: Part) -> Iterator[Item]:
-        found = list(tagged_words(source, recipe.data, part.refused.append))
+        found = with_usual_tags(list(tagged_words(source, recipe.data, part.refused.append)))
         scheme = convention.scheme or find_scheme([each.tags for each in found])
         convention.scheme = scheme
         part.least_labels = 1
@@ -180,7 +181,8 @@ class NerTraining(TrainingTask[NerExample, Tagged]):
     def scorer(
         self, examples: Sequence[NerExample], predictions: Tagged, labeling: Labeling, scoring: Scoring
     ) -> Scorer:
-        return entity_scorer([each.tags for each in examples], tags_of(examples, labeling.labels, predictions))
+        labels, predictions = in_iob2(labeling.labels, predictions)
+        return entity_scorer([each.tags for each in examples], tags_of(examples, labels, predictions))
 
     def renderings(self, examples: Sequence[NerExample]) -> Mapping[str, Sequence[NerExample]]:
         """`spaced`: as CoNLL files have sentences, with a space between all words, punctuation too."""
@@ -194,7 +196,8 @@ class NerTraining(TrainingTask[NerExample, Tagged]):
         scoring: Scoring,
         trial: Trial,
     ) -> Evaluation:
-        return ner_details(examples, predictions, labeling.labels, trial)
+        labels, predictions = in_iob2(labeling.labels, predictions)
+        return ner_details(examples, predictions, labels, trial)
 
     # --- Proof of a graph -------------------------------------------------------------------------------
 
@@ -212,6 +215,29 @@ class NerTraining(TrainingTask[NerExample, Tagged]):
 
 def entity_types(*sentences: TaggedWords) -> list[str]:
     return sorted({split_tag(tag)[1] for each in sentences for tag in each.tags if tag != "O"})
+
+
+def types_of(labels: Sequence[str]) -> list[str]:
+    """Return the entity types of a model's labels, in whatever scheme, sorted."""
+    return sorted({mark.kind for mark in read_labels(labels) if mark.place != "O"})
+
+
+def in_iob2(labels: Sequence[str], predictions: Tagged) -> tuple[Sequence[str], Tagged]:
+    """Return IOB2 labels, and predictions for them: of columns that mean the same, the greatest.
+
+    A model that was trained elsewhere may have another scheme. A label that it lacks is never predicted.
+    """
+    names = [as_iob2(mark) for mark in read_labels(labels)]
+    known = ["O", *(f"{letter}-{kind}" for kind in types_of(labels) for letter in "BI")]
+    if sorted(names) == sorted(known):
+        return names, predictions
+    columns = [[i for i, name in enumerate(names) if name == label] for label in known]
+
+    def merged(logits: FloatArray) -> FloatArray:
+        least = np.full((len(logits), 1), -np.inf, logits.dtype)
+        return np.stack([np.hstack([least, logits[:, each]]).max(axis=1) for each in columns], axis=1)
+
+    return known, [(offsets, merged(logits)) for offsets, logits in predictions]
 
 
 def as_spaced(example: NerExample) -> NerExample:

@@ -100,3 +100,14 @@ def test_unusable_rows_of_words_are_named(tmp_path, row, message):
 def test_a_word_with_a_hash_is_no_comment(line, comments):
     columns = line.split("\t") if "\t" in line else line.split()
     assert is_comment(line, columns) == comments
+
+
+@pytest.mark.parametrize(
+    "tags",
+    ["B_PER E_PER O S_LOC", "PER-B PER-L O LOC-U", "PER.B PER.E O LOC.S", "b_PER e_PER o s_LOC", "B-PER E-PER o S-LOC"],
+)
+def test_other_spellings_of_a_scheme_are_read(tags, tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_text("".join(f"word {tag}\n" for tag in tags.split()))
+    (sentence,) = read_sentences(path)
+    assert sentence.tags == ("B-PER", "I-PER", "O", "B-LOC")

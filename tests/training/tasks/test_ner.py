@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from training.data import Labeling, Sentence, render
+from training.config import EvaluationConfig
+from training.data import Labeling, NerExample, Sentence, render
+from training.evaluation.record import Trial
+from training.evaluation.scoring import Scoring
 from training.losses import IGNORED
 from training.tasks.ner import NerTraining, token_labels
 
 NER = NerTraining()
+TRIAL = Trial("token-classification", "f1", "fp32", "test", EvaluationConfig())
 IDS = {"O": 0, "B-LOC": 1, "I-LOC": 2, "B-PER": 3, "I-PER": 4}
 
 
@@ -54,3 +59,31 @@ def test_ner_rows_label_every_token_of_raw_text(style, tokenizer):
     tagged = [token for token, label in zip(row["input_ids"], row["labels"], strict=True) if label in (1, 2)]
     assert tokenizer.decode(tagged).strip() == "São Paulo"
     assert [label for label in row["labels"] if label == 1] == [1]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["O", "B-PER", "I-PER", "E-PER", "B-LOC", "I-LOC", "E-LOC", "S-PER", "S-LOC"],
+        ["O", "B_PER", "I_PER", "L_PER", "B_LOC", "I_LOC", "L_LOC", "U_PER", "U_LOC"],
+        ["o", "PER-B", "PER-I", "PER-E", "LOC-B", "LOC-I", "LOC-E", "PER-S", "LOC-S"],
+    ],
+    ids=lambda labels: labels[1],
+)
+def test_a_model_of_another_scheme_is_scored_by_the_entities_that_it_finds(labels):
+    """Over "Ada Maria Byron in Rome": B, I, E, O, S."""
+    words = ("Ada", "Maria", "Byron", "in", "Rome")
+    example = render(Sentence(words, ("B-PER", "I-PER", "I-PER", "O", "B-LOC")), "natural")
+    logits = np.eye(len(labels), dtype=np.float32)[[1, 2, 3, 0, 8]] * 9
+    predictions = [(np.array(example.word_offsets), logits)]
+    metrics = NER.score([example], predictions, Labeling(tuple(labels)), Scoring())
+    assert metrics["f1"] == metrics["strict_f1"] == metrics["f1_LOC"] == 1
+
+
+def test_a_model_of_bare_types_is_scored_and_told_from_data_that_it_does_not_know(tmp_path):
+    example = NerExample("Ada Byron", ((0, 9, "PER"),), ((0, 3), (4, 9)), ("B-PER", "I-PER"))
+    predictions = [(np.array([(0, 3), (4, 9)]), np.array([[0, 9], [0, 9]], np.float32))]
+    labeling = Labeling(("O", "PER"))
+    assert NER.score([example], predictions, labeling, Scoring())["f1"] == 1
+    details = NER.evaluate([example], predictions, labeling, Scoring(), TRIAL)
+    assert details.predictions[0]["correct"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -96,13 +97,14 @@ class Backend(Protocol):
 class Service:
     """Answers requests from the models of a folder; belongs to one event loop, and is started once.
 
-    Without a `backend` the models run in this process, whatever `settings.http_workers` says. Raises `SessionError`
-    when CUDA is asked for and the installed onnxruntime has none.
+    Without a `backend` the models run in this process, whatever `settings.http_workers` says. `table` says where
+    the models are that were named; see `app.serving.places`. Raises `SessionError` when CUDA is asked for and the
+    installed onnxruntime has none.
     """
 
-    def __init__(self, settings: Settings, backend: Backend | None = None) -> None:
+    def __init__(self, settings: Settings, backend: Backend | None = None, table: Path | None = None) -> None:
         self.settings = settings
-        self.backend = local_backend(settings) if backend is None else backend
+        self.backend = local_backend(settings, table) if backend is None else backend
         self.registry, self.metrics = self.backend.registry, self.backend.metrics
         self.stopping = False  # no more requests are asked for; those that come are answered
         self.draining = False  # new requests are refused, those in flight are answered
@@ -225,8 +227,8 @@ class Service:
         await self.stop()
 
 
-def local_backend(settings: Settings) -> Backend:
+def local_backend(settings: Settings, table: Path | None) -> Backend:
     """Return an engine of this process, whose metrics are its own."""
     from app.serving.local_engine import LocalEngine  # onnxruntime comes with it, which a worker does not need
 
-    return LocalEngine(settings, Metrics(CollectorRegistry()))
+    return LocalEngine(settings, Metrics(CollectorRegistry()), table=table)

@@ -1,4 +1,4 @@
-"""`roberta-serve tune MODEL`: time ways to divide this machine among batches, and write the best as settings."""
+"""`roberta-serve tune BUNDLE`: time ways to divide this machine among batches, and write the best as settings."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from prometheus_client import CollectorRegistry
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
-from app.bundle import Bundle, BundleError, replace_file, version_folders
+from app.bundle import Bundle, BundleError, replace_file
 from app.engine.admission import Limits
 from app.engine.engine import Engine
 from app.engine.work import Lane
 from app.metrics import Metrics
 from app.runtime.session import Device, Session, SessionError, open_session
 from app.runtime.warmup import synthetic_windows
+from app.serving.places import Places
 from app.serving.sources import read_folder
 from app.settings import CLI, ENV_FILE, Settings, available_cores
 from app.window import Window
@@ -64,7 +65,7 @@ class Tune(Settings):
 
     model_config = SettingsConfigDict(**CLI, cli_prog_name="roberta-serve tune")
 
-    model: CliPositionalArg[str] = Field(description="Bundle to tune for: `name` or `name:version`.")
+    bundle: CliPositionalArg[str] = Field(description="Bundle to tune for: `name` or `name:version`.")
     output: Path = Field(
         Path(ENV_FILE), description="File to write; where it cannot be written, the settings are printed only."
     )
@@ -109,13 +110,12 @@ class Tune(Settings):
 
     def find_bundle(self) -> Bundle:
         """Return the bundle that is to be tuned for. Raises `BundleError`."""
-        name, _, wanted = self.model.partition(":")
-        folders = version_folders(self.models, name)
-        version = wanted or str(next(iter(folders)))
-        for number, folder in folders.items():
-            if str(number) == version and folder.is_dir():
+        name, _, wanted = self.bundle.partition(":")
+        place = Places(self.models).read().by_name.get(name)
+        for number, folder in place.folders.items() if place is not None else ():
+            if wanted in ("", str(number)) and folder.is_dir():
                 return read_folder(folder, name=name, version=number)
-        raise BundleError(f"there is no bundle {self.model!r} under {self.models}/")
+        raise BundleError(f"there is no bundle {self.bundle!r} under {self.models}/")
 
 
 def measure(bundle: Bundle, device: Device, settings: Tune) -> dict[Way, float]:

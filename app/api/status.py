@@ -89,6 +89,8 @@ def describe(entry: Entry) -> dict[str, Any]:
             "metrics": graph.metrics,
             "provenance": manifest.provenance,
         }
+        if isinstance(source := manifest.provenance.get("source"), dict):
+            about["source"] = source
     if entry.note is not None:
         about["note"] = entry.note
     if entry.refused:

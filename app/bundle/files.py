@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from app.bundle.hub_cache import is_own_blob
 from app.bundle.manifest import MANIFEST, BundleError, Manifest
 
 MOST_JSON_BYTES = 64 * 2**20  # of a file that is read as JSON
@@ -24,7 +25,7 @@ def check_files(path: Path, manifest: Manifest) -> None:
     if unlisted := required - manifest.files.keys():
         raise BundleError(f"{MANIFEST} has no sha256 for {', '.join(sorted(unlisted))}")
     for file, expected in manifest.files.items():
-        if not is_inside(path, file):
+        if not belongs_to(path, file):
             raise BundleError(f"{MANIFEST} names {file!r}, which is outside the bundle")
         if not (path / file).is_file():
             raise BundleError(f"{file} is missing")
@@ -32,6 +33,11 @@ def check_files(path: Path, manifest: Manifest) -> None:
             raise BundleError(f"{file} is larger than {MOST_HASHED_BYTES} bytes")
         if sha256(path / file) != expected:
             raise BundleError(f"{file} was altered or half-copied: its sha256 is not the manifest's")
+
+
+def belongs_to(folder: Path, file: str) -> bool:
+    """Whether a file is within its folder, or what the cache of huggingface_hub has in its place."""
+    return is_inside(folder, file) or is_own_blob(folder, file)
 
 
 def is_inside(folder: Path, file: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from app.bundle.hub_cache import is_own_blob
 from app.bundle.manifest import BundleError
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
@@ -184,7 +185,8 @@ def check_external(folder: Path, file: str, entries: Mapping[str, str], listed: 
     location = entries.get("location", "")
     beside = (Path(file).parent / location).as_posix()
     data = folder / beside
-    if not location or Path(location).is_absolute() or ".." in Path(location).parts or has_link(folder, beside):
+    is_linked = has_link(folder, beside) and not is_own_blob(folder, beside)
+    if not location or Path(location).is_absolute() or ".." in Path(location).parts or is_linked:
         raise BundleError(f"{file} has external data outside of the bundle, or through a link: {location[:80]!r}")
     if not data.is_file():
         raise BundleError(f"{file} has external data in {location[:80]!r}, which is missing")

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+from functools import partial
 from types import FrameType
 
 import structlog
@@ -19,7 +20,7 @@ from app.commands.parsing import parse
 from app.commands.verbs import list_verbs
 from app.logs import close_logs, configure_logs, count_dropped_lines
 from app.processes.supervisor import FORCED_EXIT, supervise
-from app.serving.watching import watch
+from app.serving.watching import state_of, watch
 from app.settings import CLI, Settings
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,7 @@ class ReloadingServer(Server):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.load)
         watching = None
         if interval_s := service.settings.reload_interval_s:
-            watching = asyncio.create_task(watch(service.settings.models, interval_s, service.load))
+            watching = asyncio.create_task(watch(partial(state_of, service.settings.models), interval_s, service.load))
         try:
             await super().serve(sockets)
         finally:

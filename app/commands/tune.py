@@ -1,4 +1,4 @@
-"""`roberta-serve tune MODEL`: find the settings with which a model is fastest on this machine."""
+"""`roberta-serve tune BUNDLE`: find the settings with which a model is fastest on this machine."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -17,7 +18,7 @@ from app.processes.engine_server import EngineServer
 from app.processes.tokenizers import TokenizerStore
 from app.runtime.session import SessionError
 from app.serving.local_engine import LocalEngine
-from app.serving.watching import watch
+from app.serving.watching import state_of, watch
 
 STOP_S = 1.0  # for running batches; the workers have ended by then, so that no client waits for the answers
 
@@ -61,7 +62,8 @@ async def serve(local: LocalEngine, child: ChildProcess, store: TokenizerStore) 
     load()
     beat = asyncio.create_task(server.beat())
     if child.settings.reload_interval_s:
-        loads.add(asyncio.create_task(watch(child.settings.models, child.settings.reload_interval_s, load_and_sweep)))
+        look = partial(state_of, child.settings.models)
+        loads.add(asyncio.create_task(watch(look, child.settings.reload_interval_s, load_and_sweep)))
     await ending.wait()
     beat.cancel()
     await local.stop(STOP_S)

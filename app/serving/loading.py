@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from app.bundle import Bundle, BundleError, version_folders
+from app.bundle import Bundle, BundleError
 from app.bundle.files import fingerprint
 from app.engine.engine import Engine
 from app.errors import ModelNotFoundError, OrderRefusedError
@@ -22,9 +22,9 @@ from app.runtime.session import Device, SessionError, open_session
 from app.serving.defaults import Defaults, choose_defaults, read_configured, reason_against
 from app.serving.model import Model
 from app.serving.orders import Choices, Order
+from app.serving.places import Found, Place, Places
 from app.serving.proving import load_model
 from app.serving.registry import Entry, Registry
-from app.serving.scanning import FolderAwayError, bundle_names
 from app.serving.sources import read_folder
 from app.settings import Settings, available_cores
 
@@ -32,7 +32,10 @@ log = structlog.get_logger(__name__)
 
 
 class Loader:
-    """Fills a registry with the highest version of each model that loads. `load` may be called again for new ones."""
+    """Fills a registry with the highest version of each model that loads. `load` may be called again for new ones.
+
+    `table` is the file that says where models are that were named; see `app.serving.places`.
+    """
 
     def __init__(
         self,
@@ -43,7 +46,9 @@ class Loader:
         registry: Registry,
         keep: Callable[[Bundle], Bundle] | None = None,
         choices_file: Path | None = None,
+        table: Path | None = None,
     ) -> None:
+        self._places = Places(settings.models, table)
         self._choices_file = choices_file
         self._choices = Choices() if choices_file is None else Choices.read(choices_file)
         self._settings, self._device = settings, device
@@ -92,26 +97,23 @@ class Loader:
 
     def _obey(self, order: Order) -> Entry:
         table = self._registry.table
-        entries = dict(table.entries)
-        if order.name not in {*entries, *self._names()}:
+        entries, found = dict(table.entries), self._places.read()
+        if found.away is not None and not found.by_name:
+            raise OrderRefusedError(found.away)
+        if order.name not in {*entries, *found.by_name}:
             raise ModelNotFoundError(f"there is no model {order.name[:80]!r}; GET /models lists them")
         if order.action == "default":
             spec = self._choices.defaults[order.route or ""]
             if (reason := reason_against(order.route or "", spec, self._registry.served())) is not None:
                 raise OrderRefusedError(reason)
         else:
-            entries[order.name] = self._load_name(order.name)
+            place = found.by_name.get(order.name) or Place(order.name, {1: self._settings.models / order.name})
+            entries[order.name] = self._load_place(place)
         if order.action == "load" and (reason := self._failure_of(order, entries[order.name])):
             raise OrderRefusedError(reason)
         folder = [problem for problem in table.problems if problem not in table.defaults.problems]
-        self._publish([entries[name] for name in sorted(entries)], folder)
+        self._publish(in_order(entries, found), folder)
         return entries[order.name]
-
-    def _names(self) -> list[str]:
-        try:
-            return bundle_names(self._settings.models)
-        except FolderAwayError as error:
-            raise OrderRefusedError(str(error)) from error
 
     def _failure_of(self, order: Order, entry: Entry) -> str | None:
         """Return why a model that was to be loaded is not served as it was ordered; None where it is."""
@@ -126,22 +128,21 @@ class Loader:
         self._stopping.set()
 
     def _load_all(self) -> None:
-        try:
-            names, away = bundle_names(self._settings.models), "the models folder has no bundle"
-        except FolderAwayError as error:
-            names, away = [], str(error)
-        if not names and self._registry.served():
+        found = self._places.read()
+        away = "the models folder has no bundle" if found.is_empty else found.away
+        if away is not None and not found.by_name and self._registry.served():
             self._keep_all(f"{away}; what was loaded before is served")
             return
-        emptied = {name for name in self._registry.served() if (self._settings.models / name).is_dir()}
-        names = sorted({*names, *emptied})
-        for name in names:
+        places = {**self._places.emptied(self._registry.served()), **found.by_name}
+        for name in places:
             self._metrics.model_load_failures.labels(name)  # at zero, before any failure
         with ThreadPoolExecutor(max_workers=available_cores(), thread_name_prefix="load") as pool:
-            entries = list(pool.map(self._load_name, names))
+            loaded = dict(zip(places, pool.map(self._load_place, places.values()), strict=True))
         if self._stopping.is_set():
             return
-        self._publish(entries, [] if names else [away])
+        if found.away is not None:  # what is under the folder is not known, and stays
+            loaded = {**self._registry.table.entries, **loaded}
+        self._publish(in_order(loaded, found), [*found.problems, *([] if away is None else [away])])
 
     def _keep_all(self, problem: str) -> None:
         """Go on with what is served, because the models folder tells nothing."""
@@ -167,19 +168,20 @@ class Loader:
             log.error("defaults_refused", reason=problem)
         return defaults
 
-    def _load_name(self, name: str) -> Entry:
+    def _load_place(self, place: Place) -> Entry:
         """Load the highest version that loads; what is served goes on where none does."""
+        name = place.name
         if name in self._choices.unloaded:
             return Entry(name, is_unloaded=True)
         served = self._registry.served().get(name)
         entry, chosen = Entry(name), self._choices.versions.get(name)
-        for version, folder in version_folders(self._settings.models, name).items():
+        for version, folder in place.folders.items():
             if chosen not in (None, version):
                 continue
             if self._stopping.is_set():
                 break
             try:
-                entry.model = served if is_of(served, version, folder) else self._load_version(name, version, folder)
+                entry.model = served if is_of(served, version, folder) else self._load_version(place, version, folder)
                 break
             except Exception as error:  # a defect of one bundle must not keep the others from being served
                 reason = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
@@ -190,8 +192,10 @@ class Loader:
             entry.model, entry.note = served, f"no version in its folder loads; {served.id}, from before, is served"
         return entry
 
-    def _load_version(self, name: str, version: int, folder: Path) -> Model:
-        bundle = read_folder(folder, name=name, version=version)
+    def _load_version(self, place: Place, version: int, folder: Path) -> Model:
+        if place.problem is not None:
+            raise BundleError(place.problem)
+        bundle = place.label(read_folder(folder, name=place.own_name or place.name, version=version))
         if self._keep is not None:
             bundle = self._keep(bundle)
         try:
@@ -218,6 +222,13 @@ class Loader:
 
 def is_of(model: Model | None, version: int, folder: Path) -> bool:
     """Whether a model was loaded from a version's folder as it is now."""
-    if model is None or model.bundle.manifest.version != version:
+    if model is None or model.bundle.manifest.version != version or model.bundle.path != folder:
         return False
     return model.bundle.fingerprint == fingerprint(folder)
+
+
+def in_order(entries: dict[str, Entry], found: Found) -> list[Entry]:
+    """Return entries as they are looked through for a route without a default: those that were named, then the others
+    by name."""
+    named = {name: number for number, name in enumerate(found.named)}
+    return [entries[name] for name in sorted(entries, key=lambda name: (named.get(name, len(named)), name))]

@@ -33,7 +33,8 @@ class LocalEngine:
     """An engine, the loader that fills its registry, and its gauges. `number` tells the engines of a machine apart.
 
     `keep` returns the bundle to open in place of one that was read; see `app.processes.tokenizers`. What an operator
-    has ordered is kept in `choices_file` for a process that replaces this one. Raises `SessionError` when CUDA is asked
+    has ordered is kept in `choices_file` for a process that replaces this one. `table` says where the models are that
+    were named at the start; see `app.serving.places`. Raises `SessionError` when CUDA is asked
     for and the installed onnxruntime has none.
     """
 
@@ -44,6 +45,7 @@ class LocalEngine:
         number: int = 0,
         keep: Callable[[Bundle], Bundle] | None = None,
         choices_file: Path | None = None,
+        table: Path | None = None,
     ) -> None:
         self.device: Device = choose_device(settings)
         self.metrics, self._settings = metrics, settings
@@ -58,7 +60,7 @@ class LocalEngine:
         metrics.queue_capacity_tokens.set(settings.max_queue_tokens)
         self.engine = Engine(limits, metrics)
         self.registry = Registry(settings.models.name)
-        self.loader = Loader(settings, self.device, self.engine, metrics, self.registry, keep, choices_file)
+        self.loader = Loader(settings, self.device, self.engine, metrics, self.registry, keep, choices_file, table)
         self._gpus = GpuReader()
         self._number = number
         self._first_runner = number * runners  # in `roberta_runner_busy_ratio`, which counts on from engine to engine

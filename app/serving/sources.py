@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from app.bundle import MANIFEST, Bundle, BundleError, Graph, Manifest, Precision, read_bundle, read_json
 from app.bundle.config import max_length_of
-from app.bundle.files import fingerprint, first_problem, is_inside
+from app.bundle.files import belongs_to, fingerprint, first_problem
 from app.bundle.graph_file import check_graph
 from app.bundle.tokenizer_file import check_tokenizer
 from app.tasks import task_named, task_of
@@ -42,9 +42,13 @@ def read_folder(path: Path, *, name: str, version: int) -> Bundle:
 
 
 def check_links(path: Path, files: Iterable[str]) -> None:
-    """Refuse a folder of which a file is a link that leaves it."""
+    """Refuse a folder of which a file is a link that leaves it, except to its blobs in the cache of huggingface_hub."""
     for file in files:
-        if not is_inside(path, file):
+        if (path / file).is_symlink() and not (path / file).exists():
+            raise BundleError(
+                f"{file} is a link to what is not there; of Hugging Face's cache, mount the folder models--ORG--NAME"
+            )
+        if not belongs_to(path, file):
             raise BundleError(f"{file} is a link that leaves the folder; copy what it points at")
 
 

@@ -1,4 +1,4 @@
-"""Noticing that the models folder has changed, by names, sizes and times alone."""
+"""Noticing that what is to be served has changed, by names, sizes and times alone."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from app.bundle import MANIFEST, BundleError, version_folders
+from app.bundle import MANIFEST, BundleError
 from app.bundle.defaults import FILE
 from app.bundle.files import fingerprint
-from app.serving.scanning import FolderAwayError, bundle_names
+from app.serving.places import Places
 
 State = frozenset[tuple[str, str]]
 
 
-def state_of(models: Path) -> State | None:
-    """Return what changes with the folder's versions and with `defaults.json`; None where the folder is away."""
+def state_of(models: Path, table: Path | None = None) -> State | None:
+    """Return what changes with the versions of models and with `defaults.json`; None where the folder is away."""
     try:
-        names = bundle_names(models)
-    except FolderAwayError:
+        found = Places(models, table).read()
+    except (OSError, ValueError):
         return None
-    found = {(FILE, stamp(models / FILE))}
-    for name in names:
-        for folder in version_folders(models, name).values():
-            found.add((str(folder), stamp(folder / MANIFEST) or content_of(folder)))
-    return frozenset(found)
+    if found.away is not None:
+        return None
+    state = {(FILE, stamp(models / FILE))}
+    for place in found.by_name.values():
+        for folder in place.folders.values():
+            state.add((str(folder), stamp(folder / MANIFEST) or content_of(folder)))
+    return frozenset(state)
 
 
 def stamp(file: Path) -> str:
@@ -43,12 +45,12 @@ def content_of(folder: Path) -> str:
         return ""
 
 
-async def watch(models: Path, interval_s: float, load: Callable[[], Awaitable[object]]) -> None:
-    """Look at the folder at an interval, and load when it has changed and then been the same for one interval."""
-    loaded = last = await asyncio.to_thread(state_of, models)
+async def watch(look: Callable[[], State | None], interval_s: float, load: Callable[[], Awaitable[object]]) -> None:
+    """Look at an interval, and load when something has changed and then been the same for one interval."""
+    loaded = last = await asyncio.to_thread(look)
     while True:
         await asyncio.sleep(interval_s)
-        now = await asyncio.to_thread(state_of, models)
+        now = await asyncio.to_thread(look)
         if now != loaded and now == last:
             loaded = now
             await load()

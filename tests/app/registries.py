@@ -8,10 +8,10 @@ from app.serving.registry import Registry
 from app.settings import Settings
 
 
-def make_registry(folder, engine=None, device="cpu", **settings):
+def make_registry(folder, engine=None, device="cpu", table=None, **settings):
     metrics = Metrics(CollectorRegistry())
     registry = Registry(folder.name)
-    registry.loader = Loader(Settings(models=folder, **settings), device, engine, metrics, registry)
+    registry.loader = Loader(Settings(models=folder, **settings), device, engine, metrics, registry, table=table)
     registry.load = registry.loader.load
     registry.metrics = metrics.registry
     return registry

@@ -103,7 +103,7 @@ def test_other_settings_of_the_file_stay():
 def test_a_hub_folder_can_be_tuned_for(byte_level, tmp_path):
     write_hub_folder(tmp_path / "toy", byte_level)
     for model in ("toy", "toy:1"):
-        found = Tune.model_construct(model=model, models=tmp_path).find_bundle()
+        found = Tune.model_construct(bundle=model, models=tmp_path).find_bundle()
         assert found.path == tmp_path / "toy"
 
 

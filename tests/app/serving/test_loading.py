@@ -189,7 +189,7 @@ def test_a_models_folder_that_cannot_be_read_is_said_and_what_is_served_stays(tm
     write_bundle(tmp_path, byte_level)
     registry = make_registry(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("app.serving.loading.bundle_names", lambda _: listing_fails())
+        patch.setattr("app.serving.places.model_folders", lambda _: listing_fails())
         registry.load()
         with pytest.raises(NotReadyError, match="the models folder cannot be read"):
             registry.check_ready()

@@ -78,7 +78,7 @@ def add_orders(pages: FastAPI, service: Service, keys: Keyring) -> None:
         try:
             return kind.model_validate_json(body or b"{}")
         except ValidationError as error:
-            raise explain(error.errors(include_url=False, include_input=False)) from None
+            raise explain(error, body, kind) from None
 
     def post(path: str, kind: type[Nothing], answer: Any) -> Callable[[Handler], Handler]:
         schema = {"content": {"application/json": {"schema": kind.model_json_schema()}}}

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
 
 from app.errors import InvalidRequestError, MalformedBodyError, RequestTooLargeError, ServeError, quote
 from app.serving.structure import count_fields, count_values
-from app.tasks.base import TaskRequest, fields_in
+from app.tasks.base import TaskRequest
+from app.tasks.parameters import fields_in
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)
 
 INLINE_BYTES = 2**15  # a larger body is parsed on another thread, so that other requests need not wait
+MOST_COMPARED = 40  # characters of an unknown field's name
 PER_INPUT, BESIDE_INPUTS = 5, 4096  # values and fields of one input, a pair at most, and of all parameters together
 
 
@@ -52,7 +56,9 @@ def parse(body: bytes, request_type: type[RequestT], bounds: Bounds) -> RequestT
     try:
         request = request_type.model_validate_json(body)
     except ValidationError as error:
-        raise explain(error.errors(include_url=False, include_input=False)) from None
+        if body.startswith(BOM_UTF8):
+            return parse(body.removeprefix(BOM_UTF8), request_type, bounds)
+        raise explain(error, body, request_type) from None
     check_unique(body, request)
     bounds.check(request)
     return request
@@ -76,18 +82,37 @@ def json_of(body: Mapping[str, Any]) -> bytes:
         raise MalformedBodyError("the body has values that JSON cannot carry; give texts, numbers and lists") from None
 
 
-def explain(errors: list[ErrorDetails]) -> ServeError:
-    """Turn pydantic's errors into one sentence that names the first of them."""
-    first = errors[0]
+def explain(error: ValidationError, body: bytes, request_type: type[BaseModel]) -> ServeError:
+    """Turn pydantic's errors over a body into one sentence that names the first of them."""
+    first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
-        return MalformedBodyError(f"the body is not valid JSON in UTF-8: {first['ctx']['error']}")
+        return MalformedBodyError(not_json(body) or f"the body is not valid JSON in UTF-8: {first['ctx']['error']}")
     branches = [quote(str(part))[1:-1] for part in first["loc"] if not str(part).startswith("<")]
-    return InvalidRequestError(f"{'.'.join(branches) or 'body'}: {reason_of(first)}")
+    reason = f"unknown field{hint(first, request_type)}" if first["type"] == "extra_forbidden" else reason_of(first)
+    return InvalidRequestError(f"{'.'.join(branches) or 'body'}: {reason}")
 
 
 def reason_of(error: ErrorDetails) -> str:
-    if error["type"] == "extra_forbidden":
-        return "unknown field"
-    if error["type"] == "missing":
-        return "is missing"
-    return error["msg"].removeprefix("Value error, ")
+    return "is missing" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
+
+
+def not_json(body: bytes) -> str | None:
+    """Return what a body is that is not JSON in UTF-8, where that is easily seen."""
+    if not body or body.isspace():
+        return 'the body is empty; send JSON, such as {"inputs": "a text"}'
+    if body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in body[:4]:
+        return "the body is in UTF-16 or UTF-32; send JSON in UTF-8"
+    return None
+
+
+def hint(error: ErrorDetails, request_type: type[BaseModel]) -> str:
+    """Say which field was probably meant, or where it belongs; nothing where none is like it."""
+    *place, name = map(str, error["loc"])
+    fields: dict[tuple[str, ...], set[str]] = {(): set(request_type.model_fields)}
+    if (parameters := request_type.model_fields.get("parameters")) is not None:
+        fields["parameters",] = set(getattr(parameters.annotation, "model_fields", ()))
+    for other, known in fields.items():
+        if name in known and other != tuple(place):
+            return f" here; it belongs {'into parameters' if other else 'beside inputs'}"
+    likely = get_close_matches(name[:MOST_COMPARED], fields.get(tuple(place), ()), 1)
+    return f"; {likely[0]} may be meant" if likely else ""

@@ -13,9 +13,10 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag
 
 from app.bundle import BundleError, Graph, Manifest, labels_of
+from app.tasks.parameters import NullIs, Parameters, Strict
 from app.tasks.text import TextEncoder
 from app.window import Floats, Window
 
@@ -30,14 +31,6 @@ def reject_blank(text: str) -> str:
 NOT_BLANK = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 
 Text = Annotated[str, AfterValidator(reject_blank), Field(json_schema_extra={"minLength": 1, "pattern": NOT_BLANK})]
-
-
-def whole(value: object) -> object:
-    """Take 3.0 for 3, as JSON does."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-WHOLE = BeforeValidator(whole)  # after the bounds of an `int`, which JSON schema would lack otherwise
 
 
 def branch_of(value: object) -> str | None:
@@ -57,29 +50,25 @@ Texts = Annotated[
 ]
 
 
-class Strict(BaseModel):
-    """An unknown field is an error that names it, and NaN is no number.
-
-    Every list of a request is bounded or one for each input, and has `fail_fast`: a test looks for it.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-def fields_in(value: object) -> int:
-    """Return the number of fields that were given to a validated value, those of its parts included."""
-    if isinstance(value, list):
-        return sum(fields_in(item) for item in value)
-    if not isinstance(value, BaseModel):
-        return 0
-    return sum(1 + fields_in(getattr(value, name)) for name in value.model_fields_set)
-
-
 class TaskRequest(Strict, ABC):
     """The fields that the body of every task has."""
 
     model: str | None = Field(None, description="Bundle to use: `name` or `name:version`.")
-    truncate: bool = Field(False, description="Answer from the first window of a long text only.")
+    truncate: Annotated[bool, NullIs(False)] = Field(
+        False, description="Answer from the first window of a long text only."
+    )
+    truncation_direction: Literal["right", "Right"] | None = Field(
+        None, description="Which end of a long text is cut off."
+    )
+    options: dict[str, Any] | None = Field(
+        None, description="Hugging Face's `wait_for_model`, `use_cache` and the like, which mean nothing here."
+    )
+    parameters: Annotated[Parameters, NullIs(Parameters())] = Parameters()
+
+    @property
+    def truncates(self) -> bool:
+        """Whether long texts are answered from their first window, of `parameters.max_length` tokens at most."""
+        return self.truncate or self.parameters.truncates
 
     @abstractmethod
     def count_inputs(self) -> int:

@@ -11,8 +11,9 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.bundle import problem_type_of
-from app.errors import RequestTooLargeError
-from app.tasks.base import ONE_OR_MORE, WHOLE, Encoded, Strict, Task, TaskRequest, Text, branch_of, by_input
+from app.errors import InvalidRequestError, RequestTooLargeError
+from app.tasks.base import ONE_OR_MORE, Encoded, Task, TaskRequest, Text, branch_of, by_input
+from app.tasks.parameters import WHOLE, NullIs, Parameters, Strict
 from app.tasks.pausing import pause
 from app.window import Floats, Window
 
@@ -26,21 +27,25 @@ FunctionToApply = Literal["softmax", "sigmoid", "none"]
 
 
 class TextPair(Strict):
+    """A text, or a pair of texts."""
+
     text: Text
-    text_pair: Text
+    text_pair: Text | None = None
 
 
+Listed = Annotated[list[Text], Field(min_length=1, max_length=2, fail_fast=True, description="A text, or a pair.")]
 Input = Annotated[
-    Annotated[Text, Tag("<text>")] | Annotated[TextPair, Tag("<pair>")],
+    Annotated[Text, Tag("<text>")] | Annotated[TextPair, Tag("<pair>")] | Annotated[Listed, Tag("<list>")],
     Discriminator(
         branch_of,
         custom_error_type="inputs_type",
-        custom_error_message='must be a text or {"text", "text_pair"}',
+        custom_error_message='must be a text, {"text", "text_pair"} or a list of two texts',
     ),
 ]
+Texts = str | tuple[str, str]  # one text, or a pair
 
 
-class ClassifyParameters(Strict):
+class ClassifyParameters(Parameters):
     top_k: Annotated[int, Field(ge=1), WHOLE] | None = Field(
         None, description="Keep the best labels only. Null: all of them."
     )
@@ -55,6 +60,22 @@ class ClassifyParameters(Strict):
         None,
         description="From logits to scores. Null: softmax, sigmoid for multi-label, none for regression.",
     )
+    return_all_scores: bool | None = Field(
+        None,
+        description="Hugging Face's older word for `top_k`, which goes before it: true is null and also keeps what "
+        "is under a threshold, false is 1.",
+    )
+
+    @property
+    def most_labels(self) -> int | None:
+        """How many labels are kept; None: all."""
+        return 1 if self.top_k is None and self.return_all_scores is False else self.top_k
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether thresholds of the bundle do not count."""
+        asked = (self.top_k, self.function_to_apply, self.return_all_scores)
+        return any(each is not None for each in asked)
 
 
 class ClassifyRequest(TaskRequest):
@@ -66,18 +87,37 @@ class ClassifyRequest(TaskRequest):
         | Annotated[list[Input], Field(min_length=1, fail_fast=True), Tag("<list>")],
         ONE_OR_MORE,
     ]
-    parameters: ClassifyParameters = ClassifyParameters()
+    parameters: Annotated[ClassifyParameters, NullIs(ClassifyParameters())] = ClassifyParameters()
+    raw_scores: bool | None = Field(
+        None,
+        description="Text Embeddings Inference's word for `function_to_apply`, which goes before it: true is none.",
+    )
 
-    def items(self) -> list[str | TextPair]:
-        return self.inputs if isinstance(self.inputs, list) else [self.inputs]
+    @property
+    def asked(self) -> ClassifyParameters:
+        """The parameters, with what is said beside them."""
+        if not self.raw_scores or self.parameters.function_to_apply is not None:
+            return self.parameters
+        return self.parameters.model_copy(update={"function_to_apply": "none"})
+
+    def items(self) -> list[Texts]:
+        if isinstance(self.inputs, str):
+            return [self.inputs]
+        return [texts_of(each) for each in self.inputs] if isinstance(self.inputs, list) else [texts_of(self.inputs)]
 
     def count_inputs(self) -> int:
-        return len(self.items())
+        return len(self.inputs) if isinstance(self.inputs, list) else 1
 
     def count_characters(self) -> int:
-        return sum(
-            len(item) if isinstance(item, str) else len(item.text) + len(item.text_pair) for item in self.items()
-        )
+        return sum(len(item) if isinstance(item, str) else sum(map(len, item)) for item in self.items())
+
+
+def texts_of(item: str | TextPair | list[str]) -> Texts:
+    """Return the text or the pair of one input."""
+    if isinstance(item, str):
+        return item
+    texts = item if isinstance(item, list) else [item.text, *([] if item.text_pair is None else [item.text_pair])]
+    return texts[0] if len(texts) == 1 else (texts[0], texts[1])
 
 
 class LabelScore(TypedDict):
@@ -102,11 +142,18 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
         return super().manifest_fields(config) | {"problem_type": problem_type_of(config)}
 
     def encode(self, request: ClassifyRequest) -> Encoded[list[list[int]]]:
-        items, encoder, truncate = request.items(), self.encoder, request.truncate
+        items, encoder, truncate, length = (
+            request.items(),
+            self.encoder,
+            request.truncates,
+            request.parameters.max_length,
+        )
         single = [item for item in items if isinstance(item, str)]
-        paired = [(item.text, item.text_pair) for item in items if not isinstance(item, str)]
-        texts = iter(encoder.encode(single, truncate=truncate, with_offsets=False))
-        pairs = iter(encoder.encode_pairs(paired, truncate=truncate, with_offsets=False))
+        paired = [item for item in items if not isinstance(item, str)]
+        if paired and request.parameters.truncation == "only_first":
+            raise InvalidRequestError("parameters.truncation: of a pair, the longer text is cut; send true")
+        texts = iter(encoder.encode(single, truncate=truncate, max_length=length, with_offsets=False))
+        pairs = iter(encoder.encode_pairs(paired, truncate=truncate, max_length=length, with_offsets=False))
         groups: list[list[Window]] = []
         for item in items:
             if isinstance(item, str):
@@ -116,14 +163,14 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
                 pair = next(pairs)
                 groups.append([encoder.pair_window(pair, piece, FIRST_TOKEN) for piece in pair.pieces])
         windows = [window for group in groups for window in group]
-        scores = self.check_scores(len(items), request.parameters)
+        scores = self.check_scores(len(items), request.asked)
         answer_bytes = NUMBER_BYTES * len(self.manifest.labels) * len(windows) + SCORE_BYTES * scores
         return Encoded(windows, [[len(window) for window in group] for group in groups], answer_bytes)
 
     def check_scores(self, inputs: int, parameters: ClassifyParameters) -> int:
         """Return how many scores are answered at most. Raises `RequestTooLargeError` where they are too many."""
         labels = len(self.manifest.labels)
-        scores = inputs * min(labels, parameters.top_k or labels)
+        scores = inputs * min(labels, parameters.most_labels or labels)
         if scores > MOST_SCORES:
             raise RequestTooLargeError(
                 f"the answer would have {scores:,} scores, at most {MOST_SCORES:,} are sent; "
@@ -134,11 +181,12 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
     def decode(
         self, request: ClassifyRequest, state: list[list[int]], outputs: Sequence[Floats]
     ) -> Iterator[list[LabelScore]]:
+        parameters = request.asked
         for number, (lengths, parts) in enumerate(zip(state, by_input(outputs, map(len, state)), strict=True)):
             if number % PAUSE_EVERY == 0:
                 pause()
             logits = parts[0] if len(parts) == 1 else np.concatenate(parts)  # (windows, labels)
-            yield self.rank(self.pool(logits, lengths).tolist(), request.parameters)
+            yield self.rank(self.pool(logits, lengths).tolist(), parameters)
 
     def pool(self, logits: Floats, lengths: list[int]) -> Floats:
         """Combine the windows of one text, (windows, labels) -> (labels,), as the manifest says.
@@ -156,7 +204,7 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
     def rank(self, logits: list[float], parameters: ClassifyParameters) -> list[LabelScore]:
         """Return the labels to answer with, best first. Plain floats: for a handful, numpy's calls cost more."""
         scores = self.apply(logits, parameters.function_to_apply or self.default_function)
-        order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: parameters.top_k]
+        order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: parameters.most_labels]
         least, labels = self.least_scores(parameters), self.manifest.labels
         return [LabelScore(label=labels[i], score=scores[i]) for i in order if scores[i] >= least[i]]
 
@@ -165,7 +213,7 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
         labels = self.manifest.labels
         if parameters.threshold is not None:
             return [parameters.threshold] * len(labels)
-        if self.thresholds is None or parameters.top_k is not None or parameters.function_to_apply is not None:
+        if self.thresholds is None or parameters.keeps_all:
             return [-math.inf] * len(labels)
         return [self.thresholds[label] for label in labels]
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import ConfigDict, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.bundle import Graph, Manifest
 from app.errors import InvalidRequestError, RequestTooLargeError
-from app.tasks.base import ONE_OR_MORE, WHOLE, Encoded, Strict, Task, Text, TextsRequest, by_input
+from app.tasks.base import ONE_OR_MORE, Encoded, Task, Text, TextsRequest, branch_of, by_input
+from app.tasks.parameters import WHOLE, NullIs, Parameters
 from app.tasks.text import EncodedText, Piece, TextEncoder
 from app.window import Floats, Ints, Ranking, Window, greatest
 
@@ -29,11 +30,27 @@ NUMBER_BYTES, CHARACTER_BYTES = 8, 2  # of a kept number and of an answer's char
 Word = Annotated[Text, Field(max_length=256)]
 
 
-class FillMaskParameters(Strict):
-    top_k: Annotated[int, Field(ge=1, le=1000), WHOLE] = Field(5, description="Candidates for each mask.")
-    targets: Annotated[list[Word], Field(min_length=1, max_length=1000, fail_fast=True)] | None = Field(
-        None, description="Choose among these words only; each must be one token of the vocabulary."
+Targets = Annotated[
+    Annotated[Word, Tag("<text>")]
+    | Annotated[list[Word], Field(min_length=1, max_length=1000, fail_fast=True), Tag("<list>")],
+    Discriminator(
+        branch_of, custom_error_type="targets_type", custom_error_message="must be a word or a list of words"
+    ),
+]
+
+
+class FillMaskParameters(Parameters):
+    top_k: Annotated[int, Field(ge=1, le=1000), WHOLE, NullIs(5)] = Field(5, description="Candidates for each mask.")
+    targets: Targets | None = Field(
+        None,
+        description="Choose among these words only; each must be one token of the vocabulary, or is one as the "
+        "vocabulary writes it (`Ġcapital`, `##ing`).",
     )
+
+    @property
+    def words(self) -> list[str] | None:
+        """The targets."""
+        return [self.targets] if isinstance(self.targets, str) else self.targets
 
 
 Masked = Annotated[Text, Field(json_schema_extra={"pattern": r"\[MASK\]|<mask>"})]  # `encode` refuses all else
@@ -47,10 +64,10 @@ class FillMaskRequest(TextsRequest):
         ONE_OR_MORE,
     ]
 
-    parameters: FillMaskParameters = FillMaskParameters()
+    parameters: Annotated[FillMaskParameters, NullIs(FillMaskParameters())] = FillMaskParameters()
 
     def count_characters(self) -> int:
-        return super().count_characters() + sum(map(len, self.parameters.targets or []))
+        return super().count_characters() + sum(map(len, self.parameters.words or []))
 
 
 class Candidate(TypedDict):
@@ -127,19 +144,20 @@ class FillMask(Task[FillMaskRequest, Masks]):
 
     def encode(self, request: FillMaskRequest) -> Encoded[Masks]:
         texts = [text.replace(GENERIC_MASK, self.mask_token) for text in request.texts()]
-        encoded = self.encoder.encode(texts, truncate=request.truncate)
+        parameters = request.parameters
+        encoded = self.encoder.encode(texts, truncate=request.truncates, max_length=parameters.max_length)
         found = [self.masks_in(text) for text in encoded]
         for number, at in enumerate(found):
             if not at:
                 raise InvalidRequestError(f"inputs: text {number} has no {self.mask_token} to fill")
-        candidates = min(request.parameters.top_k, len(request.parameters.targets or ()) or self.vocabulary)
+        candidates = min(parameters.top_k, len(parameters.words or ()) or self.vocabulary)
         characters = self.check_answer(encoded, found, candidates)
         groups = [self.groups(text, at) for text, at in zip(encoded, found, strict=True)]
         masked = [
             MaskedText([self.mask_at(text, i) for _, at in group for i in at], len(group))
             for text, group in zip(encoded, groups, strict=True)
         ]
-        masks = Masks(masked, self.targets_of(masked, request.parameters.targets))
+        masks = Masks(masked, self.targets_of(masked, parameters.words))
         ranking = masks.ranking(candidates, self.temperature)
         kept = self.check_kept(sum(map(len, found)), ranking)
         windows = [
@@ -205,13 +223,15 @@ class FillMask(Task[FillMaskRequest, Masks]):
         bare, spaced = ([each.ids for each in form] for form in tokens)
         found = {False: zip(bare, spaced, strict=True), True: zip(spaced, bare, strict=True)}
         tokens_of = {
-            kind: [self.only_token(number, *each) for number, each in enumerate(found[kind])] for kind in kinds
+            kind: [self.only_token(number, words[number], *each) for number, each in enumerate(found[kind])]
+            for kind in kinds
         }
         return {kind: np.array(list(dict.fromkeys(each)), np.int64) for kind, each in tokens_of.items()}
 
-    def only_token(self, number: int, *forms: list[int]) -> int:
+    def only_token(self, number: int, word: str, *forms: list[int]) -> int:
         """Return the token of a target word, in the first form that is one. Raises `InvalidRequestError`."""
-        for ids in forms:
+        as_written = self.encoder.tokenizer.token_to_id(word)
+        for ids in (*forms, [] if as_written is None else [as_written]):
             if len(ids) == 1 and ids[0] not in self.special_ids:  # an unknown word is `[UNK]`
                 return ids[0]
         raise InvalidRequestError(f"parameters.targets.{number}: is not one token of this model's vocabulary")

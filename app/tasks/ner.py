@@ -12,9 +12,13 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.bundle import Graph, Manifest
-from app.tasks.base import WHOLE, Encoded, Strict, Task, TextsRequest, by_input, softmax
+from app.errors import InvalidRequestError
+from app.tasks.base import Encoded, Task, TaskRequest, by_input, softmax
+from app.tasks.offsets import OffsetUnit, positions
+from app.tasks.parameters import WHOLE, NullIs, Parameters
 from app.tasks.pausing import pause
 from app.tasks.schemes import OUTSIDE, Mark, goes_on, read_labels
+from app.tasks.split_words import TextsOrWords, with_words
 from app.tasks.text import EncodedText, TextEncoder
 from app.tasks.words import number_words
 from app.window import Floats, Window
@@ -26,24 +30,75 @@ NUMBER_BYTES, TOKEN_BYTES = 4, 192  # of a logit; of a token with its offsets, a
 AggregationStrategy = Literal["none", "simple", "first", "average", "max"]
 
 
-class NerParameters(Strict):
-    aggregation_strategy: AggregationStrategy = Field(
-        "simple",
-        description="none: one entry per token. simple: neighboring tokens of one type. "
+class NerParameters(Parameters):
+    aggregation_strategy: AggregationStrategy | None = Field(
+        None,
+        description="none: one entry per token. simple, the default: neighboring tokens of one type. "
         "first, average, max: whole words, tagged by their first token, mean scores or surest token.",
     )
-    ignore_labels: Annotated[list[str], Field(max_length=1000, fail_fast=True)] = Field(
+    grouped_entities: bool | None = Field(
+        None,
+        description="Hugging Face's older word for `aggregation_strategy`, which goes before it: true is simple, false "
+        "none.",
+    )
+    ignore_labels: Annotated[list[str], Field(max_length=1000, fail_fast=True), NullIs(["O"])] = Field(
         ["O"], description="Labels, or entity groups, to leave out."
     )
     stride: Annotated[int, Field(ge=0), WHOLE] | None = Field(
         None, description="Tokens that consecutive windows of a long text share, at most half."
     )
+    is_split_into_words: Annotated[bool, NullIs(False)] = Field(
+        False,
+        description="Whether `inputs` is the list of one text's words. A list of such lists is understood without it.",
+    )
+    delimiter: Annotated[str, Field(max_length=16), NullIs(" ")] = Field(
+        " ", description="What stands between words that come as a list; offsets are those of the joined text."
+    )
+    offset_unit: Annotated[OffsetUnit, NullIs("code_point")] = Field(
+        "code_point",
+        description="What `start` and `end` count: code_point, as Python does; utf16, as JavaScript, Java and C# do; "
+        "utf8, bytes as in Go, Rust and PHP.",
+    )
+
+    @property
+    def strategy(self) -> AggregationStrategy:
+        return self.aggregation_strategy or ("none" if self.grouped_entities is False else "simple")
 
 
-class NerRequest(TextsRequest):
+class NerRequest(TaskRequest):
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
-    parameters: NerParameters = NerParameters()
+    inputs: TextsOrWords
+    parameters: Annotated[NerParameters, NullIs(NerParameters())] = NerParameters()
+
+    def items(self) -> list[str | list[str]]:
+        """Return each text, or the list of its words."""
+        if isinstance(self.inputs, str):
+            return [self.inputs]
+        return [self.words] if self.words else list(self.inputs)
+
+    @property
+    def words(self) -> list[str]:
+        """The words of the only text, where `inputs` is the list of them; else none."""
+        if not self.parameters.is_split_into_words or isinstance(self.inputs, str):
+            return []
+        words = [word for word in self.inputs if isinstance(word, str)]
+        return words if len(words) == len(self.inputs) else []
+
+    @property
+    def is_one(self) -> bool:
+        """Whether the answer is that of one text, not a list of answers."""
+        return isinstance(self.inputs, str) or bool(self.words)
+
+    def texts(self) -> list[str]:
+        join = self.parameters.delimiter.join
+        return [item if isinstance(item, str) else join(item) for item in self.items()]
+
+    def count_inputs(self) -> int:
+        return 1 if self.is_one else len(self.inputs)
+
+    def count_characters(self) -> int:
+        return sum(map(len, self.texts()))
 
 
 class Entity(TypedDict):
@@ -95,8 +150,19 @@ class Ner(Task[NerRequest, list[EncodedText]]):
         self.has_words = bool(getattr(encoder.tokenizer.model, "continuing_subword_prefix", None))
 
     def encode(self, request: NerRequest) -> Encoded[list[EncodedText]]:
-        encoder = self.encoder
-        texts = encoder.encode(request.texts(), overlap=request.parameters.stride, truncate=request.truncate)
+        encoder, parameters = self.encoder, request.parameters
+        if parameters.is_split_into_words and isinstance(request.inputs, str):
+            raise InvalidRequestError("inputs: must be a list of words where is_split_into_words is true")
+        texts = encoder.encode(
+            request.texts(),
+            overlap=parameters.stride,
+            truncate=request.truncates,
+            max_length=parameters.max_length,
+        )
+        texts = [
+            text if isinstance(item, str) else with_words(text, item, parameters.delimiter)
+            for text, item in zip(texts, request.items(), strict=True)
+        ]
         windows = [encoder.window(t.ids, piece, encoder.home_rows(piece)) for t in texts for piece in t.pieces]
         row_bytes = NUMBER_BYTES * len(self.manifest.labels) + TOKEN_BYTES
         return Encoded(windows, texts, row_bytes * sum(len(window.head_rows) for window in windows))
@@ -104,17 +170,21 @@ class Ner(Task[NerRequest, list[EncodedText]]):
     def decode(self, request: NerRequest, state: list[EncodedText], outputs: Sequence[Floats]) -> Iterator[Any]:
         parts = by_input(outputs, (len(text.pieces) for text in state))
         answers = (self.entities(*each, request.parameters) for each in zip(state, parts, strict=True))
-        return answers if isinstance(request.inputs, list) else next(answers)
+        return next(answers) if request.is_one else answers
 
     def entities(self, text: EncodedText, parts: Sequence[Floats], parameters: NerParameters) -> Iterator[Entity]:
         """Yield what is found, window by window; `parts` are (tokens, labels): every token is at home in one."""
-        tokens = self.tokens(text, parts)
-        ignored = set(parameters.ignore_labels)
-        if parameters.aggregation_strategy == "none":
-            return (each for each in self.token_entities(text, tokens) if not self.is_ignored(each["entity"], ignored))
-        tagged = self.tag(text, tokens, parameters.aggregation_strategy)
-        found = (group_entity(text.text, group) for group in group_tags(tagged))
-        return (each for each in found if each["entity_group"] not in ignored)
+        tokens, ignored = self.tokens(text, parts), set(parameters.ignore_labels)
+        kept: Iterator[Entity]
+        if parameters.strategy == "none":
+            kept = (each for each in self.token_entities(text, tokens) if not self.is_ignored(each["entity"], ignored))
+        else:
+            tagged = self.tag(text, tokens, parameters.strategy)
+            found = (group_entity(text.text, group) for group in group_tags(tagged))
+            kept = (each for each in found if each["entity_group"] not in ignored)
+        if (starts := positions(text.text, parameters.offset_unit)) is None:
+            return kept
+        return ({**each, "start": int(starts[each["start"]]), "end": int(starts[each["end"]])} for each in kept)
 
     def is_ignored(self, label: str, ignored: Collection[str]) -> bool:
         """Whether a token's label is left out; `O` leaves out what is outside of entities, however it is written."""
@@ -152,10 +222,10 @@ class Ner(Task[NerRequest, list[EncodedText]]):
             yield Tagged(mark, score, start, end, text.words[position] if mark.ends else -1)
 
     def words(self, text: EncodedText, tokens: Iterator[Token]) -> Iterator[Iterator[Token]]:
-        """Yield the tokens of each word: the tokenizer's where it marks what continues one, as WordPiece does."""
+        """Yield the tokens of each word: those of the caller, or of the tokenizer where it marks what continues one."""
         listed, again = tee(tokens)
         numbers: Iterator[int]
-        if self.has_words:
+        if self.has_words or text.are_words_given:
             numbers = (int(text.words[token.position]) for token in again)
         else:
             numbers = number_words(text.text, (token.start for token in again))

@@ -49,6 +49,7 @@ class EncodedText:
     spans: NDArray[np.int32]
     words: NDArray[np.int32]
     pieces: list[Piece]
+    are_words_given: bool = False  # by the caller
 
     def offsets(self) -> NDArray[np.int64]:
         """Return (tokens, 2) code point ranges in `text`, with no white space at either end."""
@@ -94,10 +95,17 @@ class TextEncoder:
         self.texts = TextTokenizer(self.tokenizer, max_tokens)
 
     def encode(
-        self, texts: Sequence[str], *, overlap: int | None = None, truncate: bool = False, with_offsets: bool = True
+        self,
+        texts: Sequence[str],
+        *,
+        overlap: int | None = None,
+        truncate: bool = False,
+        max_length: int | None = None,
+        with_offsets: bool = True,
     ) -> list[EncodedText]:
         """Tokenize texts and cut those that are too long into overlapping pieces, or to the first of them.
 
+        The first may be shorter than the others would be: `max_length` tokens, special ones included.
         Without offsets, which is faster, there are no spans and no words. Raises `InvalidRequestError` for an overlap
         in tokens of more than half a window, `RequestTooLargeError` for more tokens than one request may have.
         """
@@ -107,9 +115,10 @@ class TextEncoder:
                 f"parameters.stride must be at most {self.capacity // 2}, half of a window of {self.capacity} tokens"
             )
         result = []
-        tokenized = self.texts.tokens_of(texts, with_offsets=with_offsets, most=self.capacity if truncate else None)
+        capacity = self.capacity if max_length is None else self.capacity - max(0, self.max_length - max_length)
+        tokenized = self.texts.tokens_of(texts, with_offsets=with_offsets, most=capacity if truncate else None)
         for text, tokens in zip(texts, tokenized, strict=True):
-            shown = min(len(tokens.ids), self.capacity) if truncate else len(tokens.ids)
+            shown = min(len(tokens.ids), capacity) if truncate else len(tokens.ids)
             pieces = cut(shown, self.capacity, overlap)
             result.append(EncodedText(text, tokens.ids, tokens.offsets, tokens.words, pieces))
         return result
@@ -132,35 +141,38 @@ class TextEncoder:
         fields: tuple[str, str] = ("text", "text_pair"),
         overlap: int | None = None,
         truncate: bool = False,
+        max_length: int | None = None,
         with_offsets: bool = True,
     ) -> list[EncodedPair]:
         """Tokenize pairs of texts. Where a pair does not fit into one window, one text is cut into overlapping pieces.
 
+        To truncate leaves the first of them, of `max_length` tokens at most where that is less than a window has.
         `fields` are the names of the two texts in errors. Raises `InvalidRequestError` when the text that stays whole
         leaves less than a quarter of a window to the other, and the other does not fit into that.
         """
         every = list(itertools.chain.from_iterable(pairs))
-        most = self.max_length + 1 if truncate else None  # enough to see which text is the longer one
+        window = min(self.max_length, max_length or self.max_length) if truncate else self.max_length
+        most = window + 1 if truncate else None  # enough to see which text is the longer one
         tokenized = self.texts.tokens_of(every, with_offsets=with_offsets, most=most)
         texts = [encoded_whole(*each) for each in zip(every, tokenized, strict=True)]
         result = []
         for first, second in zip(texts[::2], texts[1::2], strict=True):
             is_second_cut = cut_side == "second" or len(second.ids) > len(first.ids)
             whole, other = (first, second) if is_second_cut else (second, first)
-            capacity = self.max_length - self.special.of_pair - len(whole.ids)
-            if capacity < min(len(other.ids), max(1, self.capacity // OVERLAP_SHARE)):
-                raise InvalidRequestError(self.too_long(cut_side, *fields))
+            capacity = window - self.special.of_pair - len(whole.ids)
+            if capacity < min(len(other.ids), max(1, (self.capacity - self.max_length + window) // OVERLAP_SHARE)):
+                raise InvalidRequestError(self.too_long(cut_side, window, *fields))
             tokens = min(len(other.ids), capacity) if truncate else len(other.ids)
             shared = capacity // OVERLAP_SHARE if overlap is None else min(overlap, capacity // 2)
             other = replace(other, pieces=cut(tokens, capacity, shared))
             result.append(EncodedPair(*((whole, other) if is_second_cut else (other, whole)), is_second_cut))
         return result
 
-    def too_long(self, cut_side: CutSide, first: str, second: str) -> str:
+    def too_long(self, cut_side: CutSide, window: int, first: str, second: str) -> str:
         """Return what is wrong with a pair whose uncut text leaves too little of a window to the other."""
         if cut_side == "second":
-            return f"{first} leaves {second} too little of a window of {self.max_length} tokens; shorten {first}"
-        return f"{first} and {second} are both too long for one window of {self.max_length} tokens; shorten one"
+            return f"{first} leaves {second} too little of a window of {window} tokens; shorten {first}"
+        return f"{first} and {second} are both too long for one window of {window} tokens; shorten one"
 
     def pair_window(self, pair: EncodedPair, piece: Piece, head_rows: Ints) -> Window:
         """Make a window of a pair and its special tokens, with `piece` of the text that is cut.

@@ -5,13 +5,16 @@ import schemathesis
 MOST_STRIDE = 8  # half a window of the tiny bundles' is more
 MOST_OF_A_PAIR = 8  # characters of either text, that both fit into one window
 LEAST_TIMEOUT_MS = 60_000  # what takes longer than a shorter one is a 504, rightly
-OF_NER = {"aggregation_strategy", "ignore_labels", "stride"}
+OF_NER = {
+    *("aggregation_strategy", "ignore_labels", "stride"),
+    *("grouped_entities", "is_split_into_words", "delimiter", "offset_unit"),
+}
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Give a request time, and a valid one no words that a vocabulary lacks no stride of over half a window
-    and no pair that fills one.
+    """Give a request time, and a valid one no words that a vocabulary lacks, no stride of over half a window, no pair
+    that fills one or of which the first text alone is to be cut, and no text that is said to be words.
 
     A valid body for `/models/{name}` is one of some task: ask a model of that task.
     """
@@ -23,9 +26,16 @@ def before_call(context, case, kwargs):
     inputs = case.body.get("inputs")
     for item in inputs if isinstance(inputs, list) else [inputs]:
         if isinstance(item, dict):
-            item.update({name: text.strip()[:MOST_OF_A_PAIR] for name, text in item.items()})
+            item.update({name: text and text.strip()[:MOST_OF_A_PAIR] for name, text in item.items()})
+        elif isinstance(item, list):
+            item[:] = [text.strip()[:MOST_OF_A_PAIR] for text in item]
     parameters = case.body.get("parameters") or {}
     parameters.pop("targets", None)
+    parameters.pop("max_length", None)  # which may leave no mask
+    if not isinstance(inputs, str):
+        parameters.pop("truncation", None)
+    if not isinstance(inputs, list):
+        parameters.pop("is_split_into_words", None)
     if parameters.get("stride") is not None:
         parameters["stride"] %= MOST_STRIDE
     if case.operation.path == "/models/{name}":

@@ -1,5 +1,6 @@
 """Bodies: whatever is wrong is refused with a sentence that names the place."""
 
+import codecs
 import json
 
 import pytest
@@ -9,10 +10,10 @@ from app.errors import InvalidRequestError, MalformedBodyError, RequestTooLargeE
 from app.serving import parsing
 from app.serving.parsing import Bounds, json_of
 from app.tasks import TASKS
-from app.tasks.base import Strict
 from app.tasks.classify import ClassifyRequest
 from app.tasks.fill_mask import FillMaskRequest
 from app.tasks.ner import NerRequest
+from app.tasks.parameters import Strict
 from tests.support.meter import Meter
 
 BOUNDS = Bounds(inputs=1024, characters=1_000_000)
@@ -30,12 +31,27 @@ CLASSIFY = [
     ({"inputs": None}, "inputs: must be a text or a list of texts"),
     ({"inputs": []}, "inputs: List should have at least 1 item"),
     ({"inputs": ["a", ""]}, "inputs.1: the text is empty"),
-    ({"inputs": ["a", 5]}, 'inputs.1: must be a text or {"text", "text_pair"}'),
-    ({"inputs": {"text": "a"}}, "inputs.text_pair: is missing"),
+    ({"inputs": ["a", 5]}, 'inputs.1: must be a text, {"text", "text_pair"} or a list of two texts'),
+    ({"inputs": {"text_pair": "a"}}, "inputs.text: is missing"),
+    ({"inputs": [["a", "b", "c"]]}, "inputs.0: List should have at most 2 items"),
+    ({"inputs": [["a", " "]]}, "inputs.0.1: the text is empty"),
     ({"inputs": {"text": "a", "text_pair": "b", "c": 1}}, "inputs.c: unknown field"),
     ({"inputs": [{"text": "a", "text_pair": 1}]}, "inputs.0.text_pair: Input should be a valid string"),
-    ({"inputs": "a", "input": "b"}, "input: unknown field"),
-    ({"inputs": "a", "parameters": {"topk": 1}}, "parameters.topk: unknown field"),
+    ({"inputs": "a", "input": "b"}, "input: unknown field; inputs may be meant"),
+    ({"inputs": "a", "parameters": {"topk": 1}}, "parameters.topk: unknown field; top_k may be meant"),
+    ({"inputs": "a", "top_k": 1}, "top_k: unknown field here; it belongs into parameters"),
+    (
+        {"inputs": "a", "parameters": {"raw_scores": True}},
+        "parameters.raw_scores: unknown field here; it belongs beside",
+    ),
+    ({"inputs": "a", "xyzzy": 1}, "xyzzy: unknown field"),
+    ({"inputs": "a", "options": 1}, "options: Input should be an object"),
+    (
+        {"inputs": "a", "parameters": {"truncation": "only_second"}},
+        "parameters.truncation: Input should be 'longest_first'",
+    ),
+    ({"inputs": "a", "parameters": {"max_length": 7}}, "parameters.max_length: Input should be greater than or equal"),
+    ({"inputs": "a", "truncation_direction": "left"}, "truncation_direction: Input should be 'right' or 'Right'"),
     ({"inputs": "a", "parameters": {"top_k": 0}}, "parameters.top_k: Input should be greater than or equal to 1"),
     ({"inputs": "a", "parameters": {"top_k": "1"}}, "parameters.top_k: Input should be a valid integer"),
     ({"inputs": "a", "parameters": {"top_k": True}}, "parameters.top_k: Input should be a valid integer"),
@@ -51,7 +67,9 @@ CLASSIFY = [
 ]
 NER = [
     ({"inputs": {"text": "a", "text_pair": "b"}}, "inputs: must be a text or a list of texts"),
-    ({"inputs": [["a"]]}, "inputs.0: Input should be a valid string"),
+    ({"inputs": [["a", 1]]}, "inputs.0.1: Input should be a valid string"),
+    ({"inputs": [5]}, "inputs.0: must be a text or a list of its words"),
+    ({"inputs": "a", "parameters": {"offset_unit": "bytes"}}, "parameters.offset_unit: Input should be 'code_point', "),
     ({"inputs": "a", "parameters": {"stride": -1}}, "parameters.stride: Input should be greater than or equal to 0"),
     (
         {"inputs": "a", "parameters": {"aggregation_strategy": "best"}},
@@ -61,6 +79,7 @@ NER = [
 ]
 FILL_MASK = [
     ({"inputs": "a", "parameters": {"targets": []}}, "parameters.targets: List should have at least 1 item"),
+    ({"inputs": "a", "parameters": {"targets": 5}}, "parameters.targets: must be a word or a list of words"),
     ({"inputs": "a", "parameters": {"targets": ["a", 1]}}, "parameters.targets.1: Input should be a valid string"),
     ({"inputs": "a", "parameters": {"top_k": 2000}}, "parameters.top_k: Input should be less than or equal to 1000"),
 ]
@@ -77,7 +96,6 @@ def test_a_bad_body_is_refused_with_the_fields_name(kind, body, message):
 
 
 NOT_JSON = [
-    b"",
     b"{",
     b"{'inputs': 'a'}",
     b'{"inputs": "\xff"}',
@@ -93,9 +111,32 @@ def test_what_is_not_json_in_utf8_is_malformed(body):
         parse(body, ClassifyRequest)
 
 
+NAMED = [
+    (b"", 'the body is empty; send JSON, such as {"inputs": "a text"}'),
+    (b" \n", "the body is empty"),
+    (codecs.BOM_UTF8, "the body is empty"),
+    ('{"inputs": "a"}'.encode("utf-16"), "the body is in UTF-16 or UTF-32; send JSON in UTF-8"),
+    ('{"inputs": "a"}'.encode("utf-16-be"), "the body is in UTF-16 or UTF-32"),
+    ('{"inputs": "a"}'.encode("utf-16-le"), "the body is in UTF-16 or UTF-32"),
+    ('{"inputs": "a"}'.encode("utf-32"), "the body is in UTF-16 or UTF-32"),
+]
+
+
+@pytest.mark.parametrize(("body", "message"), NAMED, ids=range(len(NAMED)))
+def test_what_is_easily_seen_to_be_no_json_is_named(body, message):
+    with pytest.raises(MalformedBodyError) as refused:
+        parse(body, ClassifyRequest)
+    assert refused.value.message.startswith(message)
+
+
+@pytest.mark.parametrize("kind", [task.request_type for task in TASKS.values()])
+def test_a_byte_order_mark_before_json_is_skipped(kind):
+    assert parse(codecs.BOM_UTF8 + b'{"inputs": "a [MASK]"}', kind).inputs == "a [MASK]"
+
+
 def test_a_message_does_not_quote_the_text():
     with pytest.raises(InvalidRequestError) as refused:
-        parse(b'{"inputs": ["a", {"text": "a secret"}]}', ClassifyRequest)
+        parse(b'{"inputs": ["a", {"text": "a secret", "text_pair": 1}]}', ClassifyRequest)
     assert "secret" not in refused.value.message
 
 
@@ -110,9 +151,29 @@ def test_strange_texts_are_texts(text):
     assert parse(json.dumps({"inputs": text}).encode(), ClassifyRequest).inputs == text
 
 
-def test_nulls_are_defaults():
-    body = b'{"inputs": "a", "model": null, "parameters": {"top_k": null, "function_to_apply": null}}'
-    assert parse(body, ClassifyRequest) == ClassifyRequest(inputs="a")
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.route)
+def test_null_is_not_given_in_every_field(task):
+    kind, parameters = task.request_type, task.request_type.model_fields["parameters"].annotation
+    said = dict.fromkeys(set(kind.model_fields) - {"inputs"}) | {"inputs": "a [MASK]"}
+    plain = kind(inputs="a [MASK]")
+    assert parse(json.dumps(said).encode(), kind) == plain
+    said["parameters"] = dict.fromkeys(parameters.model_fields)
+    assert parse(json.dumps(said).encode(), kind) == plain
+
+
+def test_a_number_without_a_fraction_is_whole():
+    body = b'{"inputs": "a", "parameters": {"top_k": 2.0, "max_length": 16.0}}'
+    assert parse(body, ClassifyRequest).parameters.top_k == 2
+    assert parse(b'{"inputs": "a", "parameters": {"stride": 16.0}}', NerRequest).parameters.stride == 16
+    assert parse(b'{"inputs": "a", "parameters": {"top_k": 2e0}}', FillMaskRequest).parameters.top_k == 2
+    with pytest.raises(InvalidRequestError, match=r"^parameters\.top_k: Input should be a valid integer"):
+        parse(b'{"inputs": "a", "parameters": {"top_k": 2.5}}', ClassifyRequest)
+
+
+@pytest.mark.parametrize("options", [{}, {"wait_for_model": True, "use_cache": False}, {"a": [{"b": ":"}]}], ids=str)
+def test_options_of_hugging_face_s_own_service_are_taken_and_mean_nothing(options):
+    body = json.dumps({"inputs": "a", "options": options}).encode()
+    assert parse(body, ClassifyRequest).items() == parse(b'{"inputs": "a"}', ClassifyRequest).items()
 
 
 @pytest.mark.parametrize("item", [1, "", " "])

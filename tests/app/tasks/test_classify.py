@@ -128,7 +128,7 @@ def test_texts_and_pairs_of_one_request_keep_their_order(encoder, tokenizer):
 
 
 @pytest.mark.parametrize(
-    "inputs", ["", "  ", [], ["a", ""], {"text": "a"}, {"text": "a", "text_pair": ""}, 5, None, [["a", "b"]]]
+    "inputs", ["", "  ", [], ["a", ""], {"text_pair": "a"}, {"text": "a", "text_pair": ""}, 5, None, [["a"] * 3], [[]]]
 )
 def test_what_is_no_input_is_refused(inputs):
     with pytest.raises(ValidationError):

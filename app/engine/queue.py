@@ -12,7 +12,7 @@ from app.engine.work import Lane, QueuedWindow, Ticket
 
 # The keys that requests are sorted by. Plain tuples, because the first two are made anew for every window that starts.
 Age = tuple[float, int]  # (turn, number of the next window)
-Urgency = tuple[int, float, int]  # (-priority, deadline plus what the turn is after arrival, number of the next window)
+Urgency = tuple[int, float, int]  # (-priority, turn, number of the next window)
 Due = tuple[float, int, "QueuedRequest"]  # (when it is due, number of its first window, the request)
 
 
@@ -66,7 +66,7 @@ class QueuedRequest:
         ticket, number = self.ticket, next(iter(self.windows))
         self.turn, self.next_number = turn, number
         self.age: Age = turn, number
-        self.urgency: Urgency = -ticket.priority, ticket.deadline + turn - ticket.arrival, number
+        self.urgency: Urgency = -ticket.priority, turn, number
 
     @property
     def due_key(self) -> Due:

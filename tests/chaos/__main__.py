@@ -22,6 +22,7 @@ DESCRIPTORS = 20_000
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=0, help="of load in all; default: the least of each scenario")
+    parser.add_argument("--pause", type=float, default=0, help="seconds of a client of the load between two requests")
     parser.add_argument("--only", action="append", default=[], help="part of a scenario's name; may be given again")
     parser.add_argument("--shape", choices=SHAPE_OF, default="both", help="one process, several, or both")
     parser.add_argument("--models", type=Path, default=REPOSITORY / "models", help="the bundles to serve")
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     truth, rows = Truth(), list[Row]()
     for number, (scenario, shape) in enumerate(todo, start=1):
         progress(f"[{number}/{len(todo)}] {time.monotonic() - began:.0f} s: {scenario.fault}, {shape}")
-        rows.append(play(scenario, shape, asked.models, truth, asked.seconds / len(todo)))
+        rows.append(play(scenario, shape, asked.models, truth, asked.seconds / len(todo), asked.pause))
         for verdict in verdicts(rows[-1:]):
             progress(f"did not hold: {verdict}\n")
     progress("")

@@ -84,7 +84,7 @@ async def perform(scenario: Scenario, stage: Stage) -> None:
         await stage.close()
 
 
-def play(scenario: Scenario, shape: str, models: Path, truth: Truth, seconds: float) -> Row:
+def play(scenario: Scenario, shape: str, models: Path, truth: Truth, seconds: float, pause_s: float = 0.0) -> Row:
     """Play a scenario against a service that is started for it; what fails of the playing itself is told, too."""
     tally = Tally(truth)
     with tempfile.TemporaryDirectory(prefix="chaos-") as root:
@@ -93,6 +93,7 @@ def play(scenario: Scenario, shape: str, models: Path, truth: Truth, seconds: fl
         try:
             length_s = max(seconds, scenario.seconds)
             with staged(shape, served, folder, tally, length_s, scenario.settings, scenario.prefix) as stage:
+                stage.pause_s = pause_s
                 uvloop.run(perform(scenario, stage))
         except Exception as error:
             tally.claim(False, f"the scenario ended with {type(error).__name__}: {str(error)[:200]}")

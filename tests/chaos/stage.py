@@ -22,6 +22,7 @@ from tests.support.server import SHAPES, ProcessService
 
 PROBE_EVERY_S, SAMPLE_EVERY_S = 0.1, 0.05
 QUIET_S = 2.0
+REFUSED_S = 0.05  # in which a client that was refused does not ask again
 CLOSE_S = 0.05  # in which an event loop ends its connections
 
 
@@ -49,6 +50,7 @@ class Stage:
     ) -> None:
         self.service, self.shape, self.models, self.folder = service, shape, models, folder
         self.tally, self.seconds = tally, seconds
+        self.pause_s = 0.0  # of a client of `load` between two requests
         self.material = Material(models)
         parts = urlsplit(service.url)
         self.host, self.port = str(parts.hostname), int(parts.port or 80)
@@ -124,8 +126,8 @@ class Stage:
         async def one() -> None:
             while not is_over.is_set():
                 exchange = await self.ask(next(cycle))
-                if exchange.reply is None or exchange.reply.status != 200:
-                    await asyncio.sleep(0.05)  # a client that is refused does not ask again at once
+                is_refused = exchange.reply is None or exchange.reply.status != 200
+                await asyncio.sleep(self.pause_s + REFUSED_S * is_refused)
 
         tasks = [asyncio.create_task(one()) for _ in range(connections)]
         try:

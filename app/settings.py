@@ -191,8 +191,8 @@ class Settings(BaseSettings):
     stall_timeout_s: float = Field(
         60.0,
         gt=0,
-        description="A batch that runs longer than this in s turns /health/live red; with http_workers, its engine "
-        "process is replaced.",
+        description="A batch that runs longer than this in s turns /health/live red; with http_workers its engine "
+        "process is replaced, and /health/live turns red when no engine answers or loads for so long, 30 s at least.",
     )
     shutdown_delay_s: float = Field(
         0.0,

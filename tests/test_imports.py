@@ -28,13 +28,13 @@ LAYERS = {
     "service": {"serving", "tasks", "errors", "metrics", "settings"},
     "api": {"api", "service", "serving", "tasks", "errors", "logs", "metrics", "settings"},
     "processes": {
-        *("processes", "api", "service", "serving", "tasks", "engine.work", "runtime.session"),
+        *("processes", "api", "service", "serving", "tasks", "engine.work", "runtime.session", "runtime.memory"),
         *("window", "bundle", "errors", "logs", "metrics", "settings"),
     },
     "tune": {"serving", "engine", "runtime", "window", "bundle", "metrics", "settings"},
     "main": {"api", "service", "settings"},
     "commands": {
-        *("commands", "main", "tune", "api", "serving", "processes.supervisor", "runtime.session"),
+        *("commands", "main", "tune", "api", "serving", "processes.supervisor", "runtime.session", "runtime.memory"),
         *("bundle", "logs", "settings"),
     },
     "__main__": {"commands"},

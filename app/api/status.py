@@ -8,7 +8,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from app import __version__
-from app.errors import DrainingError, ModelNotFoundError, ServeError, quote
+from app.errors import DrainingError, ModelNotFoundError, NotReadyError, ServeError, quote
 from app.service import Service
 from app.serving.registry import Entry
 
@@ -25,10 +25,12 @@ class Status:
         return JSONResponse({"status": problem or "live"}, 503 if problem else 200)
 
     def ready(self, *, route: str | None) -> Response:
-        """Ready when some model is served, or, for a `route`, one of that task."""
+        """Ready when some model is served, or, for a `route`, one of that task, and progress is made."""
         try:
             if self._service.stopping or self._service.draining:
                 raise DrainingError
+            if (problem := self._service.problem()) is not None:
+                raise NotReadyError(f"the service makes no progress: {problem}")
             self._registry.check_ready()
             if route is not None:
                 self._registry.find(route, None)

@@ -20,6 +20,7 @@ from app.commands.parsing import parse
 from app.commands.verbs import list_verbs
 from app.logs import close_logs, configure_logs, count_dropped_lines
 from app.processes.supervisor import FORCED_EXIT, supervise
+from app.runtime.memory import return_large_blocks
 from app.serving.watching import state_of, watch
 from app.settings import CLI, Settings
 
@@ -94,6 +95,7 @@ def serve_in_one_process(settings: Settings) -> None:
     from app.runtime.session import SessionError  # onnxruntime comes with it, which a supervisor does not need
 
     configure_logs(settings)
+    return_large_blocks()
     bound = bind_or_end(settings.host, settings.port)
     try:
         app = create_app(settings)

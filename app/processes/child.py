@@ -20,6 +20,7 @@ import structlog
 from app.logs import close_logs, configure_logs
 from app.processes.metric_files import count_in_files
 from app.processes.pulse import ALIVE, beat
+from app.runtime.memory import return_large_blocks
 from app.settings import Settings
 
 CONFIGURATION_EXIT = 78  # EX_CONFIG of sysexits.h: starting again would not help
@@ -86,6 +87,7 @@ class ChildProcess:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         continue_when_orphaned()
+        return_large_blocks()
         self._pipe = FileIO(0, closefd=False)  # unbuffered: a buffer's lock would be held at exit by the thread below
         self.assignment = msgspec.json.decode(self._pipe.readline(), type=Assignment)
         self.settings = Settings(**self.assignment.settings)

@@ -19,6 +19,7 @@ from app.errors import DrainingError, EngineLostError, NotReadyError, QueueFullE
 from app.metrics import Metrics
 from app.processes.engine_client import EngineClient, Reply, UnansweredError
 from app.processes.messages import ModelTable
+from app.processes.outage import Outage
 from app.processes.remote_models import Engines, RemoteModels
 from app.processes.waiting import WaitingRequests
 from app.serving.defaults import Defaults
@@ -30,10 +31,9 @@ from app.window import Window
 RESTARTING = "the process that runs the models is being started; try again in a moment"
 UNREADABLE = "this process cannot read the tokenizers of the models; try again in a moment"
 REOPEN_S = 1.0  # between attempts to read them
-SILENT = "the process that runs the models does not answer; it is being replaced, try again in a moment"
+UNWELL = "the process that runs the models makes no progress; it is being replaced, try again in a moment"
 TICK_S = 0.25
 LONGEST_TICK_S = 1.0  # what a tick that comes late counts for: this process was suspended, not the engines
-STARTING_S = 5.0  # the least time in which the first engine may be away without being lost
 LOST_TWICE = "the process that runs the models ended twice while it had this request; try again in a moment"
 FULL = "too many requests wait for the models; try again later"
 REFRESH_S = 2.0  # how long a scrape waits for the engines to set their gauges
@@ -69,7 +69,7 @@ class EnginePool:
         self._tasks: list[asyncio.Task[None]] = []
         self._refreshes: list[Future[None]] = []
         self._models = models(metrics, settings.max_queue_tokens, self)
-        self._started_at = time.monotonic()
+        self._outage = Outage(settings.stall_timeout_s)
         self._had_engine = self._is_unreadable = False
         self.device: str = settings.device
 
@@ -176,13 +176,8 @@ class EnginePool:
     # --- Health and gauges -------------------------------------------------------------------------------
 
     def problem(self) -> str | None:
-        """Return `stalled` or `engine silent` when some engine makes no progress, `engine lost` when there is none."""
-        for client in self._clients:
-            if client.is_connected and (problem := client.problem):
-                return problem
-        limit_s = max(self._settings.stall_timeout_s, STARTING_S)
-        is_starting = not self._had_engine and time.monotonic() - self._started_at < limit_s
-        return None if self._is_connected or is_starting else "engine lost"
+        """Return `stalled`, `engine silent` or `engine lost` when no engine is replaced in time; see `Outage`."""
+        return self._outage.problem(self._clients)
 
     @property
     def is_answering(self) -> bool:
@@ -213,7 +208,7 @@ class EnginePool:
             self._waiting.release()
 
     def _show_readiness(self) -> None:
-        """Be ready while some engine serves and is heard. Predictions are taken meanwhile, and wait."""
+        """Be ready while some engine serves and makes progress. Predictions are taken meanwhile, and wait."""
         if (reason := self._why_not_ready()) is not None:
             self.registry.suspend(reason)
         elif self._loaded.is_set():
@@ -224,7 +219,7 @@ class EnginePool:
             return UNREADABLE
         loaded = [client for client in self._clients if client.has_loaded]
         if loaded:
-            return SILENT if all(client.is_silent for client in loaded) else None
+            return UNWELL if all(client.problem for client in loaded) else None
         return RESTARTING if self._had_engine and not self._is_connected else LOADING
 
     async def _adopt_tables(self) -> None:
@@ -267,9 +262,10 @@ class EnginePool:
         while True:
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
+            elapsed_s, last = min(now - last, LONGEST_TICK_S), now
             for client in self._clients:
-                client.pass_time(now, min(now - last, LONGEST_TICK_S))
-            last = now
+                client.pass_time(now, elapsed_s)
+            self._outage.pass_time(self._clients, elapsed_s)
             self._show_readiness()
             for client in self._clients:
                 if client.is_silent:

@@ -30,6 +30,28 @@ def restarts(service, role):
     return service.metric("roberta_process_restarts_total", role=role)
 
 
+class Liveness:
+    """What /health/live is answered with again and again: an orchestrator that is told 503 ends all processes."""
+
+    def __init__(self, service: SeveralService) -> None:
+        self._service, self._ended = service, threading.Event()
+        self._thread = threading.Thread(target=self._go_on)
+        self.seen: set[int] = set()
+
+    def __enter__(self) -> Liveness:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _go_on(self) -> None:
+        with httpx.Client(base_url=self._service.url, timeout=130) as client:
+            while not self._ended.wait(0.05):
+                self.seen.add(client.get("/health/live").status_code)
+
+
 class Load:
     """Clients that ask without a pause, each answer compared with what the text gets alone."""
 
@@ -77,7 +99,7 @@ class Load:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda number: number.name)
 def test_an_engine_that_is_lost_or_frozen_under_load_loses_nothing(service, number):
     engines, workers = restarts(service, "engine"), restarts(service, "worker")
-    with Load(service) as load:
+    with Liveness(service) as liveness, Load(service) as load:
         for _ in range(2):
             load.right_after(100)
             (engine,) = service.processes("engine")
@@ -85,6 +107,7 @@ def test_an_engine_that_is_lost_or_frozen_under_load_loses_nothing(service, numb
             until(lambda: service.processes("engine") not in ([], [engine]))  # noqa: B023
         load.right_after(100)
     assert load.counts.keys() == {"right"}
+    assert liveness.seen == {200}
     assert service.metric("roberta_resent_total") > 0
     assert (restarts(service, "engine"), restarts(service, "worker")) == (engines + 2, workers)
 
@@ -94,11 +117,11 @@ def test_a_frozen_engine_is_seen_within_seconds_and_replaced(service):
     (engine,) = service.processes("engine")
     assert service.metric("roberta_engine_up", engine="0") == 1
     os.kill(engine, signal.SIGSTOP)
-    until(lambda: service.client.get("/health/ready").status_code == 503, within_s=20)
-    until(lambda: service.client.get("/health/live").status_code == 503, within_s=20)
-    assert service.metric("roberta_engine_up", engine="0") == 0
-    until(service.is_ready)
-    assert service.client.get("/health/live").status_code == 200
+    with Liveness(service) as liveness:
+        until(lambda: service.client.get("/health/ready").status_code == 503, within_s=20)
+        assert service.metric("roberta_engine_up", engine="0") == 0
+        until(service.is_ready)
+    assert liveness.seen == {200}
     assert service.metric("roberta_engine_up", engine="0") == 1
     assert service.processes("engine") not in ([], [engine])
     assert "stopped" in [event.get("state") for event in events(service)]
@@ -134,10 +157,11 @@ def test_an_engine_whose_runner_hangs_is_replaced(tiny_models, tmp_path, pool):
             gate.wait_for_batch()
             assert service.client.post("/ner", json={"inputs": "a"}).status_code == 200  # by the other runner
             assert hangs.result().status_code == 504
-            until(lambda: service.client.get("/health/live").status_code == 503)
-            until(lambda: service.processes("engine") not in ([], [engine]))
+            with Liveness(service) as liveness:
+                until(lambda: service.client.get("/health/ready").status_code == 503)
+                until(lambda: service.processes("engine") not in ([], [engine]))
         until(service.is_ready)
-        until(lambda: service.client.get("/health/live").status_code == 200)
+        assert liveness.seen == {200}
         assert service.client.post("/classify", json={"inputs": "a"}).status_code == 200
         assert "stalled" in [event.get("state") for event in events(service)]
         assert restarts(service, "engine") == 1
@@ -149,6 +173,7 @@ def test_in_one_process_a_runner_that_hangs_turns_liveness_red(tiny_models, pool
         gate.wait_for_batch()
         assert hangs.result().status_code == 504
         until(lambda: service.client.get("/health/live").status_code == 503)
+        assert service.client.get("/health/ready").json()["reason"] == "the service makes no progress: stalled"
         assert service.metric("roberta_engine_up", engine="0") == 0
         assert service.client.post("/ner", json={"inputs": "a"}).status_code == 200  # by the other runner
         gate.opened.set()

@@ -77,6 +77,7 @@ def test_a_client_that_leaves_while_its_batch_runs_is_counted(lone):
 # --- Runners that hang ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("lone", SHAPES[:1], indirect=True)  # of several processes, the engine is replaced
 def test_a_runner_that_hangs_turns_liveness_red_until_it_moves_again(lone, pool):
     assert lone.client.get("/health/live").status_code == 200
     with held(lone, "tiny-classify") as gate:

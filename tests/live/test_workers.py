@@ -155,17 +155,15 @@ def test_a_request_that_ends_two_engines_is_refused(service, pool):
     assert ask_anew(service) == 200
 
 
-def test_without_an_engine_health_is_red_and_requests_wait(service):
+def test_without_an_engine_the_service_is_live_and_not_ready_and_requests_wait(service):
     (engine,) = service.processes("engine")
     with held(service, "tiny-classify"):
         os.kill(engine, signal.SIGKILL)
-        until(lambda: service.client.get("/health/live").status_code == 503)
-        assert service.client.get("/health/live").json() == {"status": "engine lost"}
-        assert service.client.get("/health/ready").status_code == 503
+        until(lambda: service.client.get("/health/ready").status_code == 503)
+        assert service.client.get("/health/live").status_code == 200
         hasty = service.client.post("/classify", json=BODY, headers={"X-Request-Timeout-Ms": "50"})
         assert_error(hasty, 504, "deadline_exceeded")
     until(service.is_ready)
-    assert service.client.get("/health/live").status_code == 200
 
 
 def test_nobody_outlives_a_supervisor_that_is_killed_and_another_takes_its_port(service, pool, tiny_models, tmp_path):

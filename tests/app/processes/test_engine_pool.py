@@ -93,16 +93,20 @@ def test_a_start_fails_where_the_engine_serves_nothing(tmp_path, byte_level):
     behind_a_socket(tmp_path / "models", tmp_path, start)
 
 
-def test_without_an_engine_there_is_a_problem_and_no_answer(tiny_models, tmp_path):
+def test_without_an_engine_there_is_no_answer_and_in_the_end_a_problem(tiny_models, tmp_path):
     async def ask(service, server):
         await server.load()
         await service.start()
         assert service.problem() is None
         server.close()
-        while service.problem() != "engine lost":
+        while service.registry.table.suspended is None:
             await asyncio.sleep(0)
         with pytest.raises(NotReadyError, match="try again in a moment"):
             service.registry.check_ready()
+        assert service.problem() is None  # the supervisor starts another
+        pool = service.backend
+        pool._outage.pass_time(pool._clients, service.settings.stall_timeout_s + 1)
+        assert service.problem() == "engine lost"
         with pytest.raises(DeadlineExceededError):
             await service.answer("classify", BODY, timeout_s=0.01)
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 from pathlib import Path
 
+from app.processes.outage import HEAL_S
 from tests.chaos.bundles import copied
 from tests.chaos.processes import is_running
 from tests.chaos.scenario import Scenario, variables
@@ -28,7 +29,7 @@ class FrozenEngine(Scenario):
         questions = stage.material.short(32, deadline_s=25)
         await stage.learn(questions)
         claim, (engine,) = stage.tally.claim, stage.processes("engine")
-        async with stage.load(questions, 8):
+        async with stage.watched() as watch, stage.load(questions, 8):
             await asyncio.sleep(stage.seconds / 2)
             stage.signal(signal.SIGSTOP, engine)
             red_s = await stage.until_status("/health/ready", 503, STALL_S)
@@ -40,6 +41,28 @@ class FrozenEngine(Scenario):
             claim(await stage.until_status("/health/ready", 200, 30) is not None, "not ready again within 30 s")
             await asyncio.sleep(stage.seconds / 2)
         claim(stage.tally.refused <= 8, f"{stage.tally.refused} requests were refused that had 25 s to wait")
+        claim(not watch.red, f"liveness was red {watch.red} times of {watch.probes}")
+
+
+class Unhealed(Scenario):
+    fault = "the engine process killed, and the supervisor frozen, so that nobody replaces it"
+    shapes = SHAPES[1:]
+    settings = variables(stall_timeout_s=STALL_S)
+
+    async def play(self, stage: Stage) -> None:
+        questions = stage.material.short(8, deadline_s=90)
+        await stage.learn(questions)
+        claim, (engine,) = stage.tally.claim, stage.processes("engine")
+        stage.signal(signal.SIGSTOP)
+        stage.signal(signal.SIGKILL, engine)
+        asked = asyncio.create_task(stage.ask_all(questions))
+        claim(await stage.until_status("/health/ready", 503, STALL_S) is not None, "ready stays green without an engine")
+        red_s = await stage.until_status("/health/live", 503, 3 * HEAL_S)
+        claim(red_s is not None and red_s > HEAL_S / 2, f"liveness was red after {red_s} s")
+        stage.signal(signal.SIGCONT)
+        claim(await stage.until_status("/health/live", 200, 60) is not None, "liveness stays red with a new engine")
+        await asked
+        claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused that had 90 s to wait")
 
 
 class FrozenWorker(Scenario):
@@ -78,6 +101,7 @@ class KilledEngine(Scenario):
                 await asyncio.sleep(1)
                 stage.signal(signal.SIGKILL, *stage.processes("engine"))
                 stage.tally.claim(await stage.until_status("/health/ready", 200, 60) is not None, "not ready again")
+        stage.tally.claim(not watch.red, f"liveness was red {watch.red} times of {watch.probes}")
         stage.tally.claim(watch.longest_ms < 1000, f"a probe took {watch.longest_ms:.0f} ms")
 
 

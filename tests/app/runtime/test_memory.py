@@ -30,4 +30,7 @@ print(mallinfo2().hblkhd - before >= len(block))
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallinfo2 is glibc's")
 def test_a_large_block_that_was_freed_does_not_have_later_ones_kept():
     assert subprocess.check_output([sys.executable, "-c", BLOCK], text=True).strip() == "True"
-    assert subprocess.check_output([sys.executable, "-c", BLOCK.replace("\nreturn_", "\n# return_")], text=True).strip() == "False"
+    assert (
+        subprocess.check_output([sys.executable, "-c", BLOCK.replace("\nreturn_", "\n# return_")], text=True).strip()
+        == "False"
+    )

@@ -161,7 +161,6 @@ class OddJson(Scenario):
             b'{"inputs": "a", "parameters": null, "parameters": {"top_k": 0}}',
             b'{"inputs": "a", "model": "../../etc/passwd\\u0000"}',
             b'{"inputs": "a", "model": "' + b"x" * 100_000 + b'"}',
-            b'{"inputs": {"text": "a"}}',
             b'{"inputs": [["a", 1]]}',
             b'{"inputs": ["a", {"text": "a", "text_pair": 5}]}',
             b'{"inputs": "   \\u2003"}',

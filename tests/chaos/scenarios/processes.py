@@ -56,7 +56,9 @@ class Unhealed(Scenario):
         stage.signal(signal.SIGSTOP)
         stage.signal(signal.SIGKILL, engine)
         asked = asyncio.create_task(stage.ask_all(questions))
-        claim(await stage.until_status("/health/ready", 503, STALL_S) is not None, "ready stays green without an engine")
+        claim(
+            await stage.until_status("/health/ready", 503, STALL_S) is not None, "ready stays green without an engine"
+        )
         red_s = await stage.until_status("/health/live", 503, 3 * HEAL_S)
         claim(red_s is not None and red_s > HEAL_S / 2, f"liveness was red after {red_s} s")
         stage.signal(signal.SIGCONT)

@@ -26,6 +26,7 @@ LAYERS = {
     "runtime": {"runtime", "engine.cost", "graphs", "window", "bundle", "metrics", "settings"},
     "serving": {"serving", "tasks", "engine", "runtime", "window", "bundle", "errors", "metrics", "settings"},
     "service": {"serving", "tasks", "errors", "metrics", "settings"},
+    "bulk": {"bulk", "serving", "tasks", "runtime", "window", "bundle", "errors", "settings"},
     "api": {"api", "service", "serving", "tasks", "errors", "logs", "metrics", "settings"},
     "processes": {
         *("processes", "api", "service", "serving", "tasks", "engine.work", "runtime.session", "runtime.memory"),
@@ -34,7 +35,8 @@ LAYERS = {
     "tune": {"serving", "engine", "runtime", "window", "bundle", "metrics", "settings"},
     "main": {"api", "service", "settings"},
     "commands": {
-        *("commands", "main", "tune", "api", "serving", "processes.supervisor", "runtime.session", "runtime.memory"),
+        *("commands", "main", "tune", "bulk", "api", "serving", "processes.supervisor", "runtime.session"),
+        *("runtime.memory", "tasks", "errors"),
         *("bundle", "logs", "settings"),
     },
     "__main__": {"commands"},
@@ -89,7 +91,7 @@ ONLY = {
     "time": {
         *("app.api", "app.engine.engine", "app.engine.runner", "app.serving", "app.tune"),
         *("app.runtime.cpu.idle_cores", "app.runtime.cuda.warmup", "app.runtime.warmup"),
-        *("app.processes", "app.service", "app.logs.limit"),
+        *("app.processes", "app.service", "app.logs.limit", "app.bulk.progress", "app.bulk.resuming"),
     },
     "pynvml": {"app.runtime.cuda.nvml"},
 }

@@ -25,13 +25,7 @@ def load_model(bundle: Bundle, session: Session, engine: Engine, metrics: Metric
     Raises `BundleError` when the bundle's tokenizer or graph cannot be used, or when the graph does not answer its
     probes as the trained model did.
     """
-    task = task_for(bundle, session, settings.max_queue_tokens)
-    try:
-        check_width(bundle, session, task)
-        check_probes(bundle, session, task)
-        session.prepare(settings.max_batch_tokens)
-    except SessionError as error:
-        raise BundleError(str(error)) from error
+    task = prove(bundle, session, settings.max_queue_tokens, settings.max_batch_tokens)
     name = bundle.manifest.name
     lane = Lane(
         engine=engine,
@@ -45,7 +39,22 @@ def load_model(bundle: Bundle, session: Session, engine: Engine, metrics: Metric
     return Model(bundle, session.precision, session.provider, task, lane)
 
 
-def task_for(bundle: Bundle, session: Session, max_tokens: int) -> Task[Any, Any]:
+def prove(bundle: Bundle, session: Session, max_tokens: int | None, max_batch_tokens: int | None) -> Task[Any, Any]:
+    """Check what a session answers, prepare it, and return the task that reads its outputs.
+
+    A request of more than `max_tokens` is refused while it is tokenized. Raises `BundleError`; see `load_model`.
+    """
+    task = task_for(bundle, session, max_tokens)
+    try:
+        check_width(bundle, session, task)
+        check_probes(bundle, session, task)
+        session.prepare(max_batch_tokens)
+    except SessionError as error:
+        raise BundleError(str(error)) from error
+    return task
+
+
+def task_for(bundle: Bundle, session: Session, max_tokens: int | None) -> Task[Any, Any]:
     """Return the task that reads a session's outputs. Raises `BundleError` when the tokenizer cannot be used."""
     try:
         return open_task(bundle, session.precision, max_tokens)

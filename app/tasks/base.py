@@ -126,6 +126,7 @@ class Task(ABC, Generic[RequestT, StateT]):
     request_type: ClassVar[type[TaskRequest]]
     answer_type: ClassVar[Any]
     example: ClassVar[dict[str, Any]]  # the body of a request, for the page and the documentation
+    pair: ClassVar[tuple[str, str] | None] = None  # fields of an input of two texts; None: an input is one text
 
     def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
         self.manifest, self.encoder = manifest, encoder
@@ -161,8 +162,18 @@ class Task(ABC, Generic[RequestT, StateT]):
     def decode(self, request: RequestT, state: StateT, outputs: Sequence[Floats]) -> Any:
         """Turn the outputs, (rows, width) per window, into the answer's body.
 
-        An iterator stands for a list, so that a long answer is never in memory as a whole.
+        An iterator stands for a list, so that a long answer is never in memory as a whole. Inputs that are a list have
+        one answer each, in order.
         """
+
+    @classmethod
+    def columns(cls, request: RequestT) -> dict[str, Any]:
+        """Return the columns that the answers to such a request have in a table, by name, with their types."""
+        return {"answer": Any}
+
+    def cells(self, answer: Any) -> dict[str, Any]:
+        """Return what the answer to one input says in each column; columns that are not asked for may be among them."""
+        return {"answer": answer}
 
     @abstractmethod
     def probe(self, text: str) -> Window:

@@ -136,6 +136,7 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
     request_type = ClassifyRequest
     answer_type = list[list[LabelScore]]
     example = EXAMPLE
+    pair = ("text", "text_pair")
 
     @classmethod
     def manifest_fields(cls, config: dict[str, Any]) -> dict[str, Any]:
@@ -187,6 +188,16 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
                 pause()
             logits = parts[0] if len(parts) == 1 else np.concatenate(parts)  # (windows, labels)
             yield self.rank(self.pool(logits, lengths).tolist(), parameters)
+
+    @classmethod
+    def columns(cls, request: ClassifyRequest) -> dict[str, Any]:
+        best = {"label": str, "score": float}
+        return best if request.parameters.most_labels == 1 else best | {"labels": list[LabelScore]}
+
+    def cells(self, answer: list[LabelScore]) -> dict[str, Any]:
+        """The best label is in columns of its own; they are empty where no label reaches its threshold."""
+        best = answer[0] if answer else {"label": None, "score": None}
+        return {**best, "labels": answer}
 
     def pool(self, logits: Floats, lengths: list[int]) -> Floats:
         """Combine the windows of one text, (windows, labels) -> (labels,), as the manifest says.

@@ -242,6 +242,17 @@ class FillMask(Task[FillMaskRequest, Masks]):
         answers = (self.fill_text(state, *each, top_k) for each in zip(state.texts, parts, strict=True))
         return answers if isinstance(request.inputs, list) else next(answers)
 
+    @classmethod
+    def columns(cls, request: FillMaskRequest) -> dict[str, Any]:
+        return {"token_str": str, "score": float, "sequence": str, "masks": list[list[Candidate]]}
+
+    def cells(self, answer: Iterator[Any]) -> dict[str, Any]:
+        """The best candidate of a text with one mask is in columns of its own; `masks` has those of each mask."""
+        found: list[Any] = [each if isinstance(each, dict) else list(each) for each in answer]
+        masks = [found] if isinstance(found[0], dict) else found
+        best: dict[str, Any] = masks[0][0] if len(masks) == 1 else {}
+        return {**{name: best.get(name) for name in ("token_str", "score", "sequence")}, "masks": masks}
+
     def fill_text(self, masks: Masks, text: MaskedText, parts: Sequence[Floats], top_k: int) -> Iterator[Any]:
         """Return the candidates of a text's only mask, or those of each; `parts` are (masks, kept) numbers."""
         rows = (row for part in parts for row in part)

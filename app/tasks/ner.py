@@ -172,6 +172,13 @@ class Ner(Task[NerRequest, list[EncodedText]]):
         answers = (self.entities(*each, request.parameters) for each in zip(state, parts, strict=True))
         return next(answers) if request.is_one else answers
 
+    @classmethod
+    def columns(cls, request: NerRequest) -> dict[str, Any]:
+        return {"entities": list[Entity]}
+
+    def cells(self, answer: Iterator[Entity]) -> dict[str, Any]:
+        return {"entities": list(answer)}
+
     def entities(self, text: EncodedText, parts: Sequence[Floats], parameters: NerParameters) -> Iterator[Entity]:
         """Yield what is found, window by window; `parts` are (tokens, labels): every token is at home in one."""
         tokens, ignored = self.tokens(text, parts), set(parameters.ignore_labels)

@@ -1,0 +1,124 @@
+"""`roberta-serve predict MODEL INPUT [-o OUTPUT]`: answer every row of files, without a server."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from argparse import Namespace
+from contextlib import closing
+from types import FrameType
+from typing import NoReturn
+
+from app.bulk.errors import BulkError
+from app.bulk.job import Plan, finish_file, identity, open_reader, open_writer, predict_rows
+from app.bulk.opening import find_bundle, open_predictor
+from app.bulk.predicting import Predictor
+from app.bulk.progress import Progress
+from app.bulk.resuming import Partial, Stream, restart
+from app.bulk.rows import START, Reader
+from app.bulk.writing import Writer
+from app.bundle import BundleError
+from app.commands.parsing import complain
+from app.commands.predict_flags import STANDARD, make_parser, options_of, plan_of, settings_of
+from app.errors import InvalidRequestError
+from app.logs import configure_logs
+from app.runtime.session import SessionError
+from app.settings import Settings
+from app.tasks import task_named
+
+FAILED, WRONG_FLAGS, READER_GONE = 1, 2, 128 + signal.SIGPIPE
+
+
+class Interrupted(BaseException):
+    """A signal ends the command."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def run(arguments: list[str]) -> None:
+    """Predict, and end with one of the exit codes that `--help` lists."""
+    parser = make_parser()
+    flags = parser.parse_args(arguments)
+    if STANDARD in flags.inputs and len(flags.inputs) > 1:
+        parser.error("standard input is read by itself; give - or files")
+    settings = settings_of(flags)
+    configure_logs(settings)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    raise SystemExit(code_of(flags, settings))
+
+
+def interrupt(number: int, _: FrameType | None) -> NoReturn:
+    raise Interrupted(number)
+
+
+def code_of(flags: Namespace, settings: Settings) -> int:
+    """Predict, and return the exit code; what ends it is said in one sentence."""
+    try:
+        return predict(flags, settings)
+    except (BulkError, BundleError, SessionError) as error:
+        complain(str(error))
+        return FAILED
+    except InvalidRequestError as error:
+        complain(str(error))
+        return WRONG_FLAGS
+    except BrokenPipeError:
+        return READER_GONE
+    except Interrupted as interrupted:
+        return 128 + interrupted.number
+
+
+def predict(flags: Namespace, settings: Settings) -> int:
+    plan = plan_of(flags)
+    plan.check()
+    bundle = find_bundle(flags.model, settings.models)
+    options = options_of(flags)
+    with (
+        closing(open_reader(plan, task_named(bundle.manifest.task).pair)) as reader,
+        open_predictor(bundle, settings, options, is_strict=flags.strict) as predictor,
+    ):
+        writer = open_writer(plan, reader, predictor.asking.columns)
+        if not plan.is_resumable:
+            return to_stream(plan, reader, writer, predictor)
+        if flags.restart:
+            restart(plan.file)
+        asked = identity(plan, bundle, predictor, options, settings.intra_op_threads)
+        return to_file(plan, reader, writer, predictor, asked)
+
+
+def to_stream(plan: Plan, reader: Reader, writer: Writer, predictor: Predictor) -> int:
+    """Predict, and write to standard output, or to what is no regular file."""
+    progress = Progress(sys.stderr)
+    with open(1 if plan.output is None else plan.output, "wb", closefd=plan.output is not None) as stream:
+        sink = Stream(stream)
+        sink.append(writer.begin(), START, 0, 0)
+        predict_rows(reader, writer, predictor, sink, progress)
+    return end(progress, "standard output" if plan.output is None else str(plan.output))
+
+
+def to_file(plan: Plan, reader: Reader, writer: Writer, predictor: Predictor, asked: dict[str, str]) -> int:
+    """Predict, and write to a file that appears when it is whole."""
+    with Partial(plan.file, asked) as partial:
+        progress = Progress(sys.stderr, partial.state.rows, partial.state.bad)
+        if progress.rows:
+            sys.stderr.write(f"going on after {progress.rows:,} rows\n")
+        try:
+            finish_file(plan, reader, writer, predictor, partial, progress)
+        except Interrupted:
+            progress.clear()
+            kept = f"{partial.state.rows:,} rows are kept in {partial.folder}"
+            sys.stderr.write(f"interrupted: {kept}; the same command goes on after them\n")
+            raise
+    return end(progress, str(plan.file))
+
+
+def end(progress: Progress, place: str) -> int:
+    """Say what was written, and return the exit code."""
+    errors = f"{progress.bad:,} with an error" if progress.bad else "none with an error"
+    progress.end(f"{progress.rows:,} rows written to {place}, {errors}")
+    if progress.rows and progress.bad == progress.rows:
+        complain("no row could be answered; the column of errors says why")
+        return FAILED
+    return 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_core import from_json
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.tasks import DEFAULT_ROUTE, TASKS
 
@@ -48,6 +49,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ROBERTA_", env_file=ENV_FILE, frozen=True, extra="forbid")
 
     models: Path = Field(Path("models"), description="Folder of bundles, models/<name>/<version>/.")
+    model: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Model to serve by its name on the Hugging Face Hub, or by its folder: [NAME=]ORG/NAME[@REVISION]. "
+        "Repeatable; in the environment parted by spaces. The models folder is served beside them where it is given.",
+    )
     host: str = Field("0.0.0.0", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0: any free one.")
     admin_port: int | None = Field(
@@ -204,6 +210,16 @@ class Settings(BaseSettings):
     drain_timeout_s: float = Field(30.0, ge=0, description="How long requests in flight may finish at shutdown, in s.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line.")
     log_format: Literal["json", "console"] = Field("json", description="console: colored, for a person.")
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def split_models(cls, value: Any) -> Any:
+        """Take a text of several, parted by spaces or commas, or as JSON has a list."""
+        if not isinstance(value, str):
+            return value
+        if Path(value).is_dir():
+            return [value]
+        return from_json(value) if value.lstrip().startswith("[") else value.replace(",", " ").split()
 
     def idle_threads_here(self) -> int:
         """Return the threads of a batch on CPU that has the machine to itself."""

@@ -25,18 +25,19 @@ LAYERS = {
     "engine": {"engine", "window", "errors", "metrics"},
     "runtime": {"runtime", "engine.cost", "graphs", "window", "bundle", "metrics", "settings"},
     "serving": {"serving", "tasks", "engine", "runtime", "window", "bundle", "errors", "metrics", "settings"},
+    "hub": {"hub", "serving.places", "serving.scanning", "tasks", "runtime.session", "bundle", "settings"},
     "service": {"serving", "tasks", "errors", "metrics", "settings"},
     "bulk": {"bulk", "serving", "tasks", "runtime", "window", "bundle", "errors", "settings"},
     "api": {"api", "service", "serving", "tasks", "errors", "logs", "metrics", "settings"},
     "processes": {
         *("processes", "api", "service", "serving", "tasks", "engine.work", "runtime.session", "runtime.memory"),
-        *("window", "bundle", "errors", "logs", "metrics", "settings"),
+        *("hub.named", "window", "bundle", "errors", "logs", "metrics", "settings"),
     },
     "tune": {"serving", "engine", "runtime", "window", "bundle", "metrics", "settings"},
     "main": {"api", "service", "settings"},
     "commands": {
         *("commands", "main", "tune", "bulk", "api", "serving", "processes.supervisor", "runtime.session"),
-        *("runtime.memory", "tasks", "errors"),
+        *("runtime.memory", "tasks", "errors", "hub"),
         *("bundle", "logs", "settings"),
     },
     "__main__": {"commands"},
@@ -85,7 +86,7 @@ ONLY = {
     "threading": {
         *("app.api.admin", "app.processes.admin", "app.serving.local_engine"),
         *("app.engine.engine", "app.engine.runner", "app.serving.loading", "app.serving.pool", "app.tasks.tokenizer"),
-        *("app.processes.child", "app.processes.tokenizers", "app.logs"),
+        *("app.processes.child", "app.processes.tokenizers", "app.logs", "app.hub"),
         *("app.runtime.cuda", "app.runtime.memory"),
     },
     "time": {
@@ -93,6 +94,8 @@ ONLY = {
         *("app.runtime.cpu.idle_cores", "app.runtime.cuda.warmup", "app.runtime.warmup"),
         *("app.processes", "app.service", "app.logs.limit", "app.bulk.progress", "app.bulk.resuming"),
     },
+    "huggingface_hub": {"app.hub"},
+    "subprocess": {"app.hub"},
     "pynvml": {"app.runtime.cuda.nvml"},
 }
 

@@ -107,6 +107,6 @@ def add_orders(pages: FastAPI, service: Service, keys: Keyring) -> None:
 
     @post("/admin/reload", NoOrder, Models)
     async def reload(request: Request) -> Any:
-        """Load what has changed in the models folder, as SIGHUP does."""
+        """Load what has changed on disk. Only SIGHUP looks up models on the Hub again."""
         await read(request, NoOrder)
         return await service.obey(Order("reload"))

@@ -7,17 +7,22 @@ import os
 import signal
 import socket
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 import structlog
 from pydantic_settings import SettingsConfigDict
 
+from app.api.admin import AdminThread
+from app.api.application import Application
 from app.api.key_file import KeyFileError, read_key_file
 from app.api.listener import bind_or_end
 from app.api.server import Server
 from app.api.tls import TlsError, tls_context
 from app.commands.parsing import parse
 from app.commands.verbs import list_verbs
+from app.hub.named import Named, prepare_named
 from app.logs import close_logs, configure_logs, count_dropped_lines
 from app.processes.supervisor import FORCED_EXIT, supervise
 from app.runtime.memory import return_large_blocks
@@ -33,17 +38,24 @@ class Command(Settings):
 `roberta-serve VERB --help` explains a verb, and what follows explains serve:
 {list_verbs()}
 
+`roberta-serve --model ORG/NAME` serves a model of the Hugging Face Hub.
 Every flag is also an environment variable: --max-queue-tokens is ROBERTA_MAX_QUEUE_TOKENS."""
 
     model_config = SettingsConfigDict(**CLI, cli_prog_name="roberta-serve")
 
 
 class ReloadingServer(Server):
-    """The server where one process does everything; on SIGHUP it loads new versions of the bundles."""
+    """The server where one process does everything; on SIGHUP it loads new versions of the bundles, and of the models
+    that were named."""
+
+    def __init__(self, app: Application, admin: AdminThread | None = None, named: Named | None = None) -> None:
+        super().__init__(app, admin)
+        self._named = named
+        self._reloads: set[asyncio.Task[None]] = set()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         service = self.app.service
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.load)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         watching = None
         if interval_s := service.settings.reload_interval_s:
             watching = asyncio.create_task(watch(partial(state_of, service.settings.models), interval_s, service.load))
@@ -52,6 +64,21 @@ class ReloadingServer(Server):
         finally:
             if watching is not None:
                 watching.cancel()
+
+    def _reload(self) -> None:
+        reload = asyncio.create_task(self._fetch_and_load())
+        self._reloads.add(reload)
+        reload.add_done_callback(self._reloads.discard)
+
+    async def _fetch_and_load(self) -> None:
+        if self._named is not None:
+            await asyncio.to_thread(self._named.refresh)
+        await self.app.service.load()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._named is not None:
+            self._named.stop()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """On a second SIGINT, end at once: runners that are inside onnxruntime would abort an orderly exit."""
@@ -90,22 +117,23 @@ def check_key_file(settings: Settings) -> None:
 
 
 def serve_in_one_process(settings: Settings) -> None:
-    from app.api.admin import AdminThread
     from app.main import create_app
     from app.runtime.session import SessionError  # onnxruntime comes with it, which a supervisor does not need
 
     configure_logs(settings)
     return_large_blocks()
     bound = bind_or_end(settings.host, settings.port)
-    try:
-        app = create_app(settings)
-    except SessionError as error:
-        raise SystemExit(f"roberta-serve: {error}") from None
-    count_dropped_lines(app.service.metrics.log_lines_dropped.inc)
-    admin = None
-    if settings.admin_port is not None:
-        admin = AdminThread(app.service, bind_or_end(settings.admin_host or settings.host, settings.admin_port))
-    ReloadingServer(app, admin).run(sockets=[bound])
+    with TemporaryDirectory(prefix="roberta-serve-", ignore_cleanup_errors=True) as folder:
+        named = prepare_named(settings, Path(folder) / "named.json")
+        try:
+            app = create_app(settings, None if named is None else named.file)
+        except SessionError as error:
+            raise SystemExit(f"roberta-serve: {error}") from None
+        count_dropped_lines(app.service.metrics.log_lines_dropped.inc)
+        admin = None
+        if settings.admin_port is not None:
+            admin = AdminThread(app.service, bind_or_end(settings.admin_host or settings.host, settings.admin_port))
+        ReloadingServer(app, admin, named).run(sockets=[bound])
 
 
 def serve_in_several_processes(settings: Settings) -> None:

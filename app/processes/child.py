@@ -67,6 +67,11 @@ def kept_tokenizers(folder: Path, number: int) -> Path:
     return folder / f"engine-{number}.tokenizers"
 
 
+def named_table(folder: Path) -> Path:
+    """Return where the supervisor says where the models are that were named at the start."""
+    return folder / "named.json"
+
+
 def continue_when_orphaned() -> None:
     """Have the kernel continue this process, if it is stopped, when the supervisor ends, so that it ends as well.
 

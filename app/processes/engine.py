@@ -13,7 +13,15 @@ from prometheus_client import CollectorRegistry
 from app.api.server import server_config
 from app.logs import count_dropped_lines
 from app.metrics import Metrics
-from app.processes.child import CONFIGURATION_EXIT, DRAIN, RELOAD, ChildProcess, engine_socket, kept_tokenizers
+from app.processes.child import (
+    CONFIGURATION_EXIT,
+    DRAIN,
+    RELOAD,
+    ChildProcess,
+    engine_socket,
+    kept_tokenizers,
+    named_table,
+)
 from app.processes.engine_server import EngineServer
 from app.processes.tokenizers import TokenizerStore
 from app.runtime.session import SessionError
@@ -29,10 +37,12 @@ def run_engine(child: ChildProcess) -> None:
     """Run until the supervisor says to end. Settings that cannot be served end it with `CONFIGURATION_EXIT`."""
     number = child.assignment.number
     settings = child.settings.model_copy(update={"gpus": [child.settings.gpus[number]]})
+    table = named_table(child.folder) if settings.model else None
     store = TokenizerStore(kept_tokenizers(child.folder, number))
     try:
         metrics = Metrics(CollectorRegistry(), is_one_of_several=True)
-        local = LocalEngine(settings, metrics, number, store.keep, child.folder / f"engine-{number}.choices")
+        choices = child.folder / f"engine-{number}.choices"
+        local = LocalEngine(settings, metrics, number, store.keep, choices, table)
     except SessionError as error:
         sys.stderr.write(f"roberta-serve: {error}\n")
         raise SystemExit(CONFIGURATION_EXIT) from None

@@ -17,8 +17,9 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from app import __version__
 from app.api.listener import bind_or_end, share_port
+from app.hub.named import Named, prepare_named
 from app.metrics import count_restarts
-from app.processes.child import CONFIGURATION_EXIT, DRAIN, LEAVE, RELOAD, Assignment
+from app.processes.child import CONFIGURATION_EXIT, DRAIN, LEAVE, RELOAD, Assignment, named_table
 from app.processes.metric_files import count_in_files
 from app.processes.private_folder import private_folder
 from app.processes.process_slot import ProcessSlot
@@ -37,13 +38,16 @@ log = structlog.get_logger(__name__)
 class Supervisor:
     """Starts the processes and replaces those that die, until SIGTERM or SIGINT; SIGHUP reloads the bundles."""
 
-    def __init__(self, settings: Settings, port: int, admin_port: int | None, folder: Path) -> None:
-        self._settings, self._folder = settings, folder
+    def __init__(
+        self, settings: Settings, port: int, admin_port: int | None, folder: Path, named: Named | None = None
+    ) -> None:
+        self._settings, self._folder, self._named = settings, folder, named
         self._engines = [ProcessSlot("engine", number, 0) for number in range(settings.engines)]
         self._workers = [ProcessSlot("worker", number, port) for number in range(settings.http_workers)]
         self._admins = [] if admin_port is None else [ProcessSlot("admin", 0, admin_port)]
         self._restarts = self._count_restarts()
         self._restoring: asyncio.Task[None] | None = None
+        self._fetches: set[asyncio.Task[None]] = set()
         self._ending, self._hurrying, self._draining = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._misconfigured = self._is_forced = False
 
@@ -58,6 +62,8 @@ class Supervisor:
         keepers = [asyncio.create_task(self._keep(slot)) for slot in slots]
         watch = asyncio.create_task(self._watch(slots))
         await self._ending.wait()
+        if self._named is not None:
+            self._named.stop()
         await self._leave()
         self._draining.set()
         for task in (watch, self._restoring):
@@ -131,6 +137,8 @@ class Supervisor:
         log.error("private_folder_removed", folder=str(self._folder))
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._restarts = self._count_restarts()
+        if self._named is not None:
+            self._named.write()
         for slot in slots:
             before = slot.process
             if slot.role == "engine":  # its requests wait in the workers
@@ -185,6 +193,13 @@ class Supervisor:
         return process
 
     def _reload(self) -> None:
+        fetch = asyncio.create_task(self._fetch_and_reload())
+        self._fetches.add(fetch)
+        fetch.add_done_callback(self._fetches.discard)
+
+    async def _fetch_and_reload(self) -> None:
+        if self._named is not None:
+            await asyncio.to_thread(self._named.refresh)
         for slot in self._engines:
             slot.order(RELOAD)
 
@@ -211,9 +226,10 @@ def supervise(settings: Settings) -> int:
             kept_admin = stack.enter_context(keep_port(settings.admin_host or settings.host, settings.admin_port))
             admin_port = kept_admin.getsockname()[1]
         folder = stack.enter_context(private_folder())
+        named = prepare_named(settings, named_table(folder))
 
         async def run() -> int:
-            return await Supervisor(settings, kept.getsockname()[1], admin_port, folder).run()
+            return await Supervisor(settings, kept.getsockname()[1], admin_port, folder, named).run()
 
         return asyncio.run(run())
 

@@ -181,7 +181,7 @@ class Loader:
             if self._stopping.is_set():
                 break
             try:
-                entry.model = served if is_of(served, version, folder) else self._load_version(place, version, folder)
+                entry.model = served if is_of(served, place, version) else self._load_version(place, version, folder)
                 break
             except Exception as error:  # a defect of one bundle must not keep the others from being served
                 reason = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
@@ -220,11 +220,12 @@ class Loader:
             log.info("model_ready", model=model.id, precision=model.precision, device=self._device)
 
 
-def is_of(model: Model | None, version: int, folder: Path) -> bool:
-    """Whether a model was loaded from a version's folder as it is now."""
-    if model is None or model.bundle.manifest.version != version or model.bundle.path != folder:
+def is_of(model: Model | None, place: Place, version: int) -> bool:
+    """Whether a model was loaded from a version of a place as it is now."""
+    if model is None or model.bundle.manifest.version != version or model.bundle.path != place.folders[version]:
         return False
-    return model.bundle.fingerprint == fingerprint(folder)
+    said = model.bundle.manifest.provenance.get("source")
+    return model.bundle.fingerprint == fingerprint(model.bundle.path) and place.source in (None, said)
 
 
 def in_order(entries: dict[str, Entry], found: Found) -> list[Entry]:

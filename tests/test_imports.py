@@ -61,6 +61,7 @@ TRAINING_MAY_USE = (
     *(
         "app.bundle",
         "app.discovery",
+        "app.errors",
         "app.graphs",
         "app.settings",
         "app.runtime",

@@ -18,6 +18,8 @@ FILES = {
     for file in sorted((ROOT / package).rglob("*.py"))
     if not any(file.is_relative_to(ROOT / folder) for folder in FOLDERS)
 }
+# Keys and columns of other programs' files that are called as a task of ours is.
+KEYS_OF_FILES = {"training/data/annotations/spacy.py": {"ner"}, "training/data/word_rows.py": {"ner"}}
 
 
 def names_in(source: str) -> set[str]:
@@ -37,7 +39,7 @@ def test_a_name_is_found_where_code_uses_it_and_not_in_prose():
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_module_knows_no_task_by_its_name(file):
-    assert names_in(FILES[file].read_text(encoding="utf-8")) == set()
+    assert names_in(FILES[file].read_text(encoding="utf-8")) == KEYS_OF_FILES.get(file, set())
 
 
 def test_the_page_knows_no_task_by_its_name():

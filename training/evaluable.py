@@ -119,17 +119,20 @@ def checkpoint_evaluable(source: str) -> Evaluable:
     except (UnsupportedModelError, BundleError) as error:
         raise RecipeError(f"{source}: cannot be evaluated: {reason_of(error)}") from error
     length = min(MOST_POSITIONS, family_of(model).positions(model.config))
+    run = Path(source).parent
+    recipe = json_beside(run / "recipe.json")
+    by_windows = bool(((recipe or {}).get("data") or {}).get("windows"))  # as it was trained and is served
 
     def predict(examples: Sequence[Any]) -> Any:
-        return task.predict_checkpoint(model, tokenizer, examples, length)
+        method = task.predict_windows if by_windows else task.predict_checkpoint
+        return method(model, tokenizer, examples, length)
 
-    run = Path(source).parent
     return Evaluable(
         Path(source).name if Path(source).is_dir() else source,
         task,
         labeling,
         [Variant("checkpoint fp32", lambda: (predict, Scoring()))],
-        recipe=json_beside(run / "recipe.json"),
+        recipe=recipe,
         history=json_beside(run / "history.json"),
     )
 

@@ -13,6 +13,9 @@ from training.checking.labels import class_balance, rare_labels, too_few_labels,
 from training.checking.lengths import token_lengths
 from training.checking.reading import read_parts
 from training.checking.rows import refused_rows, texts_without_words, tolerated_tags
+from training.checking.setting_aside import too_few_to_set_aside
+from training.checking.shapes import file_notes, no_empty_lines, rows_in_cells, torn_spans
+from training.checking.spellings import odd_labels
 from training.config import Recipe
 from training.data import Part
 
@@ -33,10 +36,16 @@ def check(recipe: Recipe, data_dir: Path) -> list[Finding]:
         duplicates,
         encoding_trouble,
         texts_without_words,
+        odd_labels,
+        no_empty_lines,
+        torn_spans,
+        rows_in_cells,
         rare_labels,
         class_balance,
+        file_notes,
     )
     findings = [finding for each in checks for finding in each(parts)] + token_lengths(parts, recipe)
+    findings += too_few_to_set_aside(parts, recipe)
     findings.append(sizes(parts))
     return sorted((relative(each, data_dir) for each in findings), key=lambda finding: ORDER[finding.severity])
 

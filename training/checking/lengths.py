@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.checking.findings import Finding, first
+from training.checking.findings import Finding, Severity, first
 from training.config import Recipe
 from training.data import Part
 
@@ -22,10 +22,11 @@ def token_lengths(parts: Sequence[Part], recipe: Recipe) -> list[Finding]:
     except (OSError, ValueError):
         summary = f"not measured: the tokenizer of base {recipe.base} cannot be loaded"
         return [Finding("note", "length", "all", 0, summary, (), "Name another base with --base.")]
-    return [of_part(part, tokenizer, recipe.training.max_length) for part in parts if part.items]
+    limit, by_windows = recipe.training.max_length, recipe.data.windows
+    return [of_part(part, tokenizer, limit, by_windows) for part in parts if part.items]
 
 
-def of_part(part: Part, tokenizer: object, limit: int) -> Finding:
+def of_part(part: Part, tokenizer: object, limit: int, by_windows: bool) -> Finding:
     texts = [item.text for item in part.items]
     pairs = [item.text_pair or "" for item in part.items] if part.items[0].text_pair is not None else None
     encoded = tokenizer(texts, pairs, verbose=False, return_attention_mask=False)  # type: ignore[operator]
@@ -35,5 +36,8 @@ def of_part(part: Part, tokenizer: object, limit: int) -> Finding:
     share = len(cut) / len(lengths)
     places = first([f"{part.items[i].where}  {lengths[i]} tokens" for i in cut])
     summary = f"tokens: median {half}, 95 % under {most}, longest {lengths.max()}; {share:.1%} over {limit}"
-    remedy = "They are cut: raise training.max_length, or split these texts." if len(cut) else ""
-    return Finding("warning" if share > CUT else "note", "length", part.split, len(cut), summary, places, remedy)
+    remedy = "They are cut: set data.windows to train on all of them, or raise training.max_length." if len(cut) else ""
+    if by_windows and len(cut):
+        remedy = f"{len(cut):,} of {len(lengths):,} texts are read in windows of {limit} tokens."
+    severity: Severity = "warning" if share > CUT and not by_windows else "note"
+    return Finding(severity, "length", part.split, len(cut), summary, places, remedy)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from training.config import Recipe
 from training.data import Convention, DataError, Part, Source, source_of
+from training.data.dialects import describe
 from training.data.parts import train_source
 from training.tasks import training_task
 
@@ -23,6 +24,7 @@ def read_parts(recipe: Recipe, data_dir: Path) -> list[Part]:
 def read(split: str, source: Source, convention: Convention, recipe: Recipe) -> Part:
     part = Part(split)
     try:
+        part.found = describe(source, recipe.data)
         part.items.extend(training_task(recipe.task).check_items(source, recipe, convention, part))
         if not part.items and not part.refused:
             part.refused.append(DataError(f"{source}: holds no examples"))

@@ -13,15 +13,21 @@ from training.data import (
     MissingColumnError,
     MissingLabelError,
     Part,
+    SpanError,
 )
 
 # Of these the first that fits: the name of the check, and the remedy.
 KINDS: tuple[tuple[type[DataError], str, str], ...] = (
     (EmptyTextError, "empty text", "Remove these rows, or write their texts."),
     (MissingLabelError, "no label", "Give these rows a label, or remove them."),
-    (MissingColumnError, "missing column", "Name the columns in the recipe: data.text_column, data.label_column."),
+    (
+        MissingColumnError,
+        "missing column",
+        "Name the columns in the recipe: data.text_column, data.label_column, data.tokens_column.",
+    ),
+    (SpanError, "wrong span", "Correct these spans in the tool that marked them, and export them again."),
     (IllegalTagError, "illegal tags", "Correct the tags, or name the scheme: data.tag_scheme."),
-    (EncodingError, "not UTF-8", "Save the file as UTF-8."),
+    (EncodingError, "encoding of the file", "Save the file as UTF-8, or set data.encoding."),
     (DataError, "unreadable", "Correct these; each says what is wrong with it."),
 )
 

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> str:
         raise RecipeError(f"--precision: {options.model} is a checkpoint, which has none; leave it out")
     evaluable = bundle_evaluable(folder, options.precision) if bundled else checkpoint_evaluable(options.model)
     limit = recipe.training.max_samples
-    examples = evaluable.task.read_examples(source, recipe.data, evaluable.labeling, limit)
+    examples = evaluable.task.read_examples(source, recipe.data, evaluable.labeling, limit, recipe.seed)
     phases = Phases()
     with phases("score"):
         evaluations = evaluable.evaluate(examples, "test", recipe.evaluation, recipe.seed)

@@ -1,5 +1,7 @@
 """Recipes: what a run is, checked against frozen models before any work starts."""
 
+from training.config.base import RecipeError
+from training.config.data import DataConfig, DataFormat, TagScheme
 from training.config.loading import known_keys, load_recipe, section_of
 from training.config.recipe import (
     ArchitectureConfig,
@@ -12,13 +14,9 @@ from training.config.recipe import (
 )
 from training.config.sections import (
     CardConfig,
-    DataConfig,
-    DataFormat,
     DistillationConfig,
     EvaluationConfig,
     ExportConfig,
-    RecipeError,
-    TagScheme,
     TrainingConfig,
 )
 

@@ -6,12 +6,13 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, get_args
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
-from training.config.sections import RecipeError
+from training.config.base import RecipeError
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -19,13 +20,13 @@ R = TypeVar("R", bound=BaseModel)
 def load_recipe(kind: type[R], path: Path | None, overrides: Mapping[str, object] | None = None) -> R:
     """Read a TOML recipe of a kind and apply dotted overrides such as `{"training.epochs": "3"}`.
 
-    A text among the overrides is read as TOML, or taken as it is where it is not TOML. Without a `path` the
-    overrides are the recipe. Raises `RecipeError` when the file cannot be read, a key is unknown or a value is
-    out of bounds.
+    A text among the overrides is read as TOML, or taken as it is where it is not TOML or the field is a text.
+    Without a `path` the overrides are the recipe. Raises `RecipeError` when the file cannot be read, a key is
+    unknown or a value is out of bounds.
     """
     tree: dict[str, Any] = {} if path is None else read(path)
     for key, value in (overrides or {}).items():
-        set_field(tree, key, toml_value(value) if isinstance(value, str) else value)
+        set_field(tree, key, typed(value, field_of(kind, key)) if isinstance(value, str) else value)
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
@@ -66,6 +67,30 @@ def set_field(tree: dict[str, Any], dotted: str, value: object) -> None:
             raise RecipeError(f"{dotted}: {section} is a value, not a section")
         tree = child
     tree[leaf] = value
+
+
+def field_of(kind: type[BaseModel], dotted: str) -> FieldInfo | None:
+    """Return the field of a dotted key; None where there is none."""
+    section: type[BaseModel] | None = kind
+    field = None
+    for name in dotted.split("."):
+        field = section.model_fields.get(name) if section else None
+        section = section_of(field.annotation) if field else None
+    return field
+
+
+def typed(text: str, field: FieldInfo | None) -> object:
+    """Read an override as TOML; one of a field of text is that text, unless it stands in quotation marks."""
+    value = toml_value(text)
+    takes_text_alone = field is not None and takes_only_text(field.annotation)
+    return text if takes_text_alone and not isinstance(value, str) else value
+
+
+def takes_only_text(annotation: object) -> bool:
+    if get_origin(annotation) is Annotated:
+        return takes_only_text(get_args(annotation)[0])
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) or get_origin(annotation) is Union else ()
+    return annotation is str or (bool(kinds) and all(kind is NoneType or takes_only_text(kind) for kind in kinds))
 
 
 def toml_value(text: str) -> object:

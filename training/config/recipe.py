@@ -8,13 +8,13 @@ from pydantic import Field, model_validator
 
 from app.bundle import ProblemType
 from app.bundle.manifest import BundleName
+from training.config.base import Section
+from training.config.data import DataConfig
 from training.config.sections import (
     CardConfig,
-    DataConfig,
     DistillationConfig,
     EvaluationConfig,
     ExportConfig,
-    Section,
     TaskName,
     TrainingConfig,
 )

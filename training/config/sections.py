@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from app.bundle import Precision
 from app.tasks import TASKS
-
-DataFormat = Literal["jsonl", "csv", "tsv", "parquet", "conll", "text"]
-TagScheme = Literal["IO", "IOB1", "IOB2", "BIOES"]
-
-FORMATS: dict[str, DataFormat] = {
-    ".jsonl": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".conll": "conll",
-    ".iob2": "conll",
-    ".bio": "conll",
-    ".txt": "text",
-}
+from training.config.base import Section
 
 
 def full_task_name(name: str) -> str:
@@ -36,67 +21,6 @@ def full_task_name(name: str) -> str:
 
 
 TaskName = Annotated[str, AfterValidator(full_task_name), Field(json_schema_extra={"enum": list(TASKS)})]
-
-
-class RecipeError(ValueError):
-    """A recipe or an override that cannot be used; the message is one sentence that says what to change."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
-
-
-class DataConfig(Section):
-    """The three splits and how to read them."""
-
-    train: str | None = Field(None, description="File of the training split, absolute or relative to --data.")
-    validation: str | None = Field(
-        None, description="File of the validation split, as `train`; none sets `validation_share` of train aside."
-    )
-    test: str | None = Field(
-        None,
-        description="File of the test split, as `train`; scored once, never tuned on; none sets `test_share` aside.",
-    )
-    dataset: str | None = Field(
-        None, description="Hub id of a dataset; train, validation and test then name its splits, not files."
-    )
-    subset: str | None = Field(None, description="Configuration of the Hub dataset, where it has several.")
-    validation_share: float = Field(
-        0.1, gt=0, lt=1, description="Share of train set aside where there is no validation file, stratified, seeded."
-    )
-    test_share: float = Field(
-        0.1, ge=0, lt=1, description="Share of train set aside where there is no test file; 0: no test score."
-    )
-    format: DataFormat | None = Field(
-        None, description="Format of the files; none infers it from the suffix, .gz aside."
-    )
-    text_column: str = Field("text", description="Column or key of the text.")
-    text_pair_column: str | None = Field(None, description="Column of the second text of a pair, where there is one.")
-    label_column: str | None = Field(
-        None, description="Column of the label, of a list of labels, or of a number; none: `label` or `labels`."
-    )
-    label_separator: str | None = Field(
-        None, description="What separates several labels in one cell, such as |; none: a cell is one label."
-    )
-    tokens_column: str = Field(
-        "tokens", description="Column of the words of a sentence, in JSONL, Parquet or Hub data."
-    )
-    tags_column: str = Field("ner_tags", description="Column of the tag of each word, as `tokens_column`.")
-    tag_scheme: TagScheme | None = Field(
-        None, description="Scheme of the tags; none finds it out from the training split."
-    )
-
-    def format_of(self, path: Path) -> DataFormat:
-        """Return the format of `path`; raises `RecipeError` when the suffix says nothing."""
-        if self.format is not None:
-            return self.format
-        suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-        if suffix not in FORMATS:
-            raise RecipeError(
-                f"{path}: cannot infer the format from the suffix; set data.format to one of "
-                f"{', '.join(get_args(DataFormat))}"
-            )
-        return FORMATS[suffix]
 
 
 class TrainingConfig(Section):
@@ -157,7 +81,9 @@ class TrainingConfig(Section):
         10.0, gt=0, description="Minutes after which a long epoch is checkpointed too, for a resume to start from."
     )
     max_samples: int | None = Field(
-        None, ge=1, description="Examples read from the start of each split, for a quick trial; none: all."
+        None,
+        ge=1,
+        description="Most examples of each split, a seeded sample of every label, for a quick trial; none: all.",
     )
     report_to: tuple[Literal["tensorboard", "mlflow"], ...] = Field(
         (), description="Experiment trackers that get the learning curves, each to be installed."

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from training.config import DataConfig
 from training.data.classification import text_of
+from training.data.encodings import encoding_of
 from training.data.errors import DataError, Refuse, stop
 from training.data.files import lines
 from training.data.sources import Source
@@ -28,8 +29,9 @@ def read_documents(source: Source, limit: int | None = None, data: DataConfig | 
 
 def documents(source: Source, data: DataConfig | None = None, refuse: Refuse = stop) -> Iterator[tuple[str, str]]:
     """Yield FILE:LINE and text of each document."""
-    if isinstance(source, Path) and (data is None or data.format_of(source) == "text"):
-        stripped = ((f"{source}:{number}", line.strip()) for number, line in enumerate(lines(source, refuse), start=1))
+    if isinstance(source, Path) and (data is None or data.format_by_suffix(source) == "text"):
+        found = lines(source, refuse, encoding_of(source, data or DataConfig()))
+        stripped = ((f"{source}:{number}", line.strip()) for number, line in enumerate(found, start=1))
         yield from ((where, text) for where, text in stripped if text)
         return
     data = data or DataConfig()

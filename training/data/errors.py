@@ -27,6 +27,10 @@ class EmptyTextError(DataError):
     """A row whose text is empty, or is no text."""
 
 
+class SpanError(DataError):
+    """A marked span that is not in its text, or lies over another."""
+
+
 class IllegalTagError(DataError):
     """A tag, or an order of tags, that the scheme does not have."""
 

@@ -29,11 +29,48 @@ class ClassificationExample:
 
 
 @dataclass(frozen=True)
+class LabeledText:
+    """A text, or a pair, with its label as the file has it, a text, a number, or a list, and that label's column."""
+
+    where: str
+    text: str
+    text_pair: str | None
+    label: object
+    column: str
+
+    @property
+    def words(self) -> str:
+        """Return all the text that there is."""
+        return self.text if self.text_pair is None else f"{self.text}\n{self.text_pair}"
+
+
+@dataclass(frozen=True)
 class Sentence:
-    """Words of one sentence with their IOB2 tags."""
+    """Words of one sentence with their IOB2 tags; where they were cut from a text, that and their places in it."""
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
+    text: str | None = None
+    offsets: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class TaggedWords:
+    """Words with the tags that the file has, in whatever scheme; `where`: FILE:LINE of each word.
+
+    `text` and `offsets`: the text whose words they are, with IOB2 tags, where the file has spans of a text.
+    """
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    where: tuple[str, ...]
+    text: str | None = None
+    offsets: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Return where the first word is."""
+        return self.where[0]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from training.config import Recipe, TagScheme
@@ -14,7 +15,8 @@ class Item:
 
     `text_pair`: the second text of a pair. `labels`: its labels, or the entity types in it. `answer`: what
     must be equal for the same text everywhere: the labels, the number, or the entities. `target`: the number of a
-    regression example. `bare`: an entity begins with I- although the scheme is IOB2.
+    regression example. `bare`: an entity begins with I- although the scheme is IOB2. `doubts`: marked spans that begin
+    or end within a word. `word_count`: words of a sentence with tags.
     """
 
     where: str
@@ -24,6 +26,8 @@ class Item:
     text_pair: str | None = None
     target: float | None = None
     bare: bool = False
+    doubts: tuple[str, ...] = ()
+    word_count: int = 0
 
     @property
     def words(self) -> str:
@@ -33,12 +37,19 @@ class Item:
 
 @dataclass
 class Part:
-    """One split as far as it can be read: its texts, what was refused, and how many labels training needs of it."""
+    """One split as far as it can be read: its texts, what was refused, and how many labels training needs of it.
+
+    `found`: what was found about its file. `spelled`: the labels, or entity types, as the file has them, with their
+    counts. `are_numbers`: the problem is a regression.
+    """
 
     split: str
     items: list[Item] = field(default_factory=list)
     refused: list[DataError] = field(default_factory=list)
     least_labels: int = 0
+    spelled: Counter[str] = field(default_factory=Counter)
+    are_numbers: bool = False
+    found: str = ""
 
 
 class Convention:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Sequence
 
 from app.bundle import ProblemType
+from training.data.spelling import as_label, stands_for_none
 
 log = logging.getLogger(__name__)
 
 CHOICES = "single_label_classification, multi_label_classification or regression"
+NUMBERS_SHARE = 0.9  # of labels that are numbers, from which on the others are taken for mistakes
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 
 def choose_problem_type(labels: Sequence[object], separator: str | None, wanted: ProblemType | None) -> ProblemType:
@@ -26,24 +30,37 @@ def choose_problem_type(labels: Sequence[object], separator: str | None, wanted:
 def find_problem_type(labels: Sequence[object], separator: str | None) -> tuple[ProblemType, str]:
     """Return the problem type that labels show, and the reason.
 
-    Whole numbers are classes, as 0 and 1 or one to five stars usually are.
+    Whole numbers are classes, as 0 and 1 or one to five stars usually are. Lists of one label each, as annotation
+    tools write them, are single labels. What stands for no label does not count, nor do a few labels that are no
+    numbers among many that are.
     """
     if separator is not None:
         return "multi_label_classification", f"data.label_separator is {separator!r}"
-    if any(isinstance(label, list) for label in labels):
+    lists = [label for label in labels if isinstance(label, list)]
+    if lists and len(lists) == len(labels) and all(len(each) == 1 for each in lists):
+        return "single_label_classification", "every list of labels has one"
+    if lists:
         return "multi_label_classification", "labels are lists"
-    numbers = [number_of(label) for label in labels]
-    if None not in numbers:
-        if not all(number.is_integer() for number in numbers if number is not None):
-            return "regression", "every label is a number and not all are whole"
-        return "single_label_classification", "every label is a whole number, which is taken for the name of a class"
+    numbers = [number_of(label) for label in labels if not stands_for_none(str(label))]
+    known = [number for number in numbers if number is not None]
+    if known and len(known) >= NUMBERS_SHARE * len(numbers):
+        if not all(number.is_integer() for number in known):
+            every = "every label" if len(known) == len(labels) else "nearly every label"
+            return "regression", f"{every} is a number and not all are whole"
+        if len(known) == len(numbers):
+            return (
+                "single_label_classification",
+                "every label is a whole number, which is taken for the name of a class",
+            )
     return "single_label_classification", "every text has one label"
 
 
 def number_of(label: object) -> float | None:
-    """Return the finite number that a label is, or is the text of; None where it is neither."""
+    """Return the finite number that a label is, or is the text of; None where it is neither. A comma may be decimal."""
     if isinstance(label, bool) or not isinstance(label, int | float | str):
         return None
+    if isinstance(label, str) and DECIMAL_COMMA.fullmatch(label.strip()):
+        label = label.replace(",", ".")
     try:
         number = float(label)
     except (ValueError, OverflowError):
@@ -51,12 +68,29 @@ def number_of(label: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def label_values(label: object, separator: str | None) -> tuple[str, ...]:
-    """Return the labels of one text as the file has them, each once: a list's, a cell's parts, or the one."""
+def raw_labels(label: object, separator: str | None) -> list[str]:
+    """Return the labels of one text as the file has them: a list's, a cell's parts, or the one."""
     if isinstance(label, list):
-        values = [str(each) for each in label]
-    elif separator is not None and isinstance(label, str):
-        values = [part for each in label.split(separator) if (part := each.strip())]
-    else:
-        values = [str(label)]
-    return tuple(dict.fromkeys(values))
+        return [str(each) for each in label]
+    if separator is not None and isinstance(label, str):
+        return [part for each in label.split(separator) if (part := each.strip())]
+    return [str(label)]
+
+
+def label_values(label: object, separator: str | None) -> tuple[str, ...]:
+    """Return the labels of one text, each once, in the spelling that several spellings have in common."""
+    return tuple(dict.fromkeys(as_label(each) for each in raw_labels(label, separator)))
+
+
+def are_indicators(labels: Sequence[object], names: int = 0) -> bool:
+    """Say whether labels are lists of one length with 0 or 1 for each class.
+
+    Without as many `names`, some list must repeat a value, which no list of names does.
+    """
+    lists = [label for label in labels if isinstance(label, list)]
+    if not lists or len(lists) < len(labels) or len({len(each) for each in lists}) > 1:
+        return False
+    flat = [[str(value) for value in each] for each in lists]
+    known = {"0", "1", "0.0", "1.0", "True", "False"}
+    repeats = any(len(set(each)) < len(each) for each in flat)
+    return all(value in known for each in flat for value in each) and (repeats or len(flat[0]) == names)

@@ -6,22 +6,21 @@ import random
 from collections.abc import Iterable, Sequence
 
 from training.config import DataConfig, TagScheme
-from training.data.conll import read_sentences
 from training.data.detokenize import natural_gaps
 from training.data.examples import NerExample, Sentence, Span, Style
 from training.data.sources import Source
+from training.data.tagged import read_sentences
 
 
 def read_ner(
     source: Source,
     style: Style | None,
     seed: int = 0,
-    limit: int | None = None,
     data: DataConfig | None = None,
     scheme: TagScheme | None = None,
 ) -> list[NerExample]:
     """Read sentences, as `read_sentences`, and render them, as `render_all`."""
-    return render_all(read_sentences(source, limit, data, scheme), style, seed)
+    return render_all(read_sentences(source, data, scheme), style, seed)
 
 
 def render_all(sentences: Iterable[Sentence], style: Style | None, seed: int = 0) -> list[NerExample]:
@@ -32,7 +31,12 @@ def render_all(sentences: Iterable[Sentence], style: Style | None, seed: int = 0
 
 
 def render(sentence: Sentence, style: Style) -> NerExample:
-    """Write the words as raw text, single spaces between all of them or only where prose has them."""
+    """Write the words as raw text, single spaces between all of them or only where prose has them.
+
+    Words that were cut from a text stay in it.
+    """
+    if sentence.text is not None:
+        return NerExample(sentence.text, spans_of(sentence.tags, sentence.offsets), sentence.offsets, sentence.tags)
     gaps = natural_gaps(sentence.words) if style == "natural" else [" "] * (len(sentence.words) - 1)
     text, offsets = "", []
     for word, gap in zip(sentence.words, [*gaps, ""], strict=True):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.bundle.manifest import BundleName
 from training.config import CardConfig, EvaluationConfig, ExportConfig
-from training.config.sections import Section
+from training.config.base import Section
 
 
 class Publication(Section):

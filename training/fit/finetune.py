@@ -92,7 +92,8 @@ def make(recipe: Recipe, splits: Splits, run_dir: Path, phases: Phases) -> None:
 def validate(plan: Plan, recipe: Recipe, splits: Splits) -> dict[str, float]:
     """Return the validation metrics of the model as it is now, with thresholds fitted on validation as for a bundle."""
     task, examples, labeling = training_task(recipe.task), splits.validation, splits.labeling
-    predictions = task.predict_checkpoint(plan.model, plan.tokenizer, examples, plan.max_length)
+    predict = task.predict_windows if recipe.data.windows else task.predict_checkpoint
+    predictions = predict(plan.model, plan.tokenizer, examples, plan.max_length)
     scoring = task.fit_scoring(examples, predictions, labeling)
     return score_once(task.scorer(examples, predictions, labeling, scoring), task.count(examples, predictions))
 

@@ -90,5 +90,6 @@ def features_of(
     cache: Path,
 ) -> Dataset:
     task, labeling = training_task(recipe.task), splits.labeling
-    key = key_of(examples, tokenizer, recipe.task, labeling, length)
-    return cached(cache, key, lambda: task.features(examples, labeling, tokenizer, length))
+    make = task.window_features if recipe.data.windows else task.features
+    key = key_of(examples, tokenizer, recipe.task, labeling, length, *(["windows"] if recipe.data.windows else []))
+    return cached(cache, key, lambda: make(examples, labeling, tokenizer, length))

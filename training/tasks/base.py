@@ -21,7 +21,7 @@ from transformers.modeling_outputs import ModelOutput
 from app.tasks.base import Task
 from app.tasks.text import EncodedText, TextEncoder
 from app.window import Floats, Ints, Window
-from training.config import DataConfig, Recipe
+from training.config import DataConfig, Recipe, RecipeError
 from training.data import Convention, Item, Labeling, Part, Source, Splits
 from training.encoders import Encoder, Head
 from training.evaluation.bootstrap import Scorer, score_once
@@ -65,8 +65,10 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
         """
 
     @abstractmethod
-    def read_examples(self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None) -> list[ExampleT]:
-        """Read at most `limit` examples to score a trained model on.
+    def read_examples(
+        self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None, seed: int = 0
+    ) -> list[ExampleT]:
+        """Read the examples to score a trained model on, or a seeded sample of `limit` of them.
 
         Raises `DataError` when the source cannot be used, is empty, or has a label that the model does not know.
         """
@@ -106,6 +108,12 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
     ) -> Dataset:
         """Return a row for each example: the model's inputs, the targets, and `length` in tokens."""
 
+    def window_features(
+        self, examples: Sequence[ExampleT], labeling: Labeling, tokenizer: PreTrainedTokenizerBase, max_length: int
+    ) -> Dataset:
+        """Return such a row for each window of an example, cut as the service cuts it. Raises `RecipeError`."""
+        raise RecipeError(f"data.windows is not for {self.name}; leave it out")
+
     @abstractmethod
     def collator(self, tokenizer: PreTrainedTokenizerBase) -> Collator:
         """Return the function that makes a batch of rows."""
@@ -133,6 +141,16 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
         max_length: int,
     ) -> PredictionsT:
         """Predict with PyTorch; a text is cut at `max_length` tokens."""
+
+    def predict_windows(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        examples: Sequence[ExampleT],
+        max_length: int,
+    ) -> PredictionsT:
+        """Predict with PyTorch as the service does: long texts whole, by windows. Raises `RecipeError`."""
+        raise RecipeError(f"data.windows is not for {self.name}; leave it out")
 
     @abstractmethod
     def predict_graph(self, graph: ServedGraph, examples: Sequence[ExampleT]) -> PredictionsT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -34,9 +35,13 @@ from training.data import (
     choose_problem_type,
     find_problem_type,
     label_names,
+    label_remarks,
     label_values,
     labeled_texts,
+    raw_labels,
     read_labeled_texts,
+    sample,
+    say,
     to_example,
 )
 from training.data.parts import complete, train_source
@@ -53,6 +58,7 @@ from training.evaluation.regression import regression_scorer, targets_of
 from training.evaluation.regression_details import regression_details
 from training.evaluation.scoring import Scoring
 from training.evaluation.served import ServedGraph
+from training.evaluation.windows import WindowCutter, classify_windows
 from training.losses import class_weights, exact_loss
 from training.tasks.base import Collator, Loss, TrainingTask, rows_of
 
@@ -77,15 +83,16 @@ class ClassifyTraining(TrainingTask[ClassificationExample, FloatArray]):
     # --- Data -------------------------------------------------------------------------------------------
 
     def read_splits(self, recipe: Recipe, data_dir: Path) -> Splits:
-        data, limit = recipe.data, recipe.training.max_samples
+        data = recipe.data
         source = train_source(recipe, data_dir)
-        train = read_labeled_texts(source, data, limit)
+        train = read_labeled_texts(source, data, recipe.problem_type)
         kind = choose_problem_type([row.label for row in train], data.label_separator, recipe.problem_type)
+        say(label_remarks(spelled(train, data), are_numbers=kind == "regression"))
 
         def strata(row: LabeledText) -> Sequence[str]:
             return () if kind == "regression" else label_values(row.label, data.label_separator)
 
-        read = partial(read_labeled_texts, data=data, limit=limit)
+        read = partial(read_labeled_texts, data=data, problem_type=kind)
         rows = complete(recipe, data_dir, train, read, lambda row: row.words, strata)
         examples = rows.map(lambda row: to_example(row, kind, data))
         if kind == "regression":
@@ -98,22 +105,25 @@ class ClassifyTraining(TrainingTask[ClassificationExample, FloatArray]):
         return Splits(examples.train, examples.validation, examples.test, Labeling(labels, kind))
 
     def read_examples(
-        self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None
+        self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None, seed: int = 0
     ) -> list[ClassificationExample]:
-        found = read_labeled_texts(source, data, limit)
-        examples = [to_example(each, kind_of(labeling), data) for each in found]
+        kind = kind_of(labeling)
+        everything = read_labeled_texts(source, data, kind)
+        found = sample(everything, limit, seed, lambda row: label_values(row.label, data.label_separator))
+        examples = [to_example(each, kind, data) for each in found]
         placed = ((row.where, each.labels) for row, each in zip(found, examples, strict=True))
         refuse_unknown(placed, labeling.labels)
         return examples
 
     def check_items(self, source: Source, recipe: Recipe, convention: Convention, part: Part) -> Iterator[Item]:
         data = recipe.data
-        found = list(labeled_texts(source, data, part.refused.append))
+        found = labeled_texts(source, data, part.refused.append, convention.problem_type)
         kind = convention.problem_type
         if kind is None:
             kind, _ = find_problem_type([each.label for each in found], data.label_separator)
             convention.problem_type = kind
-        part.least_labels = LEAST_LABELS[kind]
+        part.least_labels, part.are_numbers = LEAST_LABELS[kind], kind == "regression"
+        part.spelled.update(spelled(found, data))
         for each in found:
             try:
                 example = to_example(each, kind, data)
@@ -144,6 +154,19 @@ class ClassifyTraining(TrainingTask[ClassificationExample, FloatArray]):
         encoded = dict(tokenizer(texts, pairs, truncation=True, max_length=max_length))
         return rows_of(encoded | {"labels": targets_for(examples, labeling)})
 
+    def window_features(
+        self,
+        examples: Sequence[ClassificationExample],
+        labeling: Labeling,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+    ) -> Dataset:
+        """Each window has the target of its text."""
+        cut = WindowCutter(tokenizer, max_length).windows([each.model_input for each in examples])
+        pairs = zip(cut, targets_for(examples, labeling), strict=True)
+        rows = [window | {"labels": target} for windows, target in pairs for window in windows]
+        return rows_of({name: [row[name] for row in rows] for name in rows[0]})
+
     def collator(self, tokenizer: PreTrainedTokenizerBase) -> Collator:
         collate: Collator = DataCollatorWithPadding(tokenizer)
         return collate
@@ -169,6 +192,15 @@ class ClassifyTraining(TrainingTask[ClassificationExample, FloatArray]):
         max_length: int,
     ) -> FloatArray:
         return np.stack(torch_classifier(model, tokenizer, max_length)([each.model_input for each in examples]))
+
+    def predict_windows(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        examples: Sequence[ClassificationExample],
+        max_length: int,
+    ) -> FloatArray:
+        return np.stack(classify_windows(model, tokenizer, [each.model_input for each in examples], max_length))
 
     def predict_graph(self, graph: ServedGraph, examples: Sequence[ClassificationExample]) -> FloatArray:
         task: Classify = graph.task
@@ -233,6 +265,10 @@ class ClassifyTraining(TrainingTask[ClassificationExample, FloatArray]):
     def summary(self, answer: Any) -> str:
         labels = answer[0][:5]
         return ", ".join(f"{item['label'].strip()} {item['score']:.2f}" for item in labels) or "nothing"
+
+
+def spelled(found: Sequence[LabeledText], data: DataConfig) -> Counter[str]:
+    return Counter(label for row in found for label in raw_labels(row.label, data.label_separator))
 
 
 def kind_of(labeling: Labeling) -> ProblemType:

@@ -17,7 +17,7 @@ from app.tasks.fill_mask import GENERIC_MASK, FillMask, mask_token_of
 from app.tasks.text import EncodedText, TextEncoder
 from app.window import Floats, Ints, Window
 from training.config import DataConfig, Recipe, RecipeError
-from training.data import Convention, Item, Labeling, Part, Source, Splits, documents, read_documents
+from training.data import Convention, Item, Labeling, Part, Source, Splits, documents, read_documents, sample
 from training.data.parts import complete, train_source
 from training.encoders import Encoder, Head
 from training.evaluation.bootstrap import Scorer
@@ -45,14 +45,16 @@ class FillMaskTraining(TrainingTask[str, FilledMasks]):
     # --- Data -------------------------------------------------------------------------------------------
 
     def read_splits(self, recipe: Recipe, data_dir: Path) -> Splits:
-        read = partial(read_documents, limit=recipe.training.max_samples, data=recipe.data)
+        read = partial(read_documents, data=recipe.data)
         found = complete(
             recipe, data_dir, read(train_source(recipe, data_dir)), read, text=str, labels=lambda document: ()
         )
         return Splits(found.train, found.validation, found.test)
 
-    def read_examples(self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None) -> list[str]:
-        return read_documents(source, limit, data)
+    def read_examples(
+        self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None, seed: int = 0
+    ) -> list[str]:
+        return sample(read_documents(source, data=data), limit, seed, lambda document: ())
 
     def check_items(self, source: Source, recipe: Recipe, convention: Convention, part: Part) -> Iterator[Item]:
         yield from (Item(where, text, ()) for where, text in documents(source, recipe.data, part.refused.append))

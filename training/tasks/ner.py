@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -34,10 +35,13 @@ from training.data import (
     Span,
     Splits,
     TaggedWords,
-    find_scheme,
+    label_remarks,
     read_tagged_words,
     render,
     render_all,
+    sample,
+    say,
+    scheme_of,
     split_tag,
     tag_names,
     tagged_words,
@@ -45,6 +49,7 @@ from training.data import (
     with_usual_tags,
 )
 from training.data.parts import complete, train_source
+from training.data.spans import is_torn
 from training.data.splits import refuse_unknown, refuse_unseen
 from training.encoders import Encoder, Head
 from training.evaluation.bootstrap import Scorer
@@ -55,6 +60,7 @@ from training.evaluation.protocols import FloatArray, TokenLogits
 from training.evaluation.record import Evaluation, Trial
 from training.evaluation.scoring import Scoring
 from training.evaluation.served import ServedGraph
+from training.evaluation.windows import WindowCutter, tag_windows
 from training.losses import IGNORED, class_weights, exact_loss
 from training.tasks.base import Collator, Loss, TrainingTask, rows_of
 
@@ -76,13 +82,14 @@ class NerTraining(TrainingTask[NerExample, Tagged]):
     # --- Data -------------------------------------------------------------------------------------------
 
     def read_splits(self, recipe: Recipe, data_dir: Path) -> Splits:
-        data, limit = recipe.data, recipe.training.max_samples
+        data = recipe.data
         source = train_source(recipe, data_dir)
-        train = read_tagged_words(source, data, limit)
-        scheme = data.tag_scheme or find_scheme([each.tags for each in train])
-        if data.tag_scheme is None:
+        train = read_tagged_words(source, data)
+        say(label_remarks(spelled(train)))
+        scheme = scheme_of(train, data)
+        if data.tag_scheme is None and any(each.text is None for each in train):
             log.info("Tags: %s, found from the training split. To choose another scheme, set data.tag_scheme.", scheme)
-        read = partial(read_tagged_words, data=data, limit=limit)
+        read = partial(read_tagged_words, data=data)
         rows = complete(recipe, data_dir, train, read, lambda row: " ".join(row.words), entity_types)
         sentences = rows.map(lambda row: to_sentence(row, scheme))
         examples = render_all(sentences.train, None, recipe.seed)
@@ -95,10 +102,11 @@ class NerTraining(TrainingTask[NerExample, Tagged]):
         return Splits(examples, validation, test, Labeling(labels))
 
     def read_examples(
-        self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None
+        self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None, seed: int = 0
     ) -> list[NerExample]:
-        found = read_tagged_words(source, data, limit)
-        scheme = data.tag_scheme or find_scheme([each.tags for each in found])
+        everything = read_tagged_words(source, data)
+        scheme = scheme_of(everything, data)
+        found = sample(everything, limit, seed, entity_types)
         examples = render_all((to_sentence(each, scheme) for each in found), "natural")
         placed = ((row.where[0], entity_types(row)) for row in found)
         refuse_unknown(placed, types_of(labeling.labels))
@@ -106,8 +114,9 @@ class NerTraining(TrainingTask[NerExample, Tagged]):
 
     def check_items(self, source: Source, recipe: Recipe, convention: Convention, part: Part) -> Iterator[Item]:
         found = with_usual_tags(list(tagged_words(source, recipe.data, part.refused.append)))
-        scheme = convention.scheme or find_scheme([each.tags for each in found])
+        scheme = convention.scheme or scheme_of(found, recipe.data)
         convention.scheme = scheme
+        part.spelled.update(spelled(found))
         part.least_labels = 1
         for each in found:
             try:
@@ -118,8 +127,11 @@ class NerTraining(TrainingTask[NerExample, Tagged]):
             example = render(sentence, "natural")
             kinds = tuple(kind for _, _, kind in example.spans)
             entities = tuple(f"{example.text[start:end].casefold()}/{kind}" for start, end, kind in example.spans)
-            bare = scheme == "IOB2" and sentence.tags != each.tags
-            yield Item(each.where[0], example.text, kinds, entities, bare=bare)
+            bare = each.text is None and scheme == "IOB2" and sentence.tags != each.tags
+            torn = [span for span in example.spans if each.text is not None and is_torn(each.text, *span[:2])]
+            doubts = tuple(f"{start}..{end} {example.text[start:end]!r} {kind!r}" for start, end, kind in torn)
+            count = 0 if each.text is not None else len(each.words)
+            yield Item(each.place, example.text, kinds, entities, bare=bare, doubts=doubts, word_count=count)
 
     def text_of(self, example: NerExample) -> str:
         return example.text
@@ -151,6 +163,25 @@ class NerTraining(TrainingTask[NerExample, Tagged]):
         targets = [token_labels(each.text, each.spans, offsets, special, ids) for each, offsets, special in aligned]
         return rows_of(encoded | {"labels": targets})
 
+    def window_features(
+        self,
+        examples: Sequence[NerExample],
+        labeling: Labeling,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+    ) -> Dataset:
+        """A token in two windows has its label in both."""
+        cutter = WindowCutter(tokenizer, max_length)
+        ids = {label: index for index, label in enumerate(labeling.labels)}
+        rows = []
+        for example, text in zip(examples, cutter.tokens([each.text for each in examples]), strict=True):
+            offsets = text.offsets().tolist()
+            targets = token_labels(example.text, example.spans, offsets, [0] * len(offsets), ids)
+            for piece in text.pieces:
+                labels = cutter.around(targets[piece.start : piece.end], IGNORED)
+                rows.append(cutter.piece(text, piece) | {"labels": labels})
+        return rows_of({name: [row[name] for row in rows] for name in rows[0]})
+
     def collator(self, tokenizer: PreTrainedTokenizerBase) -> Collator:
         collate: Collator = DataCollatorForTokenClassification(tokenizer)
         return collate
@@ -172,6 +203,15 @@ class NerTraining(TrainingTask[NerExample, Tagged]):
         max_length: int,
     ) -> Tagged:
         return torch_tagger(model, tokenizer, max_length)([each.text for each in examples])
+
+    def predict_windows(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        examples: Sequence[NerExample],
+        max_length: int,
+    ) -> Tagged:
+        return tag_windows(model, tokenizer, [each.text for each in examples], max_length)
 
     def predict_graph(self, graph: ServedGraph, examples: Sequence[NerExample]) -> Tagged:
         encoded = graph.encode(self.request_body(examples))
@@ -215,6 +255,10 @@ class NerTraining(TrainingTask[NerExample, Tagged]):
 
 def entity_types(*sentences: TaggedWords) -> list[str]:
     return sorted({split_tag(tag)[1] for each in sentences for tag in each.tags if tag != "O"})
+
+
+def spelled(found: Sequence[TaggedWords]) -> Counter[str]:
+    return Counter(kind for each in found for tag in each.tags if (kind := split_tag(tag)[1]))
 
 
 def types_of(labels: Sequence[str]) -> list[str]:

@@ -57,7 +57,7 @@ class DataFile(Harness):
 
     def as_sentences(self, path: Path, config: DataConfig) -> None:
         list(itertools.islice(tagged_words(path, config, lambda _: None), MOST))
-        for example in read_ner(path, None, limit=MOST, data=config):
+        for example in read_ner(path, None, data=config):
             for start, end, _ in example.spans:
                 assert 0 <= start < end <= len(example.text)
 

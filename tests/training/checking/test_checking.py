@@ -59,7 +59,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path):
     (tmp_path / "train.jsonl").write_bytes(b'{"text": "\xff", "label": "p"}\n')
     tree = {"name": "x", "task": "classification", "base": "/nowhere"}
     findings = check(Recipe.model_validate(tree | {"data": {"train": "train.jsonl", "test": "no.csv"}}), tmp_path)
-    assert one(findings, "not UTF-8").count == 1
+    assert one(findings, "encoding of the file").count == 1
     assert "no.csv: cannot be opened" in one(findings, "unreadable").examples[0]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from training.config import DataConfig
-from training.data import DataError, find_scheme, read_sentences, to_iob2
+from training.data import DataError, find_scheme, read_classification, read_sentences, to_iob2
 from training.data.conll import is_comment
 
 SAME = {  # two people side by side, a place, a person
@@ -111,3 +111,99 @@ def test_other_spellings_of_a_scheme_are_read(tags, tmp_path):
     path.write_text("".join(f"word {tag}\n" for tag in tags.split()))
     (sentence,) = read_sentences(path)
     assert sentence.tags == ("B-PER", "I-PER", "O", "B-LOC")
+
+
+def words_and_tags(path, content, **data):
+    path.write_text(content, encoding="utf-8")
+    return [tuple(zip(each.words, each.tags, strict=True)) for each in read_sentences(path, data=DataConfig(**data))]
+
+
+ADA = (("Ada", "B-PER"), ("ran", "O"))
+LAYOUTS = {
+    "two": "Ada B-PER\nran O\n",
+    "2003": "Ada NNP B-NP B-PER\nran VBD B-VP O\n",
+    "a third that says nothing": "Ada B-PER _\nran O _\n",
+    "a third of its own": "Ada B-PER extra0\nran O extra1\n",
+    "numbered": "1\tAda\tB-PER\t-\tme\n2\tran\tO\t-\tme\n",
+    "tags first": "B-PER\tAda\nO\tran\n",
+    "CoNLL-U": "# text = x\n1\tAda\tAda\tPROPN\tNNP\t_\t2\tnsubj\t_\tname=B-PER\n"
+    "2-3\tranto\t_\t_\t_\t_\t_\t_\t_\t_\n2\tran\trun\tVERB\tVBD\t_\t0\troot\t_\tSpaceAfter=No|name=O\n"
+    "2.1\tx\t_\t_\t_\t_\t_\t_\t_\t_\n",
+    "CoNLL-U without O": "1\tAda\tAda\tPROPN\tNNP\t_\t2\tnsubj\t_\tNER=B-PER\n"
+    "2\tran\trun\tVERB\tVBD\t_\t0\troot\t_\tSpaceAfter=No\n",
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["a.tsv", "a.csv", "a.txt", "a.conll", "a.CONLL", "a.iob", "a.bio", "a.conllu", "a.unknown"]
+)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_words_and_tags_are_found_by_content_under_any_suffix(tmp_path, layout, name):
+    assert words_and_tags(tmp_path / name, LAYOUTS[layout] + "\n" + LAYOUTS[layout]) == [ADA, ADA]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Ada x1\nran x2\nto x3\nthe x4\n",
+        "1\tAda\tAda\tPROPN\tNNP\t_\t2\tnsubj\t_\tSpaceAfter=No\n2\tran\trun\tVERB\tVBD\t_\t0\troot\t_\t_\n",
+        "doc 0 0 Ada NNP (TOP* - - - * (PERSON) -\ndoc 0 1 ran VBD * - - - * * -\n",
+    ],
+)
+def test_a_file_without_a_column_of_tags_is_refused(tmp_path, content):
+    with pytest.raises(
+        DataError, match=r"a\.conll: no column holds tags: found lines such as '.*; write the tag of each"
+    ):
+        words_and_tags(tmp_path / "a.conll", content)
+
+
+@pytest.mark.parametrize("parting", [" ", "\t"])
+def test_a_space_within_a_word_loses_nothing(tmp_path, parting):
+    content = "New York B-LOC\nhas O\n10\u00a0000 O\nthe\u3000sea O\n".replace(" B", f"{parting}B").replace(
+        " O", f"{parting}O"
+    )
+    [found] = words_and_tags(tmp_path / "a.conll", content)
+    assert found == (("New York", "B-LOC"), ("has", "O"), ("10\u00a0000", "O"), ("the\u3000sea", "O"))
+
+
+def test_bare_types_need_no_prefix(tmp_path):
+    content = "".join(f"w{i} {tag}\n" for i, tag in enumerate(["PER", "PER", "O", "LOC", "O", "O", "O", "O", "O"]))
+    [found] = words_and_tags(tmp_path / "a.conll", content)
+    assert [tag for _, tag in found[:4]] == ["B-PER", "I-PER", "O", "B-LOC"]
+
+
+def test_a_table_of_labels_is_no_conll(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("text\tlabel\nx y\tO\nz w\tA\n")
+    assert [each.labels for each in read_classification(path, DataConfig())] == [("O",), ("A",)]
+
+
+KAGGLE = {
+    "first word of each": "Sentence #,Word,POS,Tag\nSentence: 1,Ada,NNP,B-per\n,ran,VBD,O\nSentence: 2,Café,NN,O\n",
+    "every word": "sentence_id;words;labels\n0;Ada;B-per\n0;ran;O\n1;Café;O\n",
+    "lists": "Sentence,POS,Tag\nAda ran,\"['NNP', 'VBD']\",\"['B-per', 'O']\"\nCafé,\"['NN']\",\"['O']\"\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+@pytest.mark.parametrize("kind", KAGGLE)
+def test_a_table_with_a_word_in_each_row(tmp_path, kind, encoding):
+    path = tmp_path / "a.csv"
+    path.write_bytes(KAGGLE[kind].encode(encoding))
+    data = DataConfig(tokens_column="Sentence", tags_column="Tag") if kind == "lists" else DataConfig()
+    found = read_sentences(path, data=data)
+    assert [each.words for each in found] == [("Ada", "ran"), ("Café",)]
+    assert [each.tags for each in found] == [("B-per", "O"), ("O",)]
+
+
+def test_a_table_of_words_without_a_number_of_the_sentence_says_so(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("Word,Tag,s\nAda,B-per,1\nran,O,1\n")
+    with pytest.raises(
+        DataError, match=r"a\.csv:2: no column 'tokens'; .* each row is a word, set data\.sentence_column too"
+    ):
+        read_sentences(path, data=DataConfig())
+    assert len(read_sentences(path, data=DataConfig(sentence_column="s"))) == 1
+    path.write_text("Word,Tag,s\nAda,B-per,1\n,O,1\n")
+    with pytest.raises(DataError, match=r"a\.csv:3: expected a word in 'Word' and its tag in 'Tag'; write both"):
+        read_sentences(path, data=DataConfig(sentence_column="s"))

@@ -49,23 +49,25 @@ def test_columns_pairs_limits_and_lists_of_labels(tmp_path):
     ("name", "content", "message"),
     [
         ("a.jsonl", '{"text": "x", "label": "a"}\n{"text"\n', r"a\.jsonl:2: not valid JSON"),
-        ("a.jsonl", "[1]\n", r"a\.jsonl:1: expected a JSON object, found list"),
+        ("a.jsonl", "[1]\n", r"a\.jsonl:1: expected a JSON object, found int; make each item"),
         (
             "a.jsonl",
             '{"text": "x"}\n',
             r"a\.jsonl:1: no column 'label' or 'labels'; found 'text'; set data\.label_column",
         ),
         ("a.jsonl", '{"text": " ", "label": "a"}\n', r"a\.jsonl:1: 'text' must be a text that is not empty"),
-        ("a.jsonl", '{"text": 3, "label": "a"}\n', r"a\.jsonl:1: 'text' must be a text"),
+        ("a.jsonl", '{"text": 3, "label": "a"}\n', r"a\.jsonl:1: 'text' must be a text, found the number 3; write it"),
+        ("a.jsonl", '{"text": ["a"], "label": "a"}\n', r"a\.jsonl:1: 'text' must be a text, found a list; write it"),
         ("a.jsonl", '{"text": "x", "label": ""}\n', r"a\.jsonl:1: 'label' is empty; give the row a label"),
         ("a.jsonl", "", r"a\.jsonl: holds no examples"),
         (
             "a.csv",
-            "text;label\nx;a\n",
-            r"a\.csv:2: no column 'text'; found 'text;label': .* parted by ';'",
+            "great film,pos\nbad film,neg\nfine,pos\n",
+            r"a\.csv:1: the header is missing: 'great film', 'pos' look",
         ),
+        ("a.csv", "text,joy,fear\nx,0,1\n", r"no column 'label'.* or data\.label_columns to \[\"joy\", \"fear\"\]"),
         ("a.csv", 'text,label\nx,a\n"x" y,a\n', r"a\.csv:3: not valid CSV"),
-        ("a.conll", "x O\n", r"a\.conll: a table is needed, jsonl, csv, tsv, parquet, not conll"),
+        ("a.conll", "x O\n", r"a\.conll: a table is needed, jsonl, parquet, csv, tsv, not conll"),
     ],
 )
 def test_unusable_rows_are_named(tmp_path, name, content, message):

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from training.config import Recipe, RecipeError
-from training.data import DataError
+from training.data import DataError, sample
 from training.data.set_aside import set_aside
 from training.tasks import training_task
 
@@ -164,3 +164,56 @@ def test_documents_are_lines_or_a_column(tmp_path):
     name = write_rows(tmp_path / "b.jsonl", "ab")
     splits = read_splits(recipe_of("fill-mask", train=name, validation=name, test=name), tmp_path)
     assert splits.test == ["text 0", "text 1"]
+
+
+def test_a_sample_is_seeded_and_has_every_label_in_its_share():
+    labels = ["a"] * 60 + ["b"] * 30 + ["c"] * 9 + ["d"]  # sorted, as an exported table often is
+
+    def labels_of(item):
+        return (item[1],)
+
+    items = list(enumerate(labels))
+    found = sample(items, 20, 3, labels_of)
+    assert found == sorted(found) == sample(items, 20, 3, labels_of) != sample(items, 20, 4, labels_of)
+    counts = Counter(label for _, label in found)
+    assert counts["d"] == 1
+    assert abs(counts["a"] - 12) <= 1
+    assert abs(counts["b"] - 6) <= 1
+    assert sum(counts.values()) == 20
+    for count in (1, 3, 4, 99):
+        assert len(sample(items, count, 0, labels_of)) == count
+        assert len({label for _, label in sample(items, count, 0, labels_of)}) == min(count, 4)
+    assert sample(items, None, 0, labels_of) == sample(items, 100, 0, labels_of) == items
+
+
+def test_max_samples_of_a_sorted_file_leaves_every_label_or_says_so(tmp_path):
+    name = write_rows(tmp_path / "a.jsonl", ["a"] * 40 + ["b"] * 40 + ["c"] * 40)
+    tree = {"name": "x", "task": "classification", "data": {"train": name, "validation": name, "test": name}}
+    splits = read_splits(Recipe.model_validate(tree | {"training": {"max_samples": 12}}), tmp_path)
+    assert [Counter(each.labels[0] for each in part) for part in (splits.train, splits.test)] == [
+        {"a": 4, "b": 4, "c": 4}
+    ] * 2
+    with pytest.raises(
+        DataError, match=r"a\.jsonl: training\.max_samples 2 leaves out 1 labels, such as 'c'; raise it"
+    ):
+        read_splits(Recipe.model_validate(tree | {"training": {"max_samples": 2}}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (
+            [(f"t{i}", f"l{i}") for i in range(60)],
+            "its 60 examples are too few to set some aside for test, as each label has",
+        ),
+        (
+            [("same", "ab"[i % 2]) for i in range(60)],
+            "too few to set some aside for test, as all have the same text; add",
+        ),
+    ],
+)
+def test_why_none_can_be_set_aside_is_said(tmp_path, rows, reason):
+    lines = (json.dumps({"text": text, "label": label}) for text, label in rows)
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=reason):
+        read_splits(recipe_of(train="a.jsonl"), tmp_path)

@@ -78,8 +78,18 @@ def test_a_dataset_of_the_hub_is_read_by_split(tmp_path, monkeypatch):
         ("a.csv", b"", r"a\.csv: holds no examples"),
         ("a.csv", b"text,lable\nx,a\n", r"no column 'label' or 'labels'; .*perhaps to 'lable'$"),
         ("a.csv", b"Text,label\nx,a\n", r"no column 'text'; .*set data\.text_column, perhaps to 'Text'$"),
-        ("a.csv", "text,label\nx,a\n".encode("utf-16"), r"it is UTF-16; save it as UTF-8$"),
-        ("a.csv", b"text,label\nok,a\n\xe9t\xe9,a\n", r"a\.csv:3: .* byte 1 of the line, 0xe9, is not utf-8"),
+        ("a.csv", b"text,label\n\xc3\xa9,a\n\xe9t\xe9,a\n", r"a\.csv:3: .* byte 1 of the line, 0xe9, is not utf-8"),
+        (
+            "a.csv",
+            b"text,label\nx\x81\xff,a\n",
+            r"a\.csv:2: .* 0x81, is not utf-8; save the file as UTF-8, or set data.enc",
+        ),
+        ("a.csv", b"\xff\xfet\x00e\x00x", r"a\.csv: cannot be read as utf-16: .*; set data\.encoding$"),
+        (
+            "a.csv",
+            b"PK\x03\x04xl/workbook.xml",
+            r"a\.csv: cannot be read: it is a workbook or an archive; save the sheet",
+        ),
         ("a.parquet", b"PAR1 and then nothing of use", r"a\.parquet: not valid Parquet"),
         ("a.parquet", b"", r"a\.parquet: not valid Parquet"),
         (
@@ -88,7 +98,7 @@ def test_a_dataset_of_the_hub_is_read_by_split(tmp_path, monkeypatch):
             r"a\.csv\.gz: cannot be read: .*make it",
         ),
         ("a.xml", b"<a/>", r"cannot infer the format from the suffix; set data\.format"),
-        ("a.jsonl", b'[\n{"text": "x"}]', r"a\.jsonl:1: not valid JSON: .*one whole object on each line$"),
+        ("a.jsonl", b'[\n{"text": "x"}', r"a\.jsonl:2: not valid JSON: .*write one array of objects, or one a line$"),
     ],
 )
 def test_each_kind_of_broken_file_is_one_sentence(tmp_path, name, content, message):

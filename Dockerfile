@@ -3,6 +3,8 @@
 #   docker build -t roberta-serve:gpu --target gpu .     needs `docker run --gpus all`
 # To find the best settings for this machine (they are printed; the README says how to keep them in a file):
 #   docker run --rm roberta-serve:cpu tune sentiment
+# To serve a model of the Hugging Face Hub by its name, and keep what was fetched in a volume:
+#   docker run --rm -p 8000:8000 -v hub-cache:/cache roberta-serve:cpu --model ORG/NAME
 # To stamp one: --label org.opencontainers.image.revision=$(git rev-parse HEAD)
 
 FROM python:3.11-slim-bookworm AS base
@@ -51,11 +53,15 @@ LABEL org.opencontainers.image.title="roberta-serve" \
 # Files belong to root and the process does not, so it can change none of them.
 RUN groupadd --gid 10001 roberta \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin roberta
+# Where models that are served by their names are kept: a volume that is mounted here takes the user over.
+RUN mkdir /cache && chown 10001:10001 /cache
+# The models folder is /srv/models, the default in this working directory: with --model it is not served unless
+# ROBERTA_MODELS or --models names it.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     ORT_DISABLE_TELEMETRY=1 \
-    ROBERTA_MODELS=/srv/models \
+    HF_HOME=/cache \
     ROBERTA_HOST=0.0.0.0 \
     ROBERTA_PORT=8000 \
     ROBERTA_ADMIN_PORT=8001 \

@@ -217,7 +217,7 @@ class Settings(BaseSettings):
         """Take a text of several, parted by spaces or commas, or as JSON has a list."""
         if not isinstance(value, str):
             return value
-        if Path(value).is_dir():
+        if value.strip() and Path(value).is_dir():
             return [value]
         return from_json(value) if value.lstrip().startswith("[") else value.replace(",", " ").split()
 

@@ -27,6 +27,9 @@ class Verb(NamedTuple):
 VERBS = {
     "serve": Verb("serve the models; also what is done where no verb is given", "app.commands.serve:run"),
     "predict": Verb("answer every row of files, without a server", "app.commands.predict:run"),
+    "pull": Verb("put a model of the Hugging Face Hub into the models folder", "app.commands.pull:run"),
+    "list": Verb("list what the models folder has", "app.commands.list:run"),
+    "remove": Verb("remove a model, or a version, from the models folder", "app.commands.remove:run"),
     "tune": Verb("find the settings with which a model is fastest on this machine", "app.commands.tune:run"),
     "new-key": Verb("make a random API key, and its entry for api_keys_file", "app.commands.keys:make_key"),
     "hash-key": Verb("make the entry of an API key that exists", "app.commands.keys:hash_key"),

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -80,12 +80,16 @@ def hear(said: dict[str, Any]) -> None:
     (log.warning if event in WARNINGS else log.info)(event, **said)
 
 
+class Stoppable(Protocol):
+    def stop(self) -> None: ...
+
+
 @contextmanager
-def ended_by_signals(named: Named) -> Iterator[None]:
+def ended_by_signals(fetching: Stoppable) -> Iterator[None]:
     """End the command, and what it has started, on SIGTERM and SIGINT, before there is anything to drain."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        named.stop()
+        fetching.stop()
         raise SystemExit(0 if number == signal.SIGTERM else 128 + number)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -107,6 +107,22 @@ def test_access_is_set_page_by_page():
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "models"),
+    [("a/b", ["a/b"]), ("a/b n=c/d@v2,e/f", ["a/b", "n=c/d@v2", "e/f"]), ('["a/b"]', ["a/b"]), ("", []), (" ", [])],
+)
+def test_models_are_named_in_the_environment_and_by_flags(given, models, monkeypatch):
+    monkeypatch.setenv("ROBERTA_MODEL", given)
+    assert Settings().model == models
+    assert parse(Command, ["--model", "x/y", "--model", "z=x/z"]).model == ["x/y", "z=x/z"]
+
+
+def test_a_folder_with_a_space_is_one_model(tmp_path, monkeypatch):
+    (tmp_path / "my model").mkdir()
+    monkeypatch.setenv("ROBERTA_MODEL", str(tmp_path / "my model"))
+    assert Settings().model == [str(tmp_path / "my model")]
+
+
 @pytest.mark.parametrize("key", ["", " ", " a-secret", "a-secret\n"])
 def test_a_key_that_lets_everybody_in_or_nobody_is_refused(key):
     with pytest.raises(ValidationError, match="api_keys"):

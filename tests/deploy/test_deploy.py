@@ -134,8 +134,16 @@ def test_compose_images_are_pinned_and_mounts_exist():
 
 def test_containers_name_only_settings_that_exist():
     dockerfile = re.findall(r"\bROBERTA_(\w+)=", (ROOT / "Dockerfile").read_text("utf-8"))
-    compose = [name.removeprefix("ROBERTA_") for name in load(COMPOSE)["services"]["roberta"]["environment"]]
+    environment = load(COMPOSE)["services"]["roberta"]["environment"]
+    compose = [name.removeprefix("ROBERTA_") for name in environment if name != "HF_TOKEN"]
     assert {name.lower() for name in dockerfile + compose} <= set(Settings.model_fields)
+
+
+def test_what_is_fetched_is_kept_in_a_volume_that_the_user_may_write_to():
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
+    assert "hub-cache:/cache" in load(COMPOSE)["services"]["roberta"]["volumes"]
+    assert "HF_HOME=/cache" in dockerfile
+    assert "chown 10001:10001 /cache" in dockerfile
 
 
 def test_compose_waits_longer_than_the_service_drains():

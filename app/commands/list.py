@@ -1,0 +1,120 @@
+"""`roberta-serve list`: what the models folder has, without opening or hashing it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from app.bundle import MANIFEST, Bundle, BundleError, Manifest
+from app.bundle.defaults import DefaultsError, read_defaults
+from app.bundle.files import first_problem, read_file
+from app.bundle.reading import MOST_BYTES
+from app.commands.models_folder import in_words, make_parser, models_of, size_of
+from app.commands.parsing import complain
+from app.serving.places import Place, Places
+from app.serving.sources import read_hub_folder
+from app.tasks import TASKS, task_named
+
+COLUMNS = ("name", "version", "task", "precision", "size", "source", "default")
+DESCRIPTION = """List the models of the models folder: each version with its task, precisions, size, where it comes
+from, and the route whose default it is. Nothing is opened or hashed: GET /models of a service says what it serves."""
+
+
+def run(arguments: list[str]) -> None:
+    parser = make_parser("list", DESCRIPTION)
+    parser.add_argument("--json", action="store_true", help="a JSON list, with sizes in bytes")
+    options = parser.parse_args(arguments)
+    models = models_of(options.models)
+    found = Places(models).read()
+    if found.away is not None:
+        raise SystemExit(f"roberta-serve: {models}: {found.away}; name another with --models")
+    rows = with_defaults([row for place in found.by_name.values() for row in rows_of(place)], models)
+    if options.json:
+        sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(table(rows))
+    for problem in found.problems:
+        complain(problem)
+
+
+def rows_of(place: Place) -> Iterator[dict[str, Any]]:
+    """Yield a row for each version of a name, the highest first; of one that is not understood, why."""
+    for version, folder in place.folders.items():
+        row: dict[str, Any] = {"name": place.name, "version": version}
+        try:
+            if place.problem is not None:
+                raise BundleError(place.problem)
+            manifest = place.label(glance(place, version, folder)).manifest
+        except BundleError as error:
+            yield row | {"problem": str(error)}
+            continue
+        yield row | {
+            "task": manifest.task,
+            "precision": [*manifest.graphs],
+            "size": size_of(folder),
+            "source": manifest.provenance.get("source"),
+        }
+
+
+def glance(place: Place, version: int, folder: Path) -> Bundle:
+    """Read what a folder says of itself. Raises `BundleError`."""
+    if not (folder / MANIFEST).is_file():
+        return read_hub_folder(folder, name=place.name, version=version)
+    try:
+        return Bundle(folder, Manifest.model_validate_json(read_file(folder / MANIFEST, MOST_BYTES)), {})
+    except ValidationError as error:
+        raise BundleError(f"{MANIFEST} is not valid at {first_problem(error)}") from error
+    except OSError as error:
+        raise BundleError(f"{MANIFEST} cannot be read: {error.strerror}") from error
+
+
+def with_defaults(rows: list[dict[str, Any]], models: Path) -> list[dict[str, Any]]:
+    """Add the route that a model answers when a request names none."""
+    try:
+        configured = read_defaults(models)
+    except DefaultsError as error:
+        complain(str(error))
+        return rows
+    for route in (task.route for task in TASKS.values()):
+        of_route = [row for row in rows if row.get("task") in TASKS and task_named(row["task"]).route == route]
+        spec = configured.get(route)
+        chosen = of_route[:1] if spec is None else [row for row in of_route if is_named(row, spec)][:1]
+        for row in chosen:
+            row["default"] = f"/{route}"
+    return rows
+
+
+def is_named(row: dict[str, Any], spec: str) -> bool:
+    name, _, version = spec.partition(":")
+    return row["name"] == name and version in ("", str(row["version"]))
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the rows in columns; what is wrong with one stands in place of its task."""
+    lines = [COLUMNS, *(cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines if len(line) > column) for column in range(len(COLUMNS))]
+    shown = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)) for line in lines)
+    return "".join(f"{line.rstrip()}\n" for line in shown)
+
+
+def cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return a row's cells."""
+    name = (row["name"], str(row["version"]))
+    if "problem" in row:
+        return (*name, "-", "-", "-", "-", f"refused: {row['problem']}")
+    size = in_words(row["size"])
+    return (*name, row["task"], "+".join(row["precision"]), size, short(row["source"]), row.get("default", ""))
+
+
+def short(source: Any) -> str:
+    """Return where a model comes from in a word: its repository and commit, or what else is known."""
+    if not isinstance(source, dict):
+        return "-"
+    if "repository" in source:
+        return f"{source['repository']}@{source.get('commit', '')[:7]}"
+    return str(source.get("bundle") or source.get("folder") or "-")

@@ -38,6 +38,7 @@ REQUEST_TYPES: dict[str, type[TaskRequest]] = {task.route: task.request_type for
 
 LEAST_SILENCE_S = 5.0  # of the event loop, after which it counts as stalled
 
+CALM_S = 1.0  # without a refusal, after which the overload counts as over
 MOST_TURNS = 3  # of the event loop that a new request leaves to answers
 
 log = structlog.get_logger(__name__)
@@ -108,6 +109,7 @@ class Service:
         self.registry, self.metrics = self.backend.registry, self.backend.metrics
         self.stopping = False  # no more requests are asked for; those that come are answered
         self.draining = False  # new requests are refused, those in flight are answered
+        self._refused_at = float("-inf")  # when a request was last refused for want of room or time
         self._beat_at = 0.0  # when the event loop last said that it moves; 0: it does not
         self._bounds = Bounds(settings.max_inputs, settings.max_characters)
         memory = AnswerMemory(settings.max_answer_memory_mb * 2**20)
@@ -174,6 +176,14 @@ class Service:
         request = await self.parse(content, REQUEST_TYPES[route], deadline=deadline)
         chosen = self.registry.find(route, request.model or model)
         return await self.ask(chosen, request, deadline=deadline, priority=priority)
+
+    def note_refusal(self) -> None:
+        """Take note of a request that was refused for want of room or time."""
+        self._refused_at = time.monotonic()
+
+    def is_refusing(self) -> bool:
+        """Whether requests were refused a moment ago."""
+        return time.monotonic() - self._refused_at < CALM_S
 
     async def let_answers_go(self) -> None:
         """Return when no answers wait for their turn of the event loop, which new requests would prolong.

@@ -14,7 +14,7 @@ from app.api.keys import Keyring
 from app.api.pages import build_pages
 from app.api.predictions import Call, Predictions
 from app.api.request import path_of
-from app.errors import ServeError
+from app.errors import DeadlineUnmeetableError, QueueFullError, ServeError
 from app.service import Service
 
 
@@ -41,6 +41,8 @@ class Application:
                 try:
                     return await endpoint(call)
                 except ServeError as error:
+                    if isinstance(error, QueueFullError | DeadlineUnmeetableError):
+                        self.service.note_refusal()
                     return await self._errors.of_call(call, error)(scope, receive, send)
                 except Exception as error:
                     response = self._errors.of_defect(call, error)

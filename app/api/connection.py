@@ -10,11 +10,12 @@ from typing import Any, cast
 
 import httptools
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.api.arrival import ARRIVED
 from app.api.connections import LINGER_S, MOST_DISCARDED, Connections
+from app.api.exchange import ExchangeProtocol
 from app.api.joining import JoiningTransport
 from app.errors import BadRequestError, HeadTimeoutError, HeadTooLargeError, ServeError
 
@@ -32,7 +33,7 @@ class Stage(Enum):
     BODY = auto()
 
 
-class Connection(HttpToolsProtocol):
+class Connection(ExchangeProtocol):
     """One connection of `connections`, which bounds it. `arrived`: since when it may have waited to be accepted."""
 
     def __init__(
@@ -43,7 +44,7 @@ class Connection(HttpToolsProtocol):
         connections: Connections,
         arrived: float,
     ) -> None:
-        super().__init__(config, server_state, app_state, connections.loop)
+        super().__init__(config, server_state, app_state, connections.loop, connections.head)
         self._of, self._limits = connections, connections.limits
         self._accepted_at, self._arrived = time.monotonic(), arrived
         self._stage = Stage.NOTHING
@@ -132,18 +133,17 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if self.parser.get_http_version() not in VERSIONS:  # 0.9, which has no headers
+        version = self.parser.get_http_version()
+        if version not in VERSIONS:  # 0.9, which has no headers
             raise BadRequestError
         if len(self.headers) > MOST_HEADERS:
             raise HeadTooLargeError
         if self.parser.should_upgrade():
             return  # see `_ignore_upgrade`
-        super().on_headers_complete()
+        self.begin_exchange(version, is_last=self._of.is_closing)
         self._stage = Stage.BODY
         self._open_bytes = 0
         self._of.waiting.pop(self, None)
-        if self._of.is_closing:
-            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)

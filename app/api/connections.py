@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from app.api.arrival import TurnClock
+from app.api.exchange import DefaultHead
 from app.api.request import request_id_of
 from app.api.security_headers import HEADERS
 from app.errors import ServeError
@@ -77,6 +78,7 @@ class Connections:
         self.waiting: dict[Connection, None] = {}  # those without a request in flight, the longest waiting first
         self.opening = 0  # accepted, and not connected to a protocol yet
         self.is_closing = False  # every answer is its connection's last
+        self.head = DefaultHead()
         self._metrics = metrics
         self._swept_at, self._logged_at = 0.0, float("-inf")
         self._noted: Counter[str] = Counter()  # since the last line of the log

@@ -43,6 +43,15 @@ class JoiningTransport:
                 self.written += sum(map(len, held))
                 self._transport.writelines(held)
 
+    def write_all(self, data: bytes) -> None:
+        """Write what ends an answer, and what was held before it."""
+        if self._held:
+            self._held.append(data)
+            self.flush()
+        elif not self.is_half_closed and not self._transport.is_closing():
+            self.written += len(data)
+            self._transport.write(data)
+
     def is_closing(self) -> bool:
         return self.is_half_closed or self._transport.is_closing()
 

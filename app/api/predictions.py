@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from app.api.arrival import ARRIVED
+from app.api.exchange import Exchange, exchange_of
 from app.api.keys import ANYBODY, Key, Keyring
 from app.api.request import BodyMemory, Headers, priority_of, read_body, request_id_of, timeout_s_of
 from app.errors import ClientGoneError, DeadlineExceededError, DrainingError, InvalidRequestError
@@ -46,6 +47,7 @@ class Call:
     headers: Headers
     request_id: str
     started: float
+    exchange: Exchange | None = None  # of this service's own server
     deadline: float = 0.0
     priority: int = 0
     body: bytes = b""
@@ -59,7 +61,7 @@ class Call:
     def of(cls, scope: Scope, receive: Receive, send: Send, path: str) -> Call:
         headers: Headers = dict(scope["headers"])
         arrived: float = scope[ARRIVED] if ARRIVED in scope else time.monotonic()
-        return cls(scope, receive, send, path, headers, request_id_of(headers), arrived)
+        return cls(scope, receive, send, path, headers, request_id_of(headers), arrived, exchange_of(send))
 
 
 Endpoint = Callable[[Call], Awaitable[None]]
@@ -107,7 +109,8 @@ class Predictions:
     async def _admit(self, call: Call) -> None:
         """Check everything that needs no model, and read the body. `end` must follow."""
         settings = self._service.settings
-        await self._service.let_answers_go()
+        if self._service.is_refusing():
+            await self._service.let_answers_go()
         key = self._keys.check(call.headers, "predict")
         key.enter()
         call.key = key
@@ -118,7 +121,8 @@ class Predictions:
         if time.monotonic() >= call.deadline:  # while it waited for the event loop
             raise DeadlineExceededError("the deadline passed before the request could be read")
         limit = settings.max_body_bytes
-        call.body = await read_body(call.headers, call.receive, limit, call.deadline, self._bodies)
+        received = None if call.exchange is None else call.exchange.take_body()
+        call.body = await read_body(call.headers, call.receive, limit, call.deadline, self._bodies, received)
         call.body_bytes = len(call.body)
 
     def end(self, call: Call) -> None:
@@ -149,8 +153,9 @@ class Predictions:
             (b"server-timing", server_timing(answer, total_s)),
         ]
         call.is_answered = True
-        await call.send({"type": "http.response.start", "status": 200, "headers": headers})
-        await call.send({"type": "http.response.body", "body": answer.content})
+        if call.exchange is None or not call.exchange.answer(200, headers, answer.content):
+            await call.send({"type": "http.response.start", "status": 200, "headers": headers})
+            await call.send({"type": "http.response.body", "body": answer.content})
         # After the answer has left: the client need not wait for it.
         model.series.observe_request(total_s, answer.tokenize_s, answer.queue_s, answer.windows)
 

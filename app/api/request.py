@@ -75,12 +75,20 @@ class BodyMemory:
         self.used -= size
 
 
-async def read_body(headers: Headers, receive: Receive, limit: int, deadline: float, memory: BodyMemory) -> bytes:
+async def read_body(
+    headers: Headers,
+    receive: Receive,
+    limit: int,
+    deadline: float,
+    memory: BodyMemory,
+    received: bytes | None = None,
+) -> bytes:
     """Read the body, at most `limit` bytes of it, until `deadline` in seconds of `time.monotonic()`.
 
-    The caller frees its bytes from `memory` in the end. Raises `UnsupportedMediaTypeError` for anything announced as
-    not JSON, `RequestTooLargeError` beyond the limit, `ClientGoneError` when the client leaves before its end,
-    `DeadlineExceededError` when it takes too long over it, and `QueueFullError` when `memory` is full.
+    `received` is the body where all of it is there already. The caller frees its bytes from `memory` in the end. Raises
+    `UnsupportedMediaTypeError` for anything announced as not JSON, `RequestTooLargeError` beyond the limit,
+    `ClientGoneError` when the client leaves before its end, `DeadlineExceededError` when it takes too long over it, and
+    `QueueFullError` when `memory` is full.
     """
     media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if media_type not in JSON_TYPES and not media_type.endswith("+json"):
@@ -88,6 +96,11 @@ async def read_body(headers: Headers, receive: Receive, limit: int, deadline: fl
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > limit:
         raise too_large(limit)
+    if received is not None:
+        if len(received) > limit:
+            raise too_large(limit)
+        memory.take(len(received), 0)
+        return received
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
             return await receive_all(receive, limit, memory)

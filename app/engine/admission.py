@@ -21,6 +21,7 @@ from app.errors import DeadlineUnmeetableError, QueueFullError, RequestTooLargeE
 MOST_CAUTION = 2.0
 MISSED = 1.1  # what a missed deadline multiplies the caution with
 MET = 0.997  # what a deadline that was met leaves of the caution above the least
+EASE_S = 0.02  # how long a short queue counts as one before it is looked at anew
 LEFT_BATCHES = 1  # batches by which accepted deadlines could be kept earlier, so that turns can be taken
 
 
@@ -54,12 +55,24 @@ class Ask(NamedTuple):
     windows: int
 
 
+@dataclass(slots=True)
+class Ease:
+    """What is known of a short queue of one priority: all of it can be done by `end`, in any order, and the first of it
+    is due at `due`. It is looked at anew `until` some time in seconds of the engine's clock."""
+
+    priority: int
+    end: float
+    due: float
+    until: float
+
+
 class Admission:
     """Decides by the queue and the batches in hand. What is predicted grows with deadlines that were missed."""
 
     def __init__(self, limits: Limits, queue: Queue, in_hand: InHand) -> None:
         self._limits, self._queue, self._in_hand = limits, queue, in_hand
         self.caution = limits.least_caution
+        self._ease: Ease | None = None  # None: it has to be looked at anew
 
     def meet(self) -> None:
         """Take note of an admitted request that was answered in time."""
@@ -82,12 +95,32 @@ class Admission:
             raise RequestTooLargeError(
                 f"the request has {ask.tokens} tokens; at most {limits.max_queue_tokens} are taken at once"
             )
-        if self._is_easy(ask):
+        if self._is_still_easy(ask) or self._is_easy(ask):
             return ask.deadline, []
+        self._ease = None
         giving_way = self._make_space(ask)
         if (ahead := self._ahead_s(ask)) > limits.max_queue_s:
             raise QueueFullError("the queue is full; try again later", retry_after_s=ahead)
         return self._place(ask, giving_way)
+
+    def is_at_ease(self, now: float, deadline: float, priority: int) -> bool:
+        """Whether a request that costs next to nothing would be admitted for sure. Any thread may ask."""
+        ease = self._ease
+        return (
+            ease is not None and priority == ease.priority and now < ease.until and ease.end <= min(deadline, ease.due)
+        )
+
+    def _is_still_easy(self, ask: Ask) -> bool:
+        """Whether the queue is short, as it was a moment ago; what was asked for since then is added up."""
+        ease, queue, limits = self._ease, self._queue, self._limits
+        if ease is None or ask.now >= ease.until or ask.priority != ease.priority or ask.lane not in queue.by_due:
+            return False
+        end = ease.end + self.caution * ask.cost_s / limits.runners + ask.longest_s + ask.cost_s
+        due = min(ease.due, ask.deadline)
+        if end > due or end > ask.now + limits.max_queue_s or queue.tokens + ask.tokens > limits.max_queue_tokens:
+            return False
+        ease.end, ease.due = end, due
+        return True
 
     def _is_easy(self, ask: Ask) -> bool:
         """Whether the queue is so short that all of it can be done before anything is due, in any order.
@@ -95,16 +128,21 @@ class Admission:
         That is nearly always so but under overload, and it is quickly seen.
         """
         queue, limits = self._queue, self._limits
-        if queue.tokens + ask.tokens > limits.max_queue_tokens or not queue.windows:
+        if queue.tokens + ask.tokens > limits.max_queue_tokens:
             return False
-        if len(queue.counts) > 1 or ask.priority not in queue.counts:
+        if queue.windows and (len(queue.counts) > 1 or ask.priority not in queue.counts):
             return False
         ahead = self._queued_s() + self._in_hand.left_s(ask.now)
         if ahead > limits.max_queue_s * limits.runners:
             return False
         needed = (self.caution * ahead + ask.cost_s) / limits.runners + ask.longest_s + ask.cost_s
-        end = ask.now + needed + (1 + LEFT_BATCHES) * self._batch_s()
-        return end <= ask.deadline and end <= queue.first_due().point
+        batch = max(self._batch_s(), ask.lane.cost.correction * ask.lane.full_batch_s)
+        end = ask.now + needed + (1 + LEFT_BATCHES) * batch
+        due = min(ask.deadline, queue.first_due().point) if queue.windows else ask.deadline
+        if end > due:
+            return False
+        self._ease = Ease(ask.priority, end, due, ask.now + EASE_S)
+        return True
 
     def drain_time_s(self, now: float) -> float:
         """Return how long all that is queued or in hand now will take to run."""

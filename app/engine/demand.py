@@ -18,6 +18,7 @@ Seconds = NDArray[np.float64]
 Row = tuple[Lane, int]  # work is summed up for each lane and priority
 
 UNIT_S = 1e-9  # work is kept as whole numbers of this, so that what is added and taken out again leaves zero
+MOST_CHANGES = 256  # of a row, at as many points, before they are applied
 POINT_BITS = 8  # a request's time until its deadline is at least 2**7 times as long as the grid that it is rounded to
 
 
@@ -60,10 +61,14 @@ class Curve:
 
 
 class Demand:
-    """The work of the queue by point and row. `totals` has each row's work in units; a row without work is dropped."""
+    """The work of the queue by point and row. `totals` has each row's work in units; a row without work is dropped.
+
+    Changes are kept apart until a curve is asked for: while the queue is short nobody asks, and most of them cancel.
+    """
 
     def __init__(self) -> None:
         self.totals: dict[Row, int] = {}
+        self._changes: dict[Row, dict[float, int]] = {}
         self._rows: dict[Row, int] = {}
         self._points: list[float] = []  # sorted
         self._times = np.zeros(64)
@@ -71,24 +76,41 @@ class Demand:
 
     def add(self, row: Row, point: float, work: int) -> None:
         """Add work that is due at a point; negative work takes it out again."""
-        index = bisect_left(self._points, point)
-        if index == len(self._points) or self._points[index] != point:
-            index = self._insert(point)
-        total = self.totals.get(row, 0) + work
-        place = self._rows.get(row)
-        if place is None:
-            place = self._add_row(row)
-        self._work[place, index] += work
-        self.totals[row] = total
-        if not total:
+        if total := self.totals.get(row, 0) + work:
+            self.totals[row] = total
+            changes = self._changes.get(row)
+            if changes is None:
+                changes = self._changes[row] = {}
+            changes[point] = changes.get(point, 0) + work
+            if len(changes) > MOST_CHANGES:
+                self._apply_changes()
+        else:  # of the whole row, at every point
             self._drop_row(row)
 
     def curve(self, weight: Callable[[Row], float]) -> Curve:
         """Return the curve of all rows, a unit of each counted as `weight` says, in seconds."""
+        self._apply_changes()
         count = len(self._points)
         weights = np.array([weight(row) for row in self._rows])
         due = weights @ self._work[: len(weights), :count] if len(weights) else np.zeros(count)
         return Curve(self._points, self._times[:count], due)
+
+    def _apply_changes(self) -> None:
+        for row, changes in self._changes.items():
+            place = self._rows.get(row)
+            if place is None:
+                place = self._add_row(row)
+            for point, work in changes.items():
+                if work:
+                    index = self._index_of(point)  # it may make another array of the work
+                    self._work[place, index] += work
+        self._changes.clear()
+
+    def _index_of(self, point: float) -> int:
+        index = bisect_left(self._points, point)
+        if index == len(self._points) or self._points[index] != point:
+            index = self._insert(point)
+        return index
 
     def _insert(self, point: float) -> int:
         if len(self._points) == self._times.size:
@@ -117,8 +139,11 @@ class Demand:
 
     def _drop_row(self, row: Row) -> None:
         """Forget a row without work; the last row takes its place."""
+        self.totals.pop(row, None)
+        self._changes.pop(row, None)
+        if row not in self._rows:
+            return
         index, last = self._rows.pop(row), len(self._rows)
-        del self.totals[row]
         if index != last:
             moved = next(other for other, place in self._rows.items() if place == last)
             self._rows[moved], self._work[index] = index, self._work[last]

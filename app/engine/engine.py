@@ -23,6 +23,7 @@ from app.window import Floats, Window
 
 IDLE_AFTER_S = 0.05  # a batch may use every core once no other has run or waited for this long
 SWITCH_S = 1e-4  # thread switch interval: the longest that a runner waits for the GIL (Python's default: 5 ms)
+MOST_AT_EASE = 512  # tokens that cost next to nothing for admission
 FAILED = "the model failed on this input; the log has the kind of error"
 
 log = structlog.get_logger(__name__)
@@ -124,9 +125,10 @@ class Engine:
 
         It takes microseconds, so that a request can be refused before its text is tokenized.
         """
-        if len(self._scheduler) or tokens > self._scheduler.limits.max_queue_tokens:
+        scheduler, now = self._scheduler, time.monotonic()
+        if tokens > MOST_AT_EASE or (len(scheduler) and not scheduler.is_at_ease(now, deadline, priority)):
             with self._lock:
-                self._scheduler.check_room(lane, tokens, time.monotonic(), deadline=deadline, priority=priority)
+                scheduler.check_room(lane, tokens, now, deadline=deadline, priority=priority)
 
     def abandon(self, ticket: Ticket) -> None:
         """Take a ticket whose caller went away out of the queue."""

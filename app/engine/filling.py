@@ -23,12 +23,12 @@ def fill_by_length(queue: Queue, seed: QueuedWindow, now: float) -> list[QueuedW
 
 def add_nearest(queue: Queue, items: list[QueuedWindow], keys: list[FillKey], now: float) -> None:
     """Add windows of one rank as far as they fit, those nearest in length to the first item first."""
-    seed, lane, rank = items[0], items[0].ticket.lane, keys[0].rank
+    seed, lane, rank, end = items[0], items[0].ticket.lane, keys[0].rank, len(keys)
     tokens, longest = sum(item.length for item in items), max(item.length for item in items)
     at = rank, seed.length, seed.number
     below, above = bisect_left(keys, at) - 1, bisect_right(keys, at)
-    while below >= 0 or above < len(keys):
-        take_below = above >= len(keys) or (
+    while below >= 0 or above < end:
+        take_below = above >= end or (
             below >= 0 and seed.length - keys[below].length <= keys[above].length - seed.length
         )
         _, length, number = keys[below if take_below else above]
@@ -36,7 +36,7 @@ def add_nearest(queue: Queue, items: list[QueuedWindow], keys: list[FillKey], no
         if cost > lane.max_batch_tokens:
             if take_below:
                 break  # every window above is longer still
-            above = len(keys)
+            above = end
             continue
         below, above = (below - 1, above) if take_below else (below, above + 1)
         item = queue.windows[number]

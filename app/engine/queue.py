@@ -111,15 +111,12 @@ class Queue:
 
         `due` is when it is to be answered, the deadline at the latest.
         """
-        lengths, costs = [], []
-        for window in ticket.windows:
-            lengths.append(length := len(window))
-            costs.append(ticket.lane.cost_of(length))
-        windows = {}
+        lengths, costs, windows = ticket.lengths, ticket.costs, {}
         places = (0,) if len(lengths) == 1 else sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
         for index in places:
             number = next(self._numbers)
-            windows[number] = QueuedWindow(number, ticket, index, lengths[index], costs[index])
+            cost = costs[index]
+            windows[number] = QueuedWindow(number, ticket, index, lengths[index], cost, units(cost))
         self._put(QueuedRequest(ticket, windows, due))
 
     def _put(self, request: QueuedRequest) -> None:
@@ -141,7 +138,7 @@ class Queue:
         """Count the work of a request's windows among what is due; with a `sign` of -1, count it no more."""
         work = 0
         for window in windows:
-            work += units(window.cost)
+            work += window.work
         ticket = request.ticket
         self.demand.add((ticket.lane, ticket.priority), request.point, sign * work)
 
@@ -170,7 +167,11 @@ class Queue:
 
     def first_due(self) -> QueuedRequest:
         """Return the request that is due first; the queue must not be empty."""
-        return min([dues[0] for dues in self.by_due.values()])[2]
+        dues = self.by_due
+        if len(dues) == 1:
+            (only,) = dues.values()
+            return only[0][2]
+        return min([each[0] for each in dues.values()])[2]
 
     def below(self, priority: int) -> Iterator[QueuedRequest]:
         """Yield the requests of lower priority that have not started: the lowest first, of those the last due first."""

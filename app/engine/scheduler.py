@@ -61,21 +61,14 @@ class Scheduler:
         `DeadlineUnmeetableError` when it fits but cannot be answered in time. Requests of lower priority that give way
         to it finish with a `DisplacedError`.
         """
-        lane, lengths = ticket.lane, [len(window) for window in ticket.windows]
+        lane, lengths = ticket.lane, ticket.lengths
         if not lengths:
             ticket.finish(None)
             return
         correction = lane.cost.correction
-        ask = Ask(
-            lane=lane,
-            now=ticket.arrival,
-            deadline=ticket.deadline,
-            priority=ticket.priority,
-            tokens=ticket.tokens,
-            cost_s=correction * sum([lane.cost_of(length) for length in lengths]),
-            longest_s=lane.window_s(max(lengths)),
-            windows=len(lengths),
-        )
+        now, deadline, priority = ticket.arrival, ticket.deadline, ticket.priority
+        cost_s, longest_s = correction * sum(ticket.costs), lane.window_s(max(lengths))
+        ask = Ask(lane, now, deadline, priority, ticket.tokens, cost_s, longest_s, len(lengths))
         due, giving_way = self._admission.decide(ask)
         for request in giving_way:
             self._end(request, DisplacedError(retry_after_s=self.drain_time_s(ticket.arrival)))
@@ -85,6 +78,10 @@ class Scheduler:
         """Raise what `admit` would raise now for every request of so many tokens or more."""
         cost_s = lane.cost.correction * lane.cost.per_token * tokens
         self._admission.decide(Ask(lane, now, deadline, priority, tokens, cost_s, 0.0, tokens))
+
+    def is_at_ease(self, now: float, deadline: float, priority: int) -> bool:
+        """Whether a request that costs next to nothing would be admitted for sure. Any thread may ask."""
+        return self._admission.is_at_ease(now, deadline, priority)
 
     def drain_time_s(self, now: float) -> float:
         """Return how long all that is queued or running now will take to run."""

@@ -87,6 +87,8 @@ class Ticket:
     deadline: float
     priority: int = 0
     on_finish: Callable[[Ticket], None] = lambda ticket: None
+    lengths: list[int] = field(init=False)
+    costs: list[float] = field(init=False)  # of each window, in uncorrected seconds
     tokens: int = field(init=False)
     outputs: list[Floats] = field(init=False)
     error: ServeError | None = field(init=False, default=None)
@@ -97,7 +99,10 @@ class Ticket:
     forward_s: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        self.tokens = sum(map(len, self.windows))
+        self.lengths = lengths = [len(window) for window in self.windows]
+        cost_of = self.lane.cost_of
+        self.costs = [cost_of(length) for length in lengths]
+        self.tokens = sum(lengths)
         self.outputs = [UNANSWERED] * len(self.windows)
         self.waiting = len(self.windows)
 
@@ -126,7 +131,8 @@ class Ticket:
 class QueuedWindow:
     """A window of a ticket, for the queue and for a batch. `cost` is in uncorrected seconds; see `Lane.cost_of`.
 
-    `number` counts windows in order of arrival, those of one request by length, the longest first.
+    `work` is the same in the units of `app.engine.demand`. `number` counts windows in order of arrival, those of one
+    request by length, the longest first.
     """
 
     number: int
@@ -134,6 +140,7 @@ class QueuedWindow:
     index: int
     length: int
     cost: float
+    work: int
 
     @property
     def window(self) -> Window:

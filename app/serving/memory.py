@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from app.errors import QueueFullError, RequestTooLargeError
 
 RETRY_S = 1.0
@@ -16,9 +13,8 @@ class AnswerMemory:
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes, self.held_bytes = most_bytes, 0
 
-    @contextmanager
-    def hold(self, size: int) -> Iterator[None]:
-        """Hold `size` bytes within the block.
+    def hold(self, size: int) -> None:
+        """Hold `size` bytes until `free` is told so.
 
         Raises `RequestTooLargeError` when there never are as many, `QueueFullError` when there are not now.
         """
@@ -30,7 +26,6 @@ class AnswerMemory:
         if self.held_bytes + size > self.most_bytes:
             raise QueueFullError("too many large answers are being computed; try again later", RETRY_S)
         self.held_bytes += size
-        try:
-            yield
-        finally:
-            self.held_bytes -= size
+
+    def free(self, size: int) -> None:
+        self.held_bytes -= size

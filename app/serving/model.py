@@ -94,6 +94,8 @@ class Model:
         self.bundle, self.precision, self.provider = bundle, precision, provider
         self.task, self.lane = task, lane
         self._room = Room()
+        special = task.encoder.special
+        self._special_tokens = len(special.prefix) + len(special.suffix)  # of each window
 
     @property
     def name(self) -> str:
@@ -131,12 +133,15 @@ class Model:
         else:
             encoded = self.task.encode(request)
         tokenize_s = time.monotonic() - started
-        with shared.memory.hold(encoded.answer_bytes):
+        shared.memory.hold(encoded.answer_bytes)
+        try:
             ticket = await self._run(encoded.windows, characters, asked)
             if (size := size_of(ticket.outputs)) > INLINE_ROWS:
                 content = await on_pool(self.render, request, encoded.state, ticket.outputs, size=size)
             else:
                 content = self.render(request, encoded.state, ticket.outputs)
+        finally:
+            shared.memory.free(encoded.answer_bytes)
         if ticket.ended:
             self._room.margin.learn(time.monotonic() - ticket.ended)
         return Answer(content, len(encoded.windows), tokenize_s, ticket.queue_s, ticket.forward_s)
@@ -149,9 +154,7 @@ class Model:
         room, characters = self._room, request.count_characters()
         asked = Asked(room.density.tokens_per_character * characters, room.margin.before(deadline, now), priority)
         room.refusals.check(asked, now)
-        special = self.task.encoder.special
-        least = request.count_inputs() * (len(special.prefix) + len(special.suffix))
-        self.lane.check_room(least, deadline=asked.deadline, priority=priority)
+        self.lane.check_room(request.count_inputs() * self._special_tokens, deadline=asked.deadline, priority=priority)
         return characters, asked
 
     async def _run(self, windows: Sequence[Window], characters: int, asked: Asked) -> Finished:
@@ -173,4 +176,8 @@ class Model:
 
 def size_of(outputs: Sequence[Floats]) -> int:
     """Return how long outputs take to decode, in rows of few columns."""
-    return max(sum(map(len, outputs)), sum(output.size for output in outputs) // ROW_NUMBERS)
+    rows = numbers = 0
+    for output in outputs:
+        rows += len(output)
+        numbers += output.size
+    return max(rows, numbers // ROW_NUMBERS)

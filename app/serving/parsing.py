@@ -33,11 +33,11 @@ class Bounds(NamedTuple):
         """Return how many values and fields a body may have."""
         return PER_INPUT * self.inputs + BESIDE_INPUTS
 
-    def check(self, request: TaskRequest) -> None:
-        """Raise `RequestTooLargeError` beyond either."""
-        if (inputs := request.count_inputs()) > self.inputs:
+    def check(self, request: TaskRequest, body_bytes: int) -> None:
+        """Raise `RequestTooLargeError` beyond either. A body has no more texts and characters than bytes."""
+        if body_bytes > self.inputs and (inputs := request.count_inputs()) > self.inputs:
             raise RequestTooLargeError(f"inputs has {inputs} texts; at most {self.inputs} are taken at once")
-        if (characters := request.count_characters()) > self.characters:
+        if body_bytes > self.characters and (characters := request.count_characters()) > self.characters:
             raise RequestTooLargeError(
                 f"the request has {characters:,} characters; at most {self.characters:,} are taken at once"
             )
@@ -60,7 +60,7 @@ def parse(body: bytes, request_type: type[RequestT], bounds: Bounds) -> RequestT
             return parse(body.removeprefix(BOM_UTF8), request_type, bounds)
         raise explain(error, body, request_type) from None
     check_unique(body, request)
-    bounds.check(request)
+    bounds.check(request, len(body))
     return request
 
 

@@ -64,6 +64,8 @@ class Refusals:
 
     def check(self, asked: Asked, now: float) -> None:
         """Raise the error of a refusal that is fresh and covers what is asked for."""
+        if not self._refusals:
+            return
         for refusal in self._refusals:
             if refusal.is_fresh(now) and refusal.covers(asked, now):
                 error = refusal.error

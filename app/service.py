@@ -113,7 +113,7 @@ class Service:
         self._beat_at = 0.0  # when the event loop last said that it moves; 0: it does not
         self._bounds = Bounds(settings.max_inputs, settings.max_characters)
         memory = AnswerMemory(settings.max_answer_memory_mb * 2**20)
-        self._shared = Shared(Pool(available_cores(), POOLED_REQUESTS * settings.max_characters), memory)
+        self.shared = Shared(Pool(available_cores(), POOLED_REQUESTS * settings.max_characters), memory)
         self._is_started = False
         self._loads: set[asyncio.Task[None]] = set()
 
@@ -197,14 +197,14 @@ class Service:
 
     async def ask(self, model: Model, request: TaskRequest, *, deadline: float, priority: int = 0) -> Answer:
         """Answer a validated request by one of the models."""
-        return await model.answer(request, self._shared, deadline=deadline, priority=priority)
+        return await model.answer(request, self.shared, deadline=deadline, priority=priority)
 
     async def parse(self, body: bytes, request_type: type[RequestT], *, deadline: float) -> RequestT:
         """Validate a JSON body; see `app.serving.parsing.parse`. A large one is parsed while other requests go on."""
         if len(body) <= INLINE_BYTES:
             return parse(body, request_type, self._bounds)
         size = len(body) // BYTES_PER_CHARACTER
-        return await self._shared.pool.run(parse, body, request_type, self._bounds, size=size, deadline=deadline)
+        return await self.shared.pool.run(parse, body, request_type, self._bounds, size=size, deadline=deadline)
 
     def beat(self) -> None:
         """Say that the event loop moves; from now on, silence of `stall_timeout_s` is a problem."""
@@ -222,7 +222,7 @@ class Service:
         if self._is_started:
             self._is_started = False
             await self.backend.stop()
-            await asyncio.to_thread(self._shared.pool.close)
+            await asyncio.to_thread(self.shared.pool.close)
             if self._loads:
                 await asyncio.wait(self._loads)
             log.info("stopped")

@@ -10,12 +10,11 @@ from typing import Any, cast
 
 import httptools
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.api.arrival import ARRIVED
 from app.api.connections import LINGER_S, MOST_DISCARDED, Connections
-from app.api.exchange import ExchangeProtocol
+from app.api.exchange import Exchange, ExchangeProtocol
 from app.api.joining import JoiningTransport
 from app.errors import BadRequestError, HeadTimeoutError, HeadTooLargeError, ServeError
 
@@ -121,16 +120,19 @@ class Connection(ExchangeProtocol):
         self.scope[ARRIVED] = arrived  # type: ignore[literal-required]
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url)
+        self.url += url
         if len(self.url) > self._limits.head_bytes:
             raise HeadTooLargeError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > self._limits.head_bytes:
+        self._head_bytes = size = self._head_bytes + len(name) + len(value) + 4
+        if size > self._limits.head_bytes:
             raise HeadTooLargeError
         if self._stage is Stage.HEAD:  # a trailer counts, and is forgotten: it is not a header
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         version = self.parser.get_http_version()
@@ -206,12 +208,11 @@ class Connection(ExchangeProtocol):
         else:
             self._end_with(answer)
 
-    def _abandon_last(self) -> tuple[RequestResponseCycle, bool]:
+    def _abandon_last(self) -> tuple[Exchange, bool]:
         """Let the last request see its client go. Return it, and whether there are others in flight."""
         is_queued = bool(self.pipeline)
-        cycle = self.pipeline.popleft()[0] if is_queued else self.cycle
-        cycle.disconnected = True
-        cycle.message_event.set()
+        cycle = cast(Exchange, self.pipeline.popleft()[0] if is_queued else self.cycle)
+        cycle.leave()
         return cycle, is_queued
 
     def _is_in_flight(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -23,6 +23,14 @@ class Exchange(RequestResponseCycle):
     """ASGI's `receive` and `send`, and beside them a body that has been received, and an answer that is complete."""
 
     default_lines = b""  # of the headers that every answer has
+    on_left: Callable[[], object] | None = None  # called once the client has left
+
+    def leave(self) -> None:
+        """Take note that the client has left, or is not listened to any more."""
+        self.disconnected = True
+        self.message_event.set()
+        if self.on_left is not None:
+            self.on_left()
 
     def take_body(self) -> bytes | None:
         """Return the body in place of `receive`, if all of it has been received."""
@@ -90,6 +98,12 @@ class ExchangeProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, loop)
         self._head = head
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        exchange = cast(Exchange | None, self.cycle)
+        super().connection_lost(exc)
+        if exchange is not None and not exchange.response_complete:
+            exchange.leave()
 
     def begin_exchange(self, version: str, *, is_last: bool) -> None:
         """Begin to answer the request whose head is complete, or let it wait for the answers before it."""

@@ -26,6 +26,7 @@ from app.serving.model import Answer, Model
 from app.tasks import TASKS
 from app.tasks.base import Task, TaskRequest
 
+LEFT = "the client closed the connection"
 MODELS = "/models/"  # before the name of the model that is asked
 WATCH_AFTER_S = 0.05  # most requests are answered by then, and watching every connection is expensive
 
@@ -133,9 +134,12 @@ class Predictions:
     async def _respond(self, call: Call, model: Model, request: TaskRequest) -> None:
         """Ask `model` and send its answer."""
         call.task, call.model = model.task.route, model.name
-        work = self._service.ask(model, request, deadline=call.deadline, priority=call.priority)
+        work = model.answer(request, self._service.shared, deadline=call.deadline, priority=call.priority)
         try:
-            answer = await unless_disconnected(call.receive, work)
+            if call.exchange is None:
+                answer = await unless_disconnected(call.receive, work)
+            else:
+                answer = await unless_left(call.exchange, work)
         except asyncio.CancelledError:  # by uvicorn, when draining took too long
             if self._service.draining:
                 raise DrainingError from None
@@ -166,11 +170,29 @@ def model_in_query(scope: Scope) -> str | None:
     return parse_qs(query.decode("latin-1")).get("model", [None])[-1] if query else None
 
 
-async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, ResultT]) -> ResultT:
-    """Await `work`, but cancel it when the client goes away, so that its windows leave the queue.
+async def unless_left(exchange: Exchange, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Await `work`, but cancel it when the client leaves, so that its windows leave the queue.
 
-    Raises `ClientGoneError` in that case. A client is watched from `WATCH_AFTER_S` on.
+    Raises `ClientGoneError` in that case.
     """
+    waiting = asyncio.current_task()
+    assert waiting is not None
+    if exchange.disconnected:
+        work.close()
+        raise ClientGoneError(LEFT)
+    exchange.on_left = waiting.cancel
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if exchange.disconnected:
+            raise ClientGoneError(LEFT) from None
+        raise
+    finally:
+        exchange.on_left = None
+
+
+async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Do what `unless_left` does on another server. A client is watched from `WATCH_AFTER_S` on."""
     waiting, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert waiting is not None
     watcher: asyncio.Task[None] | None = None
@@ -189,7 +211,7 @@ async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, Result
         return await work
     except asyncio.CancelledError:
         if watcher is not None and watcher.done() and not watcher.cancelled():
-            raise ClientGoneError("the client closed the connection") from None
+            raise ClientGoneError(LEFT) from None
         raise
     finally:
         timer.cancel()

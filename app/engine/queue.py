@@ -51,7 +51,7 @@ class QueuedRequest:
 
     def __init__(self, ticket: Ticket, windows: dict[int, QueuedWindow], due: float) -> None:
         self.ticket, self.windows = ticket, windows
-        self.cost_s = sum([window.cost for window in windows.values()])
+        self.cost_s = ticket.cost
         self.take_turn(ticket.arrival)
         self.due_number = self.next_number
         self.be_due(due)

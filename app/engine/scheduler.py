@@ -67,7 +67,7 @@ class Scheduler:
             return
         correction = lane.cost.correction
         now, deadline, priority = ticket.arrival, ticket.deadline, ticket.priority
-        cost_s, longest_s = correction * sum(ticket.costs), lane.window_s(max(lengths))
+        cost_s, longest_s = correction * ticket.cost, lane.window_s(max(lengths))
         ask = Ask(lane, now, deadline, priority, ticket.tokens, cost_s, longest_s, len(lengths))
         due, giving_way = self._admission.decide(ask)
         for request in giving_way:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -31,7 +31,9 @@ class Forward(Protocol):
 class Submitter(Protocol):
     """What a lane's windows are submitted to: the engine."""
 
-    async def submit(self, lane: Lane, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Ticket: ...
+    def submit(
+        self, lane: Lane, windows: Sequence[Window], *, deadline: float, priority: int = 0
+    ) -> Coroutine[Any, Any, Ticket]: ...
 
     def check_room(self, lane: Lane, tokens: int, *, deadline: float, priority: int = 0) -> None: ...
 
@@ -52,9 +54,9 @@ class Lane:
     max_batch_tokens: int
     series: ModelSeries
 
-    async def submit(self, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Ticket:
+    def submit(self, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Coroutine[Any, Any, Ticket]:
         """Run `windows`; see `app.engine.engine.Engine.submit`."""
-        return await self.engine.submit(self, windows, deadline=deadline, priority=priority)
+        return self.engine.submit(self, windows, deadline=deadline, priority=priority)
 
     def check_room(self, tokens: int, *, deadline: float, priority: int = 0) -> None:
         """Raise what the admission of a request with so many tokens or more would raise now."""
@@ -89,6 +91,7 @@ class Ticket:
     on_finish: Callable[[Ticket], None] = lambda ticket: None
     lengths: list[int] = field(init=False)
     costs: list[float] = field(init=False)  # of each window, in uncorrected seconds
+    cost: float = field(init=False)  # of all of them
     tokens: int = field(init=False)
     outputs: list[Floats] = field(init=False)
     error: ServeError | None = field(init=False, default=None)
@@ -101,7 +104,8 @@ class Ticket:
     def __post_init__(self) -> None:
         self.lengths = lengths = [len(window) for window in self.windows]
         cost_of = self.lane.cost_of
-        self.costs = [cost_of(length) for length in lengths]
+        self.costs = costs = [cost_of(length) for length in lengths]
+        self.cost = sum(costs)
         self.tokens = sum(lengths)
         self.outputs = [UNANSWERED] * len(self.windows)
         self.waiting = len(self.windows)

@@ -21,6 +21,7 @@ from app.window import Floats, Window
 
 # Larger requests are tokenized, and larger outputs decoded, on another thread, so that other requests need not wait.
 INLINE_CHARACTERS = 8192
+QUICK_CHARACTERS = 1024  # are tokenized about as fast as the queue can be asked whether there is room for them
 INLINE_ROWS, ROW_NUMBERS = 512, 256  # rows of outputs; numbers that take as long as a row
 
 
@@ -154,7 +155,9 @@ class Model:
         room, characters = self._room, request.count_characters()
         asked = Asked(room.density.tokens_per_character * characters, room.margin.before(deadline, now), priority)
         room.refusals.check(asked, now)
-        self.lane.check_room(request.count_inputs() * self._special_tokens, deadline=asked.deadline, priority=priority)
+        if characters > QUICK_CHARACTERS:
+            least = request.count_inputs() * self._special_tokens
+            self.lane.check_room(least, deadline=asked.deadline, priority=priority)
         return characters, asked
 
     async def _run(self, windows: Sequence[Window], characters: int, asked: Asked) -> Finished:

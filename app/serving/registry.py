@@ -58,6 +58,10 @@ class Table:
     defaults: Defaults
     problems: tuple[str, ...] = ()
     suspended: str | None = None
+    has_models: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "has_models", any(entry.model for entry in self.entries.values()))
 
 
 class Registry:
@@ -152,7 +156,7 @@ class Registry:
     def _table_with_models(self) -> Table:
         """Return the table as it is now, to be read once: a reload may replace it at any moment."""
         table = self._table
-        if not any(entry.model for entry in table.entries.values()):
+        if not table.has_models:
             nothing = f"no model under {self._folder}/ could be loaded; GET /models says why"
             raise NotReadyError(table.suspended or nothing)
         return table

@@ -154,7 +154,9 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
         if paired and request.parameters.truncation == "only_first":
             raise InvalidRequestError("parameters.truncation: of a pair, the longer text is cut; send true")
         texts = iter(encoder.encode(single, truncate=truncate, max_length=length, with_offsets=False))
-        pairs = iter(encoder.encode_pairs(paired, truncate=truncate, max_length=length, with_offsets=False))
+        pairs = iter(
+            encoder.encode_pairs(paired, truncate=truncate, max_length=length, with_offsets=False) if paired else ()
+        )
         groups: list[list[Window]] = []
         for item in items:
             if isinstance(item, str):

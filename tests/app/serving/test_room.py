@@ -152,7 +152,7 @@ def test_who_gave_way_is_not_the_next_ones_refusal():
     assert model.task.encoded == 2
 
 
-def test_the_lane_is_asked_before_a_text_is_tokenized():
+def test_the_lane_is_asked_before_a_long_text_is_tokenized():
     model = make_model()
 
     def refuse(tokens, **_):
@@ -161,7 +161,7 @@ def test_the_lane_is_asked_before_a_text_is_tokenized():
 
     model.lane.check_room = refuse
     with pytest.raises(QueueFullError):
-        answer(model, ["one", "two", "three"])
+        answer(model, ["one", "two", "three " * 200])
     assert model.task.encoded == 0
 
 

@@ -135,6 +135,11 @@ class Settings(BaseSettings):
         le=256,
         description="Batches that run at once in one engine. Default: one per CPU core, or two per GPU.",
     )
+    precision: Literal["fp32", "fp16", "int8", "int4"] | None = Field(
+        None,
+        description="Graph to serve of each model that has it; none: the fastest of those whose answers do not depend "
+        "on the batch.",
+    )
     intra_op_threads: int = Field(1, ge=1, le=256, description="Threads of one batch on CPU.")
     idle_threads: int | None = Field(
         None,

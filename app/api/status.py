@@ -12,6 +12,11 @@ from app.errors import DrainingError, ModelNotFoundError, NotReadyError, ServeEr
 from app.service import Service
 from app.serving.registry import Entry
 
+DEPENDS_ON_BATCH = (
+    "answers depend on the texts that are computed together, because this int8 graph takes its scales from each batch; "
+    "serve a graph in fp32, or export the checkpoint with roberta-train, whose int8 does not"
+)
+
 
 class Status:
     """Reads the service; changes nothing but gauges."""
@@ -81,6 +86,7 @@ def describe(entry: Entry) -> dict[str, Any]:
             "labels": manifest.labels,
             "layout": manifest.layout,
             "precision": model.precision,
+            "depends_on_batch": graph.depends_on_batch,
             "provider": model.provider,
             "max_length": manifest.max_length,
             "max_batch_tokens": model.lane.max_batch_tokens,
@@ -93,6 +99,8 @@ def describe(entry: Entry) -> dict[str, Any]:
         }
         if isinstance(source := manifest.provenance.get("source"), dict):
             about["source"] = source
+        if graph.depends_on_batch:
+            about["advice"] = DEPENDS_ON_BATCH
     if entry.note is not None:
         about["note"] = entry.note
     if entry.refused:

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.bundle.files import read_json
 from app.bundle.manifest import BundleError, ProblemType
+
+MOST_LABELS = 100_000
+UNNAMED = 2  # labels, where a config names none: transformers leaves its own two default names out
 
 
 def labels_of(config: dict[str, Any]) -> list[str]:
-    """Return labels in column order from `id2label`."""
-    id2label = config.get("id2label")
-    if not isinstance(id2label, dict) or set(id2label) != {str(i) for i in range(len(id2label))}:
-        raise BundleError("config.json needs an id2label that names the columns 0, 1, 2, ...")
-    return [str(id2label[str(i)]) for i in range(len(id2label))]
+    """Return labels in column order: of `id2label`, of `label2id`, or LABEL_0, LABEL_1, ... of `num_labels`.
+
+    Without any of them there are two, as for transformers. Raises `BundleError` for columns that are not numbered.
+    """
+    id2label, label2id = config.get("id2label"), config.get("label2id")
+    if isinstance(id2label, list):
+        id2label = dict(enumerate(id2label))
+    if id2label:
+        return in_columns(id2label, "id2label")
+    if label2id:
+        is_one_to_one = isinstance(label2id, dict) and len(set(map(str, label2id.values()))) == len(label2id)
+        inverse = {number: label for label, number in label2id.items()} if is_one_to_one else None
+        return in_columns(inverse, "label2id")
+    count = whole_number(config, "num_labels", UNNAMED)
+    if not 1 <= count <= MOST_LABELS:
+        raise BundleError(f"config.json's num_labels {count} is no number of labels; write the labels as id2label")
+    return [f"LABEL_{number}" for number in range(count)]
+
+
+def names_labels(config: dict[str, Any]) -> bool:
+    """Whether a config says how many labels there are."""
+    return any(config.get(key) for key in ("id2label", "label2id", "num_labels"))
+
+
+def in_columns(labels: object, key: str) -> list[str]:
+    """Return the labels of a table by the numbers of their columns."""
+    if isinstance(labels, dict):
+        named = {str(number): str(label) for number, label in labels.items()}
+        if set(named) == {str(number) for number in range(len(labels))}:
+            return [named[str(number)] for number in range(len(named))]
+    raise BundleError(f"config.json's {key} must name the columns 0, 1, 2, ...")
 
 
 def problem_type_of(config: dict[str, Any]) -> ProblemType:
@@ -35,27 +61,3 @@ def whole_number(config: dict[str, Any], key: str, default: int | None = None) -
     if not isinstance(value, int):
         raise BundleError(f"config.json needs a whole number as {key}, not {value!r}")
     return value
-
-
-def usable_positions(config: dict[str, Any]) -> int:
-    """Return how many tokens a window may have, by the number of position embeddings.
-
-    Models like RoBERTa never use the first pad_token_id + 1 of their positions (fairseq's make_positions); models like
-    BERT use all of them. The config does not say which. Two signs speak for RoBERTa: a padding token other than 0,
-    which is BERT's, and that the remaining positions are a multiple of 8, such as 512 = 514 - 2. A model is taken for
-    RoBERTa by either, because a window that is too long for a model fails, and one that is a little shorter does not.
-    """
-    positions, pad_id = whole_number(config, "max_position_embeddings"), whole_number(config, "pad_token_id", 1)
-    remaining = positions - pad_id - 1
-    is_like_roberta = remaining % 8 == 0 or config.get("pad_token_id", 0) > 0
-    return remaining if remaining > 0 and is_like_roberta else positions
-
-
-def max_length_of(path: Path, config: dict[str, Any]) -> int:
-    """Return the longest window of a Hub folder in tokens: the tokenizer's limit, bounded by the positions."""
-    positions = usable_positions(config)
-    tokenizer_config = path / "tokenizer_config.json"
-    limit = read_json(tokenizer_config).get("model_max_length") if tokenizer_config.is_file() else None
-    if isinstance(limit, float) and not math.isfinite(limit):
-        return positions
-    return min(positions, int(limit)) if isinstance(limit, int | float) else positions

@@ -16,6 +16,7 @@ from app.bundle.manifest import MANIFEST, BundleError, Manifest
 
 MOST_JSON_BYTES = 64 * 2**20  # of a file that is read as JSON
 MOST_HASHED_BYTES = 32 * 2**30  # of one file of a bundle
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 MOST_FILES = 1000  # in a folder without a manifest
 
 
@@ -32,6 +33,7 @@ def check_files(path: Path, manifest: Manifest) -> None:
         if (path / file).stat().st_size > MOST_HASHED_BYTES:
             raise BundleError(f"{file} is larger than {MOST_HASHED_BYTES} bytes")
         if sha256(path / file) != expected:
+            check_no_pointer(path / file)
             raise BundleError(f"{file} was altered or half-copied: its sha256 is not the manifest's")
 
 
@@ -65,7 +67,20 @@ def read_file(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
             raise BundleError(f"{path.name} is not a regular file")
         if status.st_size > most or len(content := stream.read(most + 1)) > most:
             raise BundleError(f"{path.name} is larger than {most} bytes")
+    check_pointer(path.name, content)
     return content
+
+
+def check_pointer(name: str, content: bytes) -> None:
+    """Raise `BundleError` where a file begins as one that Git LFS puts in the place of the file itself."""
+    if content.startswith(LFS_POINTER):
+        raise BundleError(f"{name} is a pointer of Git LFS, not the file itself; run `git lfs pull` in its folder")
+
+
+def check_no_pointer(path: Path) -> None:
+    """Raise `BundleError` where a file is a pointer of Git LFS, `OSError` where it cannot be read."""
+    with path.open("rb") as stream:
+        check_pointer(path.name, stream.read(len(LFS_POINTER)))
 
 
 def fingerprint(path: Path) -> str:

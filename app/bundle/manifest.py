@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from app.bundle.naming import NAME_RULE, slug
 
 MANIFEST = "manifest.json"
 TEMPORARY_PREFIX = ".partial-"
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "int8", "int4"]
 Layout = Literal["packed", "padded"]
 Pooling = Literal["mean", "max", "first"]
 
-BundleName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def check_name(name: str) -> str:
+    """Return a name. Raises `ValueError` with the rule, and the nearest name that keeps to it."""
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{NAME_RULE}{f', such as {nearest}' if (nearest := slug(name)) else ''}")
+    return name
+
+
+BundleName = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"})]
 
 
 class BundleError(Exception):
@@ -35,6 +49,9 @@ class Graph(Frozen):
 
     file: str = Field(description="File name inside the bundle.")
     tolerance: float = Field(gt=0, description="Largest drift of a probe's logits from the checkpoint's.")
+    depends_on_batch: bool = Field(
+        False, description="Whether an answer depends on the texts in its batch: int8 with scales taken from each."
+    )
     temperature: float = Field(1.0, gt=0, description="Logits are divided by this before the softmax.")
     thresholds: dict[str, float] | None = Field(
         None, description="Multi-label: the least score of each label that applies, fitted on validation."

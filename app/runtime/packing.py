@@ -1,4 +1,4 @@
-"""Batches as arrays: the packed layout of our own graphs, and the padded layout of graphs exported by others."""
+"""Batches as arrays: the packed layout of our own graphs. `app.runtime.padding` has that of graphs made by others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ Feed = dict[str, NDArray[np.generic]]
 
 
 class Layout(Protocol):
-    """Turns windows into a session's inputs, and its output back into one array per window."""
+    """Turns windows into a session's inputs, and its output back into one array per window.
+
+    `of_one_length`: whether all windows of a feed must have one length.
+    """
+
+    of_one_length: bool
 
     def feed(self, windows: Sequence[Window]) -> Feed: ...
 
@@ -201,6 +206,7 @@ class PackedLayout:
             "cumulative_lengths",
         }
     )
+    of_one_length = False
     GRID = frozenset({"pad_rows", "unpad_rows", "attention_mask", "local_attention_mask"})
 
     def __init__(self, input_names: Collection[str], position_offset: int, local_attention: int | None = None) -> None:
@@ -236,42 +242,3 @@ class PackedLayout:
 
     def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
         return tokens
-
-
-class PaddedLayout:
-    """Graphs exported by Optimum and the like: (B, S) token ids with an attention mask."""
-
-    KNOWN = frozenset({"input_ids", "attention_mask", "token_type_ids"})
-
-    def __init__(self, input_names: Collection[str], pad_id: int) -> None:
-        if unknown := set(input_names) - self.KNOWN:
-            raise ValueError(f"the graph has inputs that no padded batch provides: {', '.join(sorted(unknown))}")
-        self.input_names, self.pad_id = frozenset(input_names), pad_id
-
-    def feed(self, windows: Sequence[Window]) -> Feed:
-        shape = len(windows), max(map(len, windows))
-        arrays: Feed = {
-            "input_ids": np.full(shape, self.pad_id, np.int64),
-            "attention_mask": np.zeros(shape, np.int64),
-            "token_type_ids": np.zeros(shape, np.int64),
-        }
-        for row, window in enumerate(windows):
-            arrays["input_ids"][row, : len(window)] = window.input_ids
-            arrays["attention_mask"][row, : len(window)] = 1
-            if window.token_type_ids is not None:
-                arrays["token_type_ids"][row, : len(window)] = window.token_type_ids
-        return {name: array for name, array in arrays.items() if name in self.input_names}
-
-    def split(self, output: Floats, windows: Sequence[Window]) -> list[Floats]:
-        """`output` has shape (B, width), one row per window, or (B, S, width), one per token."""
-        if len(output) != len(windows):
-            raise ValueError(f"the graph answered {len(output)} windows where {len(windows)} were asked")
-        if output.ndim == 2:
-            return [row[None] for row in output]
-        return [tokens[window.head_rows] for tokens, window in zip(output, windows, strict=True)]
-
-    def rows_of(self, window: Window) -> int:
-        return len(window)
-
-    def computed_tokens(self, windows: int, tokens: int, longest: int) -> int:
-        return windows * longest

@@ -13,7 +13,8 @@ import onnxruntime as ort
 from app.bundle import Bundle, Precision
 from app.engine.cost import CostModel
 from app.runtime.cuda.shared_lock import SharedLock
-from app.runtime.packing import Layout, PackedLayout, PaddedLayout
+from app.runtime.packing import Layout, PackedLayout
+from app.runtime.padding import Input, PaddedLayout
 from app.settings import Settings
 from app.window import Floats, Window
 
@@ -27,6 +28,8 @@ PREFERENCES: dict[Device, tuple[Precision, ...]] = {
     "cpu": ("int8", "fp32"),
     "cuda": ("fp16", "int8", "fp32"),
 }
+# Graphs of others that a device can run too, where there is none of those.
+LAST_RESORTS: dict[Device, tuple[Precision, ...]] = {"cpu": ("int4", "fp16"), "cuda": ("int4",)}
 
 
 class SessionError(Exception):
@@ -68,14 +71,21 @@ def available_devices() -> list[Device]:
     return [d for d in ("cuda", "cpu") if PROVIDERS[d] in ort.get_available_providers()]
 
 
-def choose_precision(bundle: Bundle, device: Device) -> Precision:
-    """Return the precision of the bundle that `device` runs fastest. Raises `SessionError` if there is none."""
-    for precision in PREFERENCES[device]:
-        # Only our own graphs, which are packed, can be rewritten from int8 to fp16.
-        cannot_rewrite = device == "cuda" and precision == "int8" and bundle.manifest.layout == "padded"
-        if precision in bundle.manifest.graphs and not cannot_rewrite:
-            return precision
-    raise SessionError(f"none of its graphs ({', '.join(bundle.manifest.graphs)}) runs on {device}")
+def choose_precision(bundle: Bundle, device: Device, wanted: Precision | None = None) -> Precision:
+    """Return the precision to run: the one that is `wanted` where there is one, else the fastest on `device`.
+
+    Graphs whose answers depend on the batch come after the others. Raises `SessionError` if there is none.
+    """
+    graphs, is_padded = bundle.manifest.graphs, bundle.manifest.layout == "padded"
+    order = PREFERENCES[device] + (LAST_RESORTS[device] if is_padded else ())
+    if device == "cuda" and is_padded:  # only our own graphs, which are packed, can be rewritten from int8 to fp16
+        order = tuple(precision for precision in order if precision != "int8")
+    there = [precision for precision in order if precision in graphs]
+    if wanted in there:
+        return wanted
+    for precision in sorted(there, key=lambda precision: graphs[precision].depends_on_batch):
+        return precision
+    raise SessionError(f"none of its graphs ({', '.join(graphs)}) runs on {device}")
 
 
 def open_session(bundle: Bundle, device: Device, settings: Settings, capture_lock: SharedLock | None = None) -> Session:
@@ -84,7 +94,7 @@ def open_session(bundle: Bundle, device: Device, settings: Settings, capture_loc
     Sessions of one process that may be opened or prepared at the same time share a `capture_lock`, for the sake of
     CUDA graphs (see `app.runtime.cuda.session`). Raises `SessionError` where no graph can be opened.
     """
-    precision = choose_precision(bundle, device)
+    precision = choose_precision(bundle, device, settings.precision)
     if device == "cpu":
         from app.runtime.cpu.session import CpuSession  # here, because each device's module needs this one
 
@@ -100,12 +110,21 @@ def open_session(bundle: Bundle, device: Device, settings: Settings, capture_loc
     return CudaSession(bundle, precision, options, capture_lock or SharedLock())
 
 
-def layout_of(bundle: Bundle, input_names: Sequence[str]) -> Layout:
+def layout_of(bundle: Bundle, inputs: Sequence[ort.NodeArg]) -> Layout:
     """Return how batches become the inputs of a bundle's graph. Raises `ValueError` for an input that is not known."""
     manifest = bundle.manifest
     if manifest.layout == "packed":
-        return PackedLayout(input_names, manifest.position_offset, manifest.local_attention)
-    return PaddedLayout(input_names, pad_id=int(bundle.config.get("pad_token_id") or 0))
+        return PackedLayout([each.name for each in inputs], manifest.position_offset, manifest.local_attention)
+    padding = bundle.config.get("pad_token_id")
+    offset = manifest.position_offset
+    known = {each.name: Input(each.type, tuple(each.shape)) for each in inputs}
+    return PaddedLayout(known, max(0, offset - 1) if padding is None else int(padding), offset)
+
+
+def output_of(session: ort.InferenceSession) -> ort.NodeArg:
+    """Return the output of a graph that is read: its logits, or the first."""
+    outputs = session.get_outputs()
+    return next((output for output in outputs if output.name == "logits"), outputs[0])
 
 
 def session_options(intra_op_threads: int) -> ort.SessionOptions:

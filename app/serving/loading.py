@@ -23,9 +23,9 @@ from app.serving.defaults import Defaults, choose_defaults, read_configured, rea
 from app.serving.model import Model
 from app.serving.orders import Choices, Order
 from app.serving.places import Found, Place, Places
-from app.serving.proving import load_model
+from app.serving.proving import columns_of, load_model
 from app.serving.registry import Entry, Registry
-from app.serving.sources import read_folder
+from app.serving.sources import read_folder, with_columns
 from app.settings import Settings, available_cores
 
 log = structlog.get_logger(__name__)
@@ -196,13 +196,14 @@ class Loader:
         if place.problem is not None:
             raise BundleError(place.problem)
         bundle = place.label(read_folder(folder, name=place.own_name or place.name, version=version))
-        if self._keep is not None:
-            bundle = self._keep(bundle)
         try:
             session = open_session(bundle, self._device, self._settings, self._capture_lock)
+            release_with(session)
+            bundle = with_columns(bundle, lambda: columns_of(session))
         except SessionError as error:
             raise BundleError(str(error)) from error
-        release_with(session)
+        if self._keep is not None:
+            bundle = self._keep(bundle)
         return load_model(bundle, session, self._engine, self._metrics, self._settings)
 
     def _report(self, *, folder: int) -> None:

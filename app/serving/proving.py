@@ -73,12 +73,7 @@ def check_width(bundle: Bundle, session: Session, task: Task[Any, Any]) -> None:
 
     Raises `BundleError`; where the highest token fails, the graph has no embedding for all tokens of the tokenizer.
     """
-    try:
-        (output,) = session.run(synthetic_windows(1, 8))  # (1, width)
-    except SessionError:
-        raise
-    except Exception as error:  # onnxruntime raises its own types, one for each status code
-        raise BundleError(f"the graph does not run: {error}") from error
+    width = columns_of(session)
     highest = max(task.encoder.tokenizer.get_vocab().values(), default=0)
     try:
         session.run([Window(np.full(8, highest, np.int64), np.zeros(1, np.int64))])
@@ -86,9 +81,20 @@ def check_width(bundle: Bundle, session: Session, task: Task[Any, Any]) -> None:
         raise BundleError(
             f"the graph does not run on token {highest} of tokenizer.json, which is that of another model"
         ) from error
-    width, expected = output.shape[-1], task.width(bundle.manifest, bundle.config)
+    expected = task.width(bundle.manifest, bundle.config)
     if expected not in (None, width):
         raise BundleError(f"the graph answers {width} columns where /{task.route} needs {expected}")
+
+
+def columns_of(session: Session) -> int:
+    """Return how many columns a graph answers, which takes one small run. Raises `BundleError`, `SessionError`."""
+    try:
+        (output,) = session.run(synthetic_windows(1, 8))  # (1, width)
+    except SessionError:
+        raise
+    except Exception as error:  # onnxruntime raises its own types, one for each status code
+        raise BundleError(f"the graph does not run: {error}") from error
+    return int(output.shape[-1])
 
 
 def check_probes(bundle: Bundle, session: Session, task: Task[Any, Any]) -> None:

@@ -2,47 +2,55 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from app.bundle import MANIFEST, Bundle, BundleError, Graph, Manifest, Precision, read_bundle, read_json
-from app.bundle.config import max_length_of
-from app.bundle.files import belongs_to, fingerprint, first_problem
-from app.bundle.graph_file import check_graph
+from app.bundle.config import names_labels
+from app.bundle.contents import graph_files, reason_against
+from app.bundle.files import belongs_to, check_no_pointer, fingerprint, first_problem
+from app.bundle.graph_file import GraphFacts, check_graph
+from app.bundle.graph_kind import columns_of, depends_on_batch, in_order, precision_of
+from app.bundle.positions import max_length_of, position_offset_of
 from app.bundle.tokenizer_file import check_tokenizer
+from app.bundle.vocabularies import VOCABULARY_FILES, build_tokenizer
+from app.serving.built import keep_built
 from app.tasks import task_named, task_of
 
-HUB_GRAPHS: dict[Precision, tuple[str, ...]] = {
-    "fp32": ("model.onnx", "onnx/model.onnx"),
-    "fp16": ("model_fp16.onnx", "onnx/model_fp16.onnx"),
-    "int8": ("model_quantized.onnx", "onnx/model_quantized.onnx", "onnx/model_int8.onnx"),
-}
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a hostile file
+CONFIGS = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
 def read_folder(path: Path, *, name: str, version: int) -> Bundle:
     """Read a bundle, or a folder of the Hub where there is no manifest, of a task that is served here.
 
-    Raises `BundleError` with the reason when anything is missing, altered or not understood.
+    Raises `BundleError` with the reason when anything is missing, altered or not understood, `NoGraphError` for a
+    checkpoint that has no graph yet.
     """
+    if not path.is_dir():
+        raise BundleError("the folder is missing")
     try:
         has_manifest = (path / MANIFEST).is_file()
         bundle = (read_bundle if has_manifest else read_hub_folder)(path, name=name, version=version)
         task_named(bundle.manifest.task).check(bundle.manifest)
         check_tokenizer(bundle.tokenizer_file)
-        for graph in bundle.manifest.graphs.values():
-            check_graph(path, graph.file, bundle.manifest.files if has_manifest else None)
+        if has_manifest:
+            for graph in bundle.manifest.graphs.values():
+                check_graph(path, graph.file, bundle.manifest.files)
     except OSError as error:
         raise BundleError(f"the folder cannot be read: {error.strerror}") from error
-    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # of a hostile file
+    except MALFORMED as error:
         raise BundleError(f"the folder is not understood: {type(error).__name__}") from error
     return bundle
 
 
 def check_links(path: Path, files: Iterable[str]) -> None:
-    """Refuse a folder of which a file is a link that leaves it, except to its blobs in the cache of huggingface_hub."""
+    """Refuse a folder of which a file is a pointer of Git LFS, or a link that leaves it, except to its blobs in the
+    cache of huggingface_hub."""
     for file in files:
         if (path / file).is_symlink() and not (path / file).exists():
             raise BundleError(
@@ -50,40 +58,62 @@ def check_links(path: Path, files: Iterable[str]) -> None:
             )
         if not belongs_to(path, file):
             raise BundleError(f"{file} is a link that leaves the folder; copy what it points at")
+        if (path / file).is_file():
+            check_no_pointer(path / file)
 
 
 def read_hub_folder(path: Path, *, name: str, version: int) -> Bundle:
-    """Read a folder with `config.json`, `tokenizer.json` and `model.onnx` or `onnx/model*.onnx`.
+    """Read a folder with `config.json`, a tokenizer and ONNX graphs, beside the config or in `onnx/`.
 
     Nothing in such a folder proves that it is whole or answers as it should: it has no hashes and no probes. Its graph
-    takes padded batches.
+    takes padded batches. Of several graphs of one precision the one is taken that `in_order` has first.
     """
-    content = fingerprint(path)
-    check_links(
-        path, ("config.json", "tokenizer.json", "tokenizer_config.json", *itertools.chain(*HUB_GRAPHS.values()))
-    )
+    content, files = fingerprint(path), in_order(graph_files(path))
+    check_links(path, (*CONFIGS, *VOCABULARY_FILES, *files))
+    if not (path / "config.json").exists() or not files:
+        raise reason_against(path, name)
     config = read_json(path / "config.json")
-    if not (path / "tokenizer.json").is_file():
-        raise BundleError("tokenizer.json is missing; save the folder with a fast tokenizer")
-    graphs: dict[Precision, Graph] = {
-        precision: Graph(file=file, tolerance=1.0)
-        for precision, files in HUB_GRAPHS.items()
-        for file in files[::-1]
-        if (path / file).is_file()
-    }
-    if not graphs:
-        raise BundleError("there is no manifest.json, model.onnx or onnx/model*.onnx")
     task = task_of(config)
+    graphs: dict[Precision, Graph] = {}
+    facts: dict[Precision, GraphFacts] = {}
+    for file in files:
+        found = check_graph(path, file, None)
+        if (precision := precision_of(found)) not in graphs:
+            graphs[precision] = Graph(file=file, tolerance=1.0, depends_on_batch=depends_on_batch(found))
+            facts[precision] = found
+    if not names_labels(config) and (columns := next(filter(None, map(columns_of, facts.values())), None)):
+        config["num_labels"] = columns
+    bundle = Bundle(
+        path, manifest_of(path, name, version, config, graphs, task), config, verified=False, fingerprint=content
+    )
+    if (path / "tokenizer.json").is_file():
+        return bundle
+    return replace(bundle, kept_tokenizer=keep_built(build_tokenizer(path, config)))
+
+
+def with_columns(bundle: Bundle, count: Callable[[], int]) -> Bundle:
+    """Return a folder of the Hub whose config names no labels with as many as its graph has columns, by `count`."""
+    if bundle.verified or names_labels(bundle.config) or not bundle.manifest.labels:
+        return bundle
+    config = {**bundle.config, "num_labels": count()}
+    fields = task_named(bundle.manifest.task).manifest_fields(config)
+    return replace(bundle, config=config, manifest=bundle.manifest.model_copy(update=fields))
+
+
+def manifest_of(
+    path: Path, name: str, version: int, config: dict[str, Any], graphs: dict[Precision, Graph], task: Any
+) -> Manifest:
+    """Return the manifest that a folder of the Hub would have. Raises `BundleError`."""
     try:
-        manifest = Manifest(
+        return Manifest(
             name=name,
             version=version,
             task=task.name,
             layout="padded",
             max_length=max_length_of(path, config),
+            position_offset=position_offset_of(config),
             graphs=graphs,
             **task.manifest_fields(config),
         )
     except ValidationError as error:
         raise BundleError(f"the folder cannot be served: {first_problem(error)}") from error
-    return Bundle(path, manifest, config, verified=False, fingerprint=content)

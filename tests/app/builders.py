@@ -131,27 +131,44 @@ def serve_checkpoint(folder):
 
 # --- Toy bundles: logits are a row of a table, chosen by token id -----------------------------------------
 
+KINDS = {"fp16": "fp16", "quantized": "dynamic", "int8": "int8"}  # of a toy's graph, by what its name has
 VOCABULARY, LABELS = 1000, ("a", "b", "c")
 TABLE = np.random.default_rng(0).normal(size=(VOCABULARY, len(LABELS))).astype(np.float32)
 
 
-def toy_graph(table=TABLE, *, padded=False):
-    """Packed: table[input_ids][head_rows]. Padded: the row of each text's first token."""
+def toy_graph(table=TABLE, *, padded=False, kind="fp32"):
+    """Packed: table[input_ids][head_rows]. Padded: the row of each text's first token.
+
+    `kind`: fp32, fp16, int8 (weights only) or dynamic (int8 with a scale of the whole batch).
+    """
     tensor = helper.make_tensor_value_info
     rows = tensor("head_rows", TensorProto.INT64, ["N"])
     mask = tensor("attention_mask", TensorProto.INT64, ["B", "S"])
     ids = tensor("input_ids", TensorProto.INT64, ["B", "S"] if padded else ["T"])
     nodes = [helper.make_node("Gather", ["table", "input_ids"], ["tokens"])]
     if padded:
-        nodes.append(helper.make_node("Gather", ["tokens", "zero"], ["logits"], axis=1))
+        nodes.append(helper.make_node("Gather", ["tokens", "zero"], ["rows"], axis=1))
     else:
-        nodes.append(helper.make_node("Gather", ["tokens", "head_rows"], ["logits"]))
+        nodes.append(helper.make_node("Gather", ["tokens", "head_rows"], ["rows"]))
+    weights = [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array(0), "zero")]
+    if kind == "fp16":
+        weights[0] = numpy_helper.from_array(table.astype(np.float16), "table")
+        nodes.append(helper.make_node("Cast", ["rows"], ["logits"], to=TensorProto.FLOAT))
+    elif kind == "int8":
+        weights[0] = numpy_helper.from_array(np.clip(np.round(table * 32), -128, 127).astype(np.int8), "table")
+        weights.append(numpy_helper.from_array(np.float32(1 / 32), "scale"))
+        nodes.append(helper.make_node("DequantizeLinear", ["rows", "scale"], ["logits"]))
+    elif kind == "dynamic":
+        nodes.append(helper.make_node("DynamicQuantizeLinear", ["rows"], ["whole", "scale", "middle"]))
+        nodes.append(helper.make_node("DequantizeLinear", ["whole", "scale", "middle"], ["logits"]))
+    else:
+        nodes.append(helper.make_node("Identity", ["rows"], ["logits"]))
     graph = helper.make_graph(
         nodes,
         "toy",
         [ids, mask] if padded else [ids, rows],
         [tensor("logits", TensorProto.FLOAT, [None, None])],
-        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array(0), "zero")],
+        weights,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
@@ -186,5 +203,6 @@ def write_hub_folder(folder: Path, tokenizer, config=(), graphs=("model.onnx",))
     (folder / "config.json").write_text(json.dumps({**known, **dict(config)}))
     for graph in graphs:
         (folder / graph).parent.mkdir(exist_ok=True)
-        onnx.save(toy_graph(padded=True), folder / graph)
+        kind = next((kind for word, kind in KINDS.items() if word in graph), "fp32")
+        onnx.save(toy_graph(padded=True, kind=kind), folder / graph)
     return folder

@@ -1,6 +1,6 @@
 """The padded graph of an encoder that has no packed form: the checkpoint's own forward pass, as it is.
 
-Its inputs are those of `app.runtime.packing.PaddedLayout`, as graphs have them that Optimum exports.
+Its inputs are those of `app.runtime.padding.PaddedLayout`, as graphs have them that Optimum exports.
 """
 
 from __future__ import annotations

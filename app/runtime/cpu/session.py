@@ -14,8 +14,9 @@ from app.engine.cost import CostModel
 from app.runtime.cpu.denormals import denormals_as_zero
 from app.runtime.cpu.idle_cores import IdleCores
 from app.runtime.packing import Feed
+from app.runtime.padding import run_by_length
 from app.runtime.parts import run_in_parts, width_of
-from app.runtime.session import PROVIDERS, Device, SessionError, layout_of, session_options, thread_options
+from app.runtime.session import PROVIDERS, Device, SessionError, layout_of, output_of, session_options, thread_options
 from app.runtime.warmup import measure_cost, shortened, synthetic_windows
 from app.window import Floats, Window
 
@@ -44,14 +45,17 @@ class CpuSession:
         self._idle_cores: IdleCores | None = None
         self.session = open_graph(bundle, precision, session_options(intra_op_threads))
         try:
-            self.layout = layout_of(bundle, [graph_input.name for graph_input in self.session.get_inputs()])
+            self.layout = layout_of(bundle, self.session.get_inputs())
         except ValueError as error:
             raise SessionError(f"{bundle.graph_file(precision).name} cannot be fed: {error}") from error
-        (output, *_) = self.session.get_outputs()
+        output = output_of(self.session)
         self.output_names, self.width = [output.name], width_of(output.shape)
 
     def run(self, windows: Sequence[Window], *, runner: int = 0, idle_machine: bool = False) -> list[Floats]:
-        return run_in_parts(partial(self._run_part, idle_machine), windows, self.width, self.layout.rows_of)
+        run = partial(self._run_part, idle_machine)
+        if self.layout.of_one_length:
+            run = partial(run_by_length, run)
+        return run_in_parts(run, windows, self.width, self.layout.rows_of)
 
     def _run_part(self, idle_machine: bool, windows: Sequence[Window]) -> list[Floats]:
         feed = self.layout.feed(windows)

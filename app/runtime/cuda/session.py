@@ -25,6 +25,7 @@ from app.runtime.cuda.opening import is_out_of_memory, open_on, open_runtime, ou
 from app.runtime.cuda.shared_lock import SharedLock
 from app.runtime.cuda.warmup import TIMED_SHAPES, capture_small_batches, largest_batches
 from app.runtime.packing import PackedLayout
+from app.runtime.padding import run_by_length
 from app.runtime.parts import run_in_parts, width_of
 from app.runtime.session import PROVIDERS, Device, SessionError, layout_of
 from app.runtime.warmup import measure_cost, shortened
@@ -86,7 +87,7 @@ class CudaSession:
         memories = [CudaMemory(self._runtime, gpus[r % len(gpus)]) for r in range(runners)]
         self._runners = [IoRunner(sessions[r % len(gpus)], memory) for r, memory in enumerate(memories)]
         self.width = width_of(sessions[0].get_outputs()[0].shape)
-        self.layout = layout_of(bundle, [graph_input.name for graph_input in sessions[0].get_inputs()])
+        self.layout = layout_of(bundle, sessions[0].get_inputs())
         # Attention's grid has another shape for every batch: only a graph without it can be captured.
         can_capture = isinstance(self.layout, PackedLayout) and not self.layout.has_grid
         # What the second session of each GPU will be opened from, until it is.
@@ -94,7 +95,10 @@ class CudaSession:
 
     def run(self, windows: Sequence[Window], *, runner: int = 0, idle_machine: bool = False) -> list[Floats]:
         with self._loading("the model's first batches") if self._shares_lock else nullcontext():
-            return run_in_parts(partial(self._run_part, runner), windows, self.width, self.layout.rows_of)
+            run = partial(self._run_part, runner)
+            if self.layout.of_one_length:
+                run = partial(run_by_length, run)
+            return run_in_parts(run, windows, self.width, self.layout.rows_of)
 
     def _run_part(self, runner: int, windows: Sequence[Window]) -> list[Floats]:
         if self._cuda_graphs:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from app.runtime.grid import Grid
-from app.runtime.packing import PackedBatch, PackedLayout, PaddedLayout
+from app.runtime.packing import PackedBatch, PackedLayout
+from app.runtime.padding import Input, PaddedLayout
 from app.window import Window
 
 EVERY_INPUT = tuple(sorted(PackedLayout.KNOWN))
@@ -166,16 +167,16 @@ def test_packed_rows_go_back_to_their_windows():
 
 
 def test_padded_arrays():
-    layout = PaddedLayout(["input_ids", "attention_mask", "token_type_ids"], pad_id=9)
+    layout = PaddedLayout(dict.fromkeys(["input_ids", "attention_mask", "token_type_ids"], Input()), pad_id=9)
     feed = layout.feed(WINDOWS)
     assert feed["input_ids"].tolist() == [[10, 11, 9], [20, 21, 22], [30, 9, 9]]
     assert feed["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1], [1, 0, 0]]
     assert feed["token_type_ids"].tolist() == [[0, 0, 0], [0, 1, 1], [0, 0, 0]]
-    assert list(PaddedLayout(["input_ids"], 9).feed(WINDOWS)) == ["input_ids"]
+    assert list(PaddedLayout(dict.fromkeys(["input_ids"], Input()), 9).feed(WINDOWS)) == ["input_ids"]
 
 
 def test_padded_rows_go_back_to_their_windows():
-    layout = PaddedLayout(["input_ids"], pad_id=9)
+    layout = PaddedLayout(dict.fromkeys(["input_ids"], Input()), pad_id=9)
     tokens = np.arange(9, dtype=np.float32).reshape(3, 3, 1)
     assert [part.tolist() for part in layout.split(tokens, WINDOWS)] == [[[0]], [[5], [3]], []]
     texts = np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -184,7 +185,8 @@ def test_padded_rows_go_back_to_their_windows():
 
 def test_computed_tokens_count_padding():
     assert PackedLayout(EVERY_INPUT, 0, 1).computed_tokens(windows=3, tokens=6, longest=3) == 6
-    assert PaddedLayout(["input_ids"], 9).computed_tokens(windows=3, tokens=6, longest=3) == 9
+    layout = PaddedLayout(dict.fromkeys(["input_ids", "attention_mask"], Input()), 9)
+    assert layout.computed_tokens(windows=3, tokens=6, longest=3) == 9
 
 
 @pytest.mark.parametrize("layout", [PackedLayout, PaddedLayout])
@@ -193,7 +195,7 @@ def test_a_graph_with_an_unknown_input_is_refused(layout):
         layout(["input_ids", "pixel_values"], 0)
 
 
-@pytest.mark.parametrize(("layout", "names"), [(PackedLayout, ["head_rows"]), (PaddedLayout, ["input_ids"])])
+@pytest.mark.parametrize(("layout", "names"), [(PackedLayout, ["head_rows"]), (PaddedLayout, {"input_ids": Input()})])
 @pytest.mark.parametrize("rows", [2, 4])
 def test_a_wrong_number_of_rows_is_refused(layout, names, rows):
     with pytest.raises(ValueError, match=rf"answered {rows} .* 3"):

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.runtime.packing import PackedLayout, PaddedLayout
+from app.runtime.packing import PackedLayout
+from app.runtime.padding import Input, PaddedLayout
 from app.window import Window
 
 PAD, OFFSET = 1, 2
@@ -54,7 +55,7 @@ def test_the_grid_holds_every_token_once_and_windows_apart(batch):
 @given(batch=BATCHES)
 def test_padding_never_answers(batch):
     """The graph of this test answers a row with its token id and its mask."""
-    layout = PaddedLayout(("input_ids", "attention_mask", "token_type_ids"), PAD)
+    layout = PaddedLayout(dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), Input()), PAD)
     feed = layout.feed(batch)
     output = np.stack([feed["input_ids"], feed["attention_mask"]], axis=2).astype(np.float32)
     assert feed["attention_mask"].sum() == sum(map(len, batch))

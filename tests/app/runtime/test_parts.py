@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.runtime.packing import PaddedLayout
+from app.runtime.padding import Input, PaddedLayout
 from app.runtime.parts import parts_of, run_in_parts, width_of
 from app.window import Ranking, Window
 
@@ -24,7 +24,7 @@ def test_parts_are_bounded_but_for_a_single_window(monkeypatch):
 
 def test_a_graph_that_answers_every_token_runs_in_smaller_parts(monkeypatch):
     monkeypatch.setattr("app.runtime.parts.MOST_VALUES", 25 * WIDTH)
-    layout = PaddedLayout(["input_ids"], 0)
+    layout = PaddedLayout(dict.fromkeys(["input_ids"], Input()), 0)
     assert [len(part) for part in parts_of([window(1)] * 5, WIDTH, layout.rows_of)] == [2, 2, 1]
 
 

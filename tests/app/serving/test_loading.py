@@ -94,14 +94,6 @@ def empty_folder(folder, byte_level):
     (folder / "bad").mkdir()
 
 
-def fp16_alone(folder, byte_level):
-    write_hub_folder(folder / "bad", byte_level, graphs=["model_fp16.onnx"])
-
-
-def no_labels(folder, byte_level):
-    write_hub_folder(folder / "bad", byte_level, {"id2label": {}})
-
-
 def no_vocabulary_head(folder, byte_level):
     write_hub_folder(folder / "bad", byte_level, {"architectures": ["RobertaForMaskedLM"], "vocab_size": 320})
 
@@ -122,8 +114,6 @@ def no_mask_token(folder, byte_level):
         (bad_tokenizer, r"tokenizer\.json cannot be used"),
         (bad_config, "max_position_embeddings"),
         (empty_folder, r"config\.json is missing"),
-        (fp16_alone, r"none of its graphs \(fp16\) runs on cpu"),
-        (no_labels, "text-classification needs labels"),
         (no_vocabulary_head, "the graph answers 3 columns where /fill-mask needs 320"),
         (no_mask_token, "the tokenizer has no mask token"),
     ],

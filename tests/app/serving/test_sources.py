@@ -125,9 +125,8 @@ def test_twelve_labels_are_in_the_order_of_their_numbers(tmp_path, byte_level):
     [
         ({"architectures": ["T5ForConditionalGeneration"]}, r"\['T5ForConditionalGeneration'\] name no task"),
         ({"architectures": None}, "name no task served here"),
-        ({"id2label": {"0": "a", "2": "b"}}, "id2label that names the columns 0, 1, 2"),
-        ({"id2label": {"zero": "a"}}, "id2label that names the columns 0, 1, 2"),
-        ({"id2label": None}, "id2label that names the columns 0, 1, 2"),
+        ({"id2label": {"0": "a", "2": "b"}}, "id2label must name the columns 0, 1, 2"),
+        ({"id2label": {"zero": "a"}}, "id2label must name the columns 0, 1, 2"),
         ({"problem_type": "haiku"}, "problem_type"),
         ({"max_position_embeddings": None}, "max_position_embeddings"),
         ({"max_position_embeddings": "many"}, "max_position_embeddings"),
@@ -146,8 +145,8 @@ def test_a_hub_folder_that_is_not_understood_is_refused_with_its_reason(config, 
     ("file", "reason"),
     [
         ("config.json", r"config\.json is missing"),
-        ("tokenizer.json", r"tokenizer\.json is missing; save the folder with a fast tokenizer"),
-        ("model.onnx", r"no manifest\.json, model\.onnx or onnx/model\*\.onnx"),
+        ("tokenizer.json", r"tokenizer\.json is missing, and there is no vocabulary to make one of"),
+        ("model.onnx", r"no manifest\.json, ONNX graph .* or model\.safetensors; the folder has config\.json"),
     ],
 )
 def test_a_hub_folder_without_a_file_is_refused_with_its_reason(file, reason, tmp_path, byte_level):

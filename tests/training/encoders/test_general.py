@@ -20,7 +20,7 @@ from transformers import (
     MPNetModel,
 )
 
-from app.runtime.packing import PaddedLayout
+from app.runtime.padding import Input, PaddedLayout
 from tests.support.encoders import VOCABULARY, random_model, random_windows, torch_answer
 from tests.support.tiny import fp16_graph, fp32_graph
 from tests.training.encoders.checks import TOLERANCE, mixes_for
@@ -76,7 +76,7 @@ MODELS = [
 class PaddedGraph:
     def __init__(self, graph, pad_id):
         self.names = [value.name for value in graph.graph.input]
-        self.layout = PaddedLayout(self.names, pad_id)
+        self.layout = PaddedLayout(dict.fromkeys(self.names, Input()), pad_id)
         self.session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
 
     def run(self, windows):

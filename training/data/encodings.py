@@ -20,7 +20,6 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 CHUNK = 2**20  # bytes
-HIGH = re.compile(rb"[\x80-\xff]")
 SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 NOT_WESTERN = re.compile(rb"[\x00-\x08\x0e-\x1f\x81\x8d\x8f\x90\x9d]")  # control characters, and what it lacks
 
@@ -45,7 +44,7 @@ def encoding_of(path: Path, data: DataConfig, *, may_be_western: bool = True) ->
 @lru_cache(maxsize=64)
 def found_encoding(path: Path, size: int, changed: int) -> str:
     """Return UTF-8 or cp1252, by all bytes of a file of this size that was changed at this time."""
-    sequences = others = 0
+    has_others = False  # bytes that are in no sequence
     rest = b""
     with opened(path) as file:
         while chunk := file.read(CHUNK):
@@ -54,10 +53,9 @@ def found_encoding(path: Path, size: int, changed: int) -> str:
                 continue
             cut = chunk.rfind(b"\n") + 1 or len(chunk)  # not within a sequence
             chunk, rest = chunk[:cut], chunk[cut:]
-            if NOT_WESTERN.search(chunk):
+            if NOT_WESTERN.search(chunk) or SEQUENCE.search(chunk):
                 return UTF8
-            sequences += len(SEQUENCE.findall(chunk))
-            others += len(HIGH.findall(SEQUENCE.sub(b"", chunk)))
-    sequences += len(SEQUENCE.findall(rest))
-    others += len(HIGH.findall(SEQUENCE.sub(b"", rest)))
-    return WESTERN if others and not sequences and not NOT_WESTERN.search(rest) else UTF8
+            has_others = has_others or not chunk.isascii()
+    if NOT_WESTERN.search(rest) or SEQUENCE.search(rest):
+        return UTF8
+    return WESTERN if has_others or not rest.isascii() else UTF8

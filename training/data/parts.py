@@ -115,7 +115,8 @@ def take_share(
 ) -> tuple[list[T], list[T]]:
     stay, aside = set_aside(train, share, recipe.seed, text, labels)
     if not aside:
-        counts = f"its {len(train)} examples are too few to set some aside for {split}"
+        counts = f"its {len(train)} examples are" if len(train) != 1 else "its only example is"
+        counts = f"{counts} too few to set some aside for {split}"
         reason = why_none(train, text, labels)
         raise DataError(f"{train_name(recipe)}: {counts}{reason}; add examples, or name data.{split}")
     message = "No %s split is named: %d of the %d training examples are set aside for it, stratified, seed %d."
@@ -125,10 +126,12 @@ def take_share(
 
 def why_none(train: Sequence[T], text: Callable[[T], str], labels: Callable[[T], Sequence[str]]) -> str:
     """Say what is common to examples of which none can be set aside; nothing where they are just few."""
+    if len(train) == 1:
+        return ", as the whole file is one"
     texts = {normal(text(row)) for row in train}
-    if len(train) > 1 and len(texts) == 1:
+    if len(texts) == 1:
         return ", as all have the same text"
     found = [label for row in train for label in labels(row)]
-    if len(train) > 1 and len(found) == len(set(found)):
+    if found and len(found) == len(set(found)):
         return ", as each label has one text"
     return ""

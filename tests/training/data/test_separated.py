@@ -102,3 +102,11 @@ def test_a_column_may_be_called_like_a_value_of_toml(value):
     )
     quoted = load_recipe(Recipe, None, {"name": "x", "task": "ner", "data.label_column": f'"{value}"'})
     assert quoted.data.label_column == value
+
+
+def test_a_quotation_mark_that_stays_open_is_named_where_it_opens(tmp_path):
+    path = write(tmp_path / "a.csv", 'text,label\nx,a\n"y,a\nz,a\nhe said "no",b\n')
+    with pytest.raises(
+        DataError, match=r"a\.csv:3: not valid CSV, a quotation mark that is open to line 5: ',' expected"
+    ):
+        read_classification(path, DataConfig())

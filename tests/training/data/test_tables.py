@@ -122,3 +122,20 @@ def test_reading_goes_on_after_what_is_refused(tmp_path):
 def test_nearest():
     assert nearest("label", ["Sentiment", "lable", "id"]) == "lable"
     assert nearest("label", ["text", "id"]) == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[{"text": "say \\"x\\", y", "label": "b"}, {"text": "é", "label": "a"}]',
+        '[\n {"text": "say \\"x\\", y", "label": "b"},\n {"text": "é", "label": "a"}\n]\n',
+        '{"version": 1, "data": [{"text": "say \\"x\\", y", "label": "b"}, {"text": "é", "label": "a"}]}',
+        '{"text": {"0": "say \\"x\\", y", "1": "é"}, "label": {"0": "b", "1": "a"}}',
+        '{\n "text": {"0": "say \\"x\\", y", "1": "é"},\n "label": {"0": "b", "1": "a"}\n}',
+        '\n\n{"text": "say \\"x\\", y", "label": "b"}\n\n{"text": "é", "label": "a"}',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_of_every_shape(tmp_path, content, encoding):
+    (tmp_path / "a.json").write_bytes(content.encode(encoding))
+    assert read_classification(tmp_path / "a.json", DataConfig()) == EXPECTED

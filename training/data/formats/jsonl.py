@@ -12,6 +12,7 @@ from training.config import DataConfig
 from training.data.errors import DataError, Refuse
 from training.data.formats.base import Format, Head, Row
 
+LISTS = ("data", "rows", "records", "examples")  # keys of a file whose rows stand in an object
 Numbered = Iterable[tuple[int, str]]
 
 
@@ -33,9 +34,9 @@ class JsonLines(Format):
     def rows(self, path: Path, data: DataConfig, refuse: Refuse) -> Iterator[Row]:
         found = self.lines(path, data, refuse)
         numbered = ((number, line) for number, line in enumerate(found, start=1) if line.strip())
-        first = list(itertools.islice(numbered, 1))
-        if first and is_part_of_a_whole(first[0][1]):
-            text = "".join(["\n" * (first[0][0] - 1), first[0][1], *(line for _, line in numbered)])
+        first = list(itertools.islice(numbered, 2))
+        if first and is_part_of_a_whole(first[0][1], is_only=len(first) == 1):
+            text = "".join(["\n" * (first[0][0] - 1), *(line for _, line in itertools.chain(first, numbered))])
             return rows_of_text(path, text, refuse)
         return rows_of_lines(path, itertools.chain(first, numbered), refuse)
 
@@ -49,15 +50,15 @@ def is_json(text: str) -> bool:
     return True
 
 
-def is_part_of_a_whole(line: str) -> bool:
-    """Say whether the first line belongs to one value of several lines, or is an array of the rows."""
+def is_part_of_a_whole(line: str, *, is_only: bool) -> bool:
+    """Say whether the first line belongs to one value of several lines, or has all rows of a file of one line."""
     try:
         value = json.loads(line)
     except RecursionError:
         return False
     except ValueError:
         return line.strip() in ("{", "[") or line.lstrip().startswith("[")
-    return is_array_of_rows(value) or is_wrapper(value)
+    return is_only and (is_array_of_rows(value) or is_wrapper(value))
 
 
 def is_array_of_rows(value: object) -> bool:
@@ -70,9 +71,23 @@ def is_pair(value: object) -> bool:
 
 
 def is_wrapper(value: object) -> bool:
-    """Say whether an object is no row but has them: a list of pairs of a text and its entities."""
-    rows = value.get("annotations") if isinstance(value, dict) else None
-    return isinstance(rows, list) and any(map(is_pair, rows))
+    """Say whether an object is no row but has them."""
+    return isinstance(value, dict) and wrapped(value) is not None
+
+
+def wrapped(value: dict[str, Any]) -> list[object] | None:
+    """Return the rows of an object: pairs of a text and its entities, a list `data`, or the columns of pandas."""
+    pairs = value.get("annotations")
+    if isinstance(pairs, list) and any(map(is_pair, pairs)):
+        return pairs
+    for name in LISTS:
+        rows = value.get(name)
+        if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+            return rows
+    columns = list(value.values())
+    if len(columns) > 1 and all(isinstance(each, dict) and each.keys() == columns[0].keys() for each in columns):
+        return [{name: column[key] for name, column in value.items()} for key in columns[0]]
+    return None
 
 
 def rows_of_lines(path: Path, numbered: Numbered, refuse: Refuse) -> Iterator[Row]:
@@ -101,9 +116,8 @@ def rows_of_text(path: Path, text: str, refuse: Refuse) -> Iterator[Row]:
 
 
 def items_of(value: Any) -> Sequence[object]:
-    if is_wrapper(value):
-        items: Sequence[object] = value["annotations"]
-        return items
+    if isinstance(value, dict):
+        return wrapped(value) or [value]
     return value if isinstance(value, list) else [value]
 
 

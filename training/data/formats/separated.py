@@ -19,6 +19,7 @@ EXCEL_LINE = re.compile(r'"?sep=(.)"?')  # the first line of some files, which n
 QUOTED = re.compile(r'"(?:[^"]|"")*"', re.DOTALL)
 NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
 LONGEST_CELL = 2**31 - 1  # characters; the csv module's own limit is 131,072
+QUOTING = "quote cells as RFC 4180 says"
 LOOKED_AT = 50  # records that tell a delimiter, and whether the first of them is a header
 MOST_JOINED = 100  # lines of one record whose cells hold line breaks
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
@@ -113,14 +114,20 @@ def quoted_records(path: Path, lines: Iterator[str], delimiter: str, refuse: Ref
     csv.field_size_limit(LONGEST_CELL)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
+        begin = reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            refuse(DataError(f"{path}:{reader.line_num}: not valid CSV: {error}; quote cells as RFC 4180 says"))
+            refuse(DataError(f"{path}:{begin}: not valid CSV{reach(begin, reader.line_num)}: {error}; {QUOTING}"))
             continue
         yield reader.line_num, cells
+
+
+def reach(begin: int, end: int) -> str:
+    """Say that a record goes on over lines; nothing for one line."""
+    return f", a quotation mark that is open to line {end}" if end > begin else ""
 
 
 def tab_records(path: Path, lines: Iterator[str], delimiter: str, refuse: Refuse) -> Iterator[Record]:

@@ -12,6 +12,7 @@
   - OrderRefusedError         409
   - RequestTooLargeError      413
   - UnsupportedMediaTypeError 415
+  - UnsupportedCodingError    415
   - InvalidRequestError       422
   - QueueFullError            429
   - DisplacedError            429
@@ -129,6 +130,14 @@ class UnsupportedMediaTypeError(ServeError):
     """The body is announced as something other than JSON."""
 
     code, status = "unsupported_media_type", 415
+
+
+class UnsupportedCodingError(ServeError):
+    """The body is compressed in a way that is not understood; the header `Accept-Encoding` says which are."""
+
+    code, status = "unsupported_coding", 415
+    accepted: ClassVar[str] = "gzip, deflate, br"
+    default_message = f"the body's Content-Encoding must be one of {accepted}, or left out"
 
 
 class InvalidRequestError(ServeError):

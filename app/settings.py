@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_core import from_json
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from app.http_settings import HttpSettings
 from app.tasks import DEFAULT_ROUTE, TASKS
 
 MOST_IDLE_THREADS = 8  # a sentence's matrices are too small for more threads to gain anything
@@ -43,7 +44,7 @@ Page = Literal["docs", "metrics", "models", "page"]
 ApiKey = Annotated[SecretStr, AfterValidator(reject_blank_key)]
 
 
-class Settings(BaseSettings):
+class Settings(HttpSettings):
     """Serve fine-tuned RoBERTa models over HTTP with dynamic batching."""
 
     model_config = SettingsConfigDict(env_prefix="ROBERTA_", env_file=ENV_FILE, frozen=True, extra="forbid")
@@ -53,26 +54,6 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Model to serve by its name on the Hugging Face Hub, or by its folder: [NAME=]ORG/NAME[@REVISION]. "
         "Repeatable; in the environment parted by spaces. The models folder is served beside them where it is given.",
-    )
-    host: str = Field("0.0.0.0", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0: any free one.")
-    admin_port: int | None = Field(
-        None,
-        ge=0,
-        le=65535,
-        description="Port of health, metrics and the other pages alone, which answer there however busy the service "
-        "is; port is then opened once the models are loaded. Always without TLS. Default: none.",
-    )
-    admin_host: str | None = Field(None, description="Address of admin_port. Default: that of host.")
-    ssl_certfile: Path | None = Field(
-        None, description="PEM file of the certificate, with its chain, for TLS 1.2 and later on port. Default: no TLS."
-    )
-    ssl_keyfile: Path | None = Field(
-        None, description="PEM file of the certificate's key. Default: it is in ssl_certfile."
-    )
-    ssl_keyfile_password: SecretStr | None = Field(None, description="Password of an encrypted key.")
-    ssl_ca_certs: Path | None = Field(
-        None, description="PEM file of the authorities one of which must have signed a client's certificate."
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to run. auto: cuda where onnxruntime finds it, else cpu."
@@ -168,24 +149,6 @@ class Settings(BaseSettings):
     )
 
     request_timeout_s: float = Field(30.0, gt=0, le=3600, description="Deadline of a request that names none, in s.")
-    max_head_bytes: int = Field(
-        64 * 2**10, ge=4096, description="Most bytes of a request's line, headers and trailers."
-    )
-    max_connections: int = Field(
-        4096,
-        ge=1,
-        description="Most open connections of one process; fewer where the limit of open files is lower. Beyond it, "
-        "the longest idle one is closed, or the new one gets 503.",
-    )
-    head_timeout_s: float = Field(
-        10.0, gt=0, description="How long a connection may take to send a request's head, from its opening on, in s."
-    )
-    keep_alive_s: float = Field(
-        75.0, gt=0, description="How long a connection may stay open between two requests, in s."
-    )
-    send_timeout_s: float = Field(
-        30.0, gt=0, description="How long a client may take to read an answer, in s. Then its connection is closed."
-    )
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest request body.")
     max_body_memory_mb: int = Field(
         256, ge=1, description="Memory of the bodies that one process has in hand, in MiB; beyond it they get 429."
@@ -239,13 +202,6 @@ class Settings(BaseSettings):
             raise ValueError("every one of gpus needs a runner; raise runners, or leave it out")
         if len(self.gpus) > 1 and self.http_workers and self.device != "cuda":
             raise ValueError("several gpus with http_workers need device cuda")
-        return self
-
-    @model_validator(mode="after")
-    def check_tls(self) -> Self:
-        """Refuse what would leave the port without TLS where it was asked for."""
-        if self.ssl_certfile is None and (self.ssl_keyfile or self.ssl_keyfile_password or self.ssl_ca_certs):
-            raise ValueError("ssl_keyfile, ssl_keyfile_password and ssl_ca_certs need ssl_certfile")
         return self
 
     @model_validator(mode="after")

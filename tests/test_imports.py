@@ -13,7 +13,8 @@ NEVER_ON_CPU = NEVER_IN_APP | {"onnx"}  # which only rewrites int8 graphs for a 
 
 # What each part of `app` may import of `app`: nothing that stands above it.
 LAYERS = {
-    "settings": {"tasks"},
+    "settings": {"http_settings", "tasks"},
+    "http_settings": set(),
     "errors": set(),
     "discovery": set(),
     "window": set(),

@@ -13,7 +13,7 @@ from app.api.errors import ErrorResponses
 from app.api.keys import Keyring
 from app.api.pages import build_pages
 from app.api.predictions import Call, Predictions
-from app.api.request import path_of
+from app.api.request import path_of, tidy
 from app.errors import DeadlineUnmeetableError, QueueFullError, ServeError
 from app.service import Service
 
@@ -29,6 +29,7 @@ class Application:
     def __init__(self, service: Service, keys: Keyring | None = None) -> None:
         self.service = service
         keys = Keyring(service.settings, service.metrics) if keys is None else keys
+        self._prefix = service.settings.root_path
         self._errors = ErrorResponses(service.metrics)
         self._predictions = Predictions(service, keys)
         self.pages = build_pages(service, keys, self._predictions, self._lifespan)
@@ -36,7 +37,10 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             path = path_of(scope)
-            if (endpoint := self._predictions.endpoint(path)) is not None:
+            if (endpoint := self._predictions.endpoint(path)) is None:
+                path = tidy(path, self._prefix)
+                endpoint = self._predictions.endpoint(path)
+            if endpoint is not None:
                 call = Call.of(scope, receive, send, path)
                 try:
                     return await endpoint(call)

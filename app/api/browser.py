@@ -3,42 +3,65 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import re
 from importlib.resources import files
 
 from fastapi import Response
-from fastapi.openapi.docs import get_swagger_ui_html
 
 SCRIPT, STYLE = re.compile(r"<script>(.*?)</script>", re.DOTALL), re.compile(r"<style>(.*?)</style>", re.DOTALL)
-SWAGGER = "https://cdn.jsdelivr.net"  # where FastAPI's page of documentation takes Swagger UI from
-SWAGGER_IMAGES = "https://fastapi.tiangolo.com data:"
+ASSETS = {  # of the pages of documentation; app/api/assets/README.md says where they come from
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "redoc.standalone.js": "text/javascript",
+}
 
 
 def index_page() -> Response:
     """Return the page at `/`. It is static: who opens it needs no key to read it, but one to ask a model."""
-    html = (files("app.api") / "index.html").read_text(encoding="utf-8")
+    html = read("index.html")
     return page(html, script=hashes(SCRIPT, html), style=hashes(STYLE, html))
 
 
-def docs_page(title: str) -> Response:
+def docs_page() -> Response:
     """Return Swagger UI, which shows `openapi.json` from beside the page."""
-    html = bytes(get_swagger_ui_html(openapi_url="openapi.json", title=title).body).decode()
-    return page(
-        html,
-        script=f"{SWAGGER} {hashes(SCRIPT, html)}",
-        style=f"{SWAGGER} 'unsafe-inline'",  # Swagger UI sets styles as it goes
-        images=SWAGGER_IMAGES,
-    )
+    html = read("docs.html")
+    return page(html, script=f"'self' {hashes(SCRIPT, html)}", style="'self' 'unsafe-inline'", images="'self' data:")
 
 
-def page(html: str, *, script: str, style: str, images: str = "'none'") -> Response:
-    """Return a page that loads and sends nothing but what is named. Source: Content Security Policy Level 3."""
+def redoc_page() -> Response:
+    """Return ReDoc, which shows the same. Its search runs in a worker that it makes of a script of its own."""
+    html = read("redoc.html")
+    script = f"'self' {hashes(SCRIPT, html)}"
+    return page(html, script=script, style="'unsafe-inline'", images="data:", workers="blob:")
+
+
+def read(name: str) -> str:
+    return (files("app.api") / name).read_text(encoding="utf-8")
+
+
+def asset(name: str, accepted: str) -> Response:
+    """Return a file of `ASSETS`, compressed where the client accepts that."""
+    content, headers = (files("app.api") / "assets" / f"{name}.gz").read_bytes(), {"Vary": "Accept-Encoding"}
+    if "gzip" in accepted:
+        headers["Content-Encoding"] = "gzip"
+    else:
+        content = gzip.decompress(content)
+    return Response(content, media_type=ASSETS[name], headers=headers)
+
+
+def page(html: str, *, script: str, style: str, images: str = "'none'", workers: str = "'none'") -> Response:
+    """Return a page that loads and sends nothing but what is named. Source: Content Security Policy Level 3.
+
+    Pages that show tools of others set styles as they go, which is what `'unsafe-inline'` allows.
+    """
     policy = [
         "default-src 'none'",
         f"script-src {script}",
         f"style-src {style}",
         f"img-src {images}",
+        f"worker-src {workers}",
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",

@@ -140,12 +140,19 @@ class Connection(ExchangeProtocol):
             raise BadRequestError
         if len(self.headers) > MOST_HEADERS:
             raise HeadTooLargeError
+        self._check_host()
         if self.parser.should_upgrade():
             return  # see `_ignore_upgrade`
         self.begin_exchange(version, is_last=self._of.is_closing)
         self._stage = Stage.BODY
         self._open_bytes = 0
         self._of.waiting.pop(self, None)
+
+    def _check_host(self) -> None:
+        """Refuse a request that does not say whom it is for, or says it twice. Source: RFC 9112, section 3.2."""
+        hosts = [name for name, _ in self.headers].count(b"host")
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise BadRequestError("an HTTP/1.1 request needs one Host header")
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)

@@ -14,7 +14,7 @@ from starlette.routing import Match
 
 from app.api.predictions import Call
 from app.api.request import request_id_of
-from app.errors import InternalError, MethodNotAllowedError, RouteNotFoundError, ServeError
+from app.errors import InternalError, MethodNotAllowedError, RouteNotFoundError, ServeError, UnsupportedCodingError
 from app.logs import line_limit
 from app.metrics import Metrics
 
@@ -96,6 +96,8 @@ def render(error: ServeError, request_id: str, model: str = "") -> Response:
     headers = {"X-Request-Id": request_id}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if isinstance(error, UnsupportedCodingError):
+        headers["Accept-Encoding"] = error.accepted  # RFC 9110, section 12.5.3
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = {"error": error.message, "error_type": error.code, "request_id": request_id}

@@ -11,15 +11,19 @@ import ssl
 import struct
 import time
 from collections.abc import Callable
+from functools import partial
 
 from app.api.connections import LINGER_S, Connections
+from app.api.unix_socket import bind_unix, is_unix, remove
 from app.errors import TooManyConnectionsError
+from app.settings import Settings
 
 BACKLOG = 4096  # connections that wait to be accepted; the kernel's own limit, net.core.somaxconn, may be lower
 MOST_AT_ONCE = 256  # connections accepted in one turn of the event loop
 MOST_REFUSED = 64  # sockets of refused connections that are kept until their clients have read why
 PAUSE_S = 0.1  # between attempts to accept while there is no descriptor
 HANDSHAKES_S = 0.05  # for connections that are being opened when the service stops listening
+EVERYWHERE = "::"  # every address of the machine, of IPv4 too
 SO_ATTACH_FILTER = 26  # Linux: asm-generic/socket.h
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -29,12 +33,20 @@ Factory = Callable[[float], asyncio.Protocol]
 class Listener:
     """Accepts all connections that wait, in each turn of the event loop. (uvloop accepts one.)
 
-    `make` returns the protocol of a connection that has waited since a time of `time.monotonic()`.
+    `make` returns the protocol of a connection that has waited since a time of `time.monotonic()`. From a socket
+    that is shared with other processes, one is accepted in each turn, so that they get theirs.
     """
 
     def __init__(
-        self, bound: socket.socket, make: Factory, connections: Connections, tls: ssl.SSLContext | None
+        self,
+        bound: socket.socket,
+        make: Factory,
+        connections: Connections,
+        tls: ssl.SSLContext | None,
+        *,
+        is_shared: bool = False,
     ) -> None:
+        self._is_shared = is_shared
         self._bound, self._make, self._connections, self._tls = bound, make, connections, tls
         self._loop = connections.loop
         self._waiting_since = 0.0  # when the oldest connection that was left to the next turn may have come
@@ -47,7 +59,7 @@ class Listener:
 
     def _accept(self) -> None:
         arrived = self._waiting_since or self._connections.clock.date()
-        for _ in range(MOST_AT_ONCE):
+        for _ in range(1 if self._is_shared else MOST_AT_ONCE):
             try:
                 accepted, _ = self._bound.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -148,7 +160,10 @@ class Listener:
         Closing a socket that listens resets the connections that wait to be accepted. So the kernel is first told to
         drop what would open a new one: a client tries that again after a second, and is then refused in a clear way.
         """
-        if drop_new_connections(self._bound):
+        if is_unix(self._bound):
+            if not self._is_shared:
+                remove(self._bound)
+        elif drop_new_connections(self._bound):
             await asyncio.sleep(HANDSHAKES_S)
         self._accept()
         while self._waiting_since:
@@ -184,6 +199,8 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if host == EVERYWHERE:
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # whatever the machine's default is
     if shared:
         share_port(bound)
     try:
@@ -199,13 +216,24 @@ def bind_or_end(host: str, port: int, patience_s: float = 0.0) -> socket.socket:
 
     For `patience_s` it waits for a port that is taken.
     """
+    return made_or_end(partial(bind, host, port), f"{host}:{port}", patience_s)
+
+
+def bind_main_or_end(settings: Settings, patience_s: float = 0.0) -> socket.socket:
+    """Return a bound socket of `uds`, or of `host` and `port`, as `bind_or_end` does."""
+    if settings.uds is None:
+        return bind_or_end(settings.host, settings.port, patience_s)
+    return made_or_end(partial(bind_unix, settings.uds, settings.uds_mode), str(settings.uds), patience_s)
+
+
+def made_or_end(make: Callable[[], socket.socket], place: str, patience_s: float) -> socket.socket:
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            return bind(host, port)
+            return make()
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
-                raise SystemExit(f"roberta-serve: cannot listen on {host}:{port}: {error.strerror}") from None
+                raise SystemExit(f"roberta-serve: cannot listen on {place}: {error.strerror or error}") from None
         time.sleep(PAUSE_S)
 
 
@@ -215,5 +243,7 @@ def share_port(bound: socket.socket) -> None:
 
 
 def url_of(bound: socket.socket, scheme: str = "http") -> str:
+    if is_unix(bound):
+        return f"unix:{bound.getsockname()}"
     address, port = bound.getsockname()[:2]
     return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"

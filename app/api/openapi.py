@@ -30,6 +30,7 @@ from app.errors import (
     ServeError,
     TooManyConnectionsError,
     UnauthorizedError,
+    UnsupportedCodingError,
     UnsupportedMediaTypeError,
 )
 from app.settings import Settings
@@ -42,7 +43,7 @@ SECURED: dict[str, Any] = {"security": [{BEARER: []}]}
 OF_PREDICTIONS: tuple[type[ServeError], ...] = (
     *(BadRequestError, MalformedBodyError, ModelNotFoundError, RequestTooLargeError, UnsupportedMediaTypeError),
     *(InvalidRequestError, QueueFullError, InferenceFailedError, InternalError, NotReadyError, EngineLostError),
-    *(TooManyConnectionsError, DeadlineExceededError, DeadlineUnmeetableError),
+    *(TooManyConnectionsError, DeadlineExceededError, DeadlineUnmeetableError, UnsupportedCodingError),
 )
 OF_KEYS: tuple[type[ServeError], ...] = (UnauthorizedError, ForbiddenError, RateLimitedError)
 

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.api.codings import coding_of, decode
 from app.api.keys import Keyring
 from app.api.openapi import SECURED
 from app.api.request import BodyMemory, read_body
@@ -74,7 +75,10 @@ def add_orders(pages: FastAPI, service: Service, keys: Keyring) -> None:
         headers = dict(request.headers.raw)
         keys.check(headers, "admin")
         deadline, memory = time.monotonic() + BODY_S, BodyMemory(MOST_BODY_BYTES)
+        coding = coding_of(headers)
         body = await read_body(headers, request.receive, MOST_BODY_BYTES, deadline, memory)
+        if coding:
+            body = decode(body, coding, MOST_BODY_BYTES)
         try:
             return kind.model_validate_json(body or b"{}")
         except ValidationError as error:

@@ -17,13 +17,14 @@ from starlette.types import Receive, Scope, Send
 
 from app import __version__
 from app.api.access import Access
-from app.api.browser import docs_page, index_page
+from app.api.around import FORWARDED_HOST
+from app.api.browser import ASSETS, asset, docs_page, index_page, redoc_page
 from app.api.errors import install_page_errors
 from app.api.keys import Keyring
 from app.api.openapi import install_openapi
 from app.api.orders import add_orders
 from app.api.predictions import Predictions
-from app.api.request import path_of
+from app.api.request import path_of, tidy
 from app.api.responses import Health, Info, ModelInfo, Models, TaskInfo, error_responses
 from app.api.status import Status
 from app.errors import ModelNotFoundError, NotReadyError, RouteNotFoundError, ServeError
@@ -39,11 +40,18 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class Pages(FastAPI):
-    """Answers HEAD wherever there is a page, as GET: the server, which knows the method, sends no body."""
+    """Answers HEAD wherever there is a page, as GET: the server, which knows the method, sends no body.
+
+    Paths are tidied, not redirected: behind a proxy that ends TLS, a redirect would lead out of it.
+    """
+
+    prefix = ""  # `settings.root_path`
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}
+        if scope["type"] == "http":
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            path = scope.get("root_path", "") + tidy(path_of(scope), self.prefix)
+            scope = {**scope, "method": method, "path": path}
         await super().__call__(scope, receive, send)
 
 
@@ -56,12 +64,14 @@ def build_pages(
         version=__version__,
         description="RoBERTa classifiers, named entities and fill-mask, without padding.",
         lifespan=lifespan,
+        redirect_slashes=False,
         docs_url=None,  # FastAPI's own could not be guarded; see `add_docs`
         redoc_url=None,
         openapi_url=None,
         # FastAPI's own would export the messages of exceptions, which may quote a text.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
+    pages.prefix = service.settings.root_path
     access, status = Access(service.settings, keys), Status(service)
     install_page_errors(pages)
     add_health(pages, status)
@@ -82,10 +92,7 @@ def build_pages(
 
 
 class OtherMethods(BaseRoute):
-    """The predictions' paths as FastAPI's router sees them: whatever is no `POST` is a 405, unless it is a page.
-
-    The router also redirects a path with a slash too many to one of these.
-    """
+    """The predictions' paths as FastAPI's router sees them: whatever is no `POST` is a 405, unless it is a page."""
 
     methods = frozenset({"POST"})
 
@@ -192,14 +199,32 @@ def add_index(pages: FastAPI) -> None:
         return page
 
 
-def add_docs(pages: FastAPI, access: Access) -> None:
-    """The OpenAPI document and its page, which the document leaves out."""
-    page, guarded = docs_page(pages.title), access.guard("docs")
+def add_docs(pages: Pages, access: Access) -> None:
+    """The OpenAPI document and its two pages, which the document leaves out."""
+    guarded, shown = access.guard("docs"), {"docs": docs_page(), "redoc": redoc_page()}
 
     @pages.get("/openapi.json", include_in_schema=False, dependencies=guarded)
-    async def openapi() -> JSONResponse:
-        return JSONResponse(pages.openapi())
+    async def openapi(request: Request) -> JSONResponse:
+        return JSONResponse({**pages.openapi(), **servers_of(request.scope, pages)})
 
     @pages.get("/docs", include_in_schema=False, dependencies=guarded)
     async def docs() -> Response:
-        return page
+        return shown["docs"]
+
+    @pages.get("/redoc", include_in_schema=False, dependencies=guarded)
+    async def redoc() -> Response:
+        return shown["redoc"]
+
+    @pages.get("/docs/{name}", include_in_schema=False)
+    async def file(name: str, request: Request) -> Response:
+        if name not in ASSETS:
+            raise HTTPException(404)
+        return await run_in_threadpool(asset, name, request.headers.get("accept-encoding", ""))
+
+
+def servers_of(scope: Scope, pages: Pages) -> dict[str, Any]:
+    """Return where the document says that the service is, where a proxy or a mount shows it elsewhere than at `/`."""
+    path = scope.get("root_path") or pages.prefix
+    host = scope.get(FORWARDED_HOST)
+    url = f"{scope['scheme']}://{host}{path}" if host else path
+    return {"servers": [{"url": url}]} if url else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -17,11 +18,18 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from app.api.arrival import ARRIVED
+from app.api.codings import INLINE_BYTES, coding_of, decode
 from app.api.exchange import Exchange, exchange_of
 from app.api.keys import ANYBODY, Key, Keyring
 from app.api.request import BodyMemory, Headers, priority_of, read_body, request_id_of, timeout_s_of
-from app.errors import ClientGoneError, DeadlineExceededError, DrainingError, InvalidRequestError
-from app.service import Service
+from app.errors import (
+    ClientGoneError,
+    DeadlineExceededError,
+    DrainingError,
+    InvalidRequestError,
+    RequestTooLargeError,
+)
+from app.service import BYTES_PER_CHARACTER, Service
 from app.serving.model import Answer, Model
 from app.tasks import TASKS
 from app.tasks.base import Task, TaskRequest
@@ -122,9 +130,29 @@ class Predictions:
         if time.monotonic() >= call.deadline:  # while it waited for the event loop
             raise DeadlineExceededError("the deadline passed before the request could be read")
         limit = settings.max_body_bytes
+        coding = coding_of(call.headers) if b"content-encoding" in call.headers else ""
         received = None if call.exchange is None else call.exchange.take_body()
         call.body = await read_body(call.headers, call.receive, limit, call.deadline, self._bodies, received)
         call.body_bytes = len(call.body)
+        if coding:
+            await self._decode(call, coding, limit)
+
+    async def _decode(self, call: Call, coding: str, limit: int) -> None:
+        """Replace a body by what it decodes to; a large one is decoded while other requests go on."""
+        received = call.body_bytes
+        self._bodies.take(limit, received)
+        call.body_bytes += limit
+        call.body = await self._decoded(call, coding, limit)
+        self._bodies.free(received + limit - len(call.body))
+        call.body_bytes = len(call.body)
+
+    async def _decoded(self, call: Call, coding: str, limit: int) -> bytes:
+        if len(call.body) <= INLINE_BYTES:
+            with suppress(RequestTooLargeError):  # a large one is often small before it is decoded
+                return decode(call.body, coding, min(limit, INLINE_BYTES))
+        size = limit // BYTES_PER_CHARACTER
+        pool = self._service.shared.pool
+        return await pool.run(decode, call.body, coding, limit, size=size, deadline=call.deadline)
 
     def end(self, call: Call) -> None:
         """Give back what a call held."""

@@ -34,6 +34,14 @@ def path_of(scope: Scope) -> str:
     return path[len(prefix) :] if prefix and f"{path}/".startswith(f"{prefix}/") else path
 
 
+def tidy(path: str, prefix: str = "") -> str:
+    """Return a path without doubled slashes, a slash at its end, and `prefix`, which a proxy may have left on."""
+    path = f"/{'/'.join(part for part in path.split('/') if part)}"
+    if prefix and f"{path}/".startswith(f"{prefix}/"):
+        path = path[len(prefix) :] or "/"
+    return path
+
+
 def request_id_of(headers: Headers) -> str:
     """Return the caller's `X-Request-Id`, or a new one where there is none that can be echoed."""
     given = headers.get(b"x-request-id", b"")

@@ -78,6 +78,7 @@ PREDICTION_HEADERS = REQUEST_ID | {
 }
 HEADERS_OF: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": header("`Bearer`.")},
+    415: {"Accept-Encoding": header("The codings that a body may have.", required=False)},
     429: RETRY_AFTER,
     503: RETRY_AFTER,
 }

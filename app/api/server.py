@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvicorn
 
+from app.api.around import with_surroundings
 from app.api.connection import Connection
 from app.api.connections import Connections, Limits
 from app.api.listener import Listener, bind, url_of
 from app.api.security_headers import security_headers
 from app.api.tls import tls_context
+from app.api.unix_socket import is_unix
 from app.service import Service
 from app.settings import Settings
 
@@ -50,7 +52,8 @@ class ConnectionServer(uvicorn.Server):
         await self.wait_to_listen()
         self.connections = Connections(self._limits, self.service.metrics, asyncio.get_running_loop())
         for bound in sockets or [bind(self.config.host, self.config.port)]:
-            self.listeners.append(Listener(bound, self._connect, self.connections, self._tls))
+            is_shared = is_unix(bound) and self.service.settings.http_workers > 0
+            self.listeners.append(Listener(bound, self._connect, self.connections, self._tls, is_shared=is_shared))
             self.announce(bound)
         self.started = True
 
@@ -105,7 +108,7 @@ class Server(ConnectionServer):
     def __init__(self, app: Application, admin: AdminThread | None = None) -> None:
         self.app, self._settings = app, app.service.settings
         tls = tls_context(self._settings)
-        config = server_config(self._settings, app, is_secure=tls is not None)
+        config = server_config(self._settings, with_surroundings(app, self._settings), is_secure=tls is not None)
         super().__init__(app.service, Limits.of(self._settings), config, tls)
         self._admin = admin
         self._stop_at = 0.0  # not before; in seconds of `time.monotonic()`
@@ -162,7 +165,7 @@ def server_config(settings: Settings, app: Any = None, *, is_secure: bool = Fals
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here asks who the client is
+        proxy_headers=False,  # see `app.api.around`
         headers=security_headers(is_secure=is_secure),
         **more,
     )

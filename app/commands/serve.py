@@ -17,7 +17,7 @@ from pydantic_settings import SettingsConfigDict
 from app.api.admin import AdminThread
 from app.api.application import Application
 from app.api.key_file import KeyFileError, read_key_file
-from app.api.listener import bind_or_end
+from app.api.listener import bind_main_or_end, bind_or_end
 from app.api.server import Server
 from app.api.tls import TlsError, tls_context
 from app.commands.parsing import parse
@@ -122,7 +122,7 @@ def serve_in_one_process(settings: Settings) -> None:
 
     configure_logs(settings)
     return_large_blocks()
-    bound = bind_or_end(settings.host, settings.port)
+    bound = bind_main_or_end(settings)
     with TemporaryDirectory(prefix="roberta-serve-", ignore_cleanup_errors=True) as folder:
         named = prepare_named(settings, Path(folder) / "named.json")
         try:

@@ -34,7 +34,8 @@ log = structlog.get_logger(__name__)
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """The first line that a process reads. Workers listen on `port`, which the supervisor keeps for them.
+    """The first line that a process reads. Workers listen on `port`, which the supervisor keeps for them, or on the
+    socket `listening`, a file descriptor, which they share.
 
     `pulse` is the file descriptor to write to at an interval; see `app.processes.pulse`.
     """
@@ -45,14 +46,24 @@ class Assignment(msgspec.Struct, frozen=True):
     port: int
     pulse: int
     settings: dict[str, Any]
+    listening: int | None = None
 
     @classmethod
-    def of(cls, settings: Settings, name: str, number: int, folder: Path, port: int, pulse: int) -> Assignment:
+    def of(
+        cls,
+        settings: Settings,
+        name: str,
+        number: int,
+        folder: Path,
+        port: int,
+        pulse: int,
+        listening: int | None = None,
+    ) -> Assignment:
         fields = settings.model_dump(mode="json")
         fields["api_keys"] = [key.get_secret_value() for key in settings.api_keys]
         if settings.ssl_keyfile_password is not None:
             fields["ssl_keyfile_password"] = settings.ssl_keyfile_password.get_secret_value()
-        return cls(name, number, str(folder), port, pulse, fields)
+        return cls(name, number, str(folder), port, pulse, fields, listening)
 
     def line(self) -> bytes:
         return msgspec.json.encode(self) + b"\n"

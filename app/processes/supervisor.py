@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.multiprocess import mark_process_dead
 
 from app import __version__
-from app.api.listener import bind_or_end, share_port
+from app.api.listener import bind_main_or_end, bind_or_end, share_port
+from app.api.unix_socket import is_unix, remove
 from app.hub.named import Named, prepare_named
 from app.metrics import count_restarts
 from app.processes.child import CONFIGURATION_EXIT, DRAIN, LEAVE, RELOAD, Assignment, named_table
@@ -39,9 +40,16 @@ class Supervisor:
     """Starts the processes and replaces those that die, until SIGTERM or SIGINT; SIGHUP reloads the bundles."""
 
     def __init__(
-        self, settings: Settings, port: int, admin_port: int | None, folder: Path, named: Named | None = None
+        self,
+        settings: Settings,
+        port: int,
+        admin_port: int | None,
+        folder: Path,
+        named: Named | None = None,
+        shared: socket.socket | None = None,
     ) -> None:
-        self._settings, self._folder, self._named = settings, folder, named
+        """`shared` is the Unix socket that the workers listen on; without one each has a socket for `port`."""
+        self._settings, self._folder, self._named, self._shared = settings, folder, named, shared
         self._engines = [ProcessSlot("engine", number, 0) for number in range(settings.engines)]
         self._workers = [ProcessSlot("worker", number, port) for number in range(settings.http_workers)]
         self._admins = [] if admin_port is None else [ProcessSlot("admin", 0, admin_port)]
@@ -66,6 +74,9 @@ class Supervisor:
             self._named.stop()
         await self._leave()
         self._draining.set()
+        if self._shared is not None:  # the workers' own descriptors are the last
+            remove(self._shared)
+            self._shared.close()
         for task in (watch, self._restoring):
             if task is not None:
                 task.cancel()
@@ -177,6 +188,7 @@ class Supervisor:
             slot.pulse = None
 
     async def _start(self, slot: ProcessSlot, pulse: Pulse) -> asyncio.subprocess.Process:
+        listening = None if self._shared is None or slot.role != "worker" else self._shared.fileno()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -184,10 +196,10 @@ class Supervisor:
             slot.role,
             str(slot.number),
             stdin=asyncio.subprocess.PIPE,  # the pipe closes when the supervisor is gone, however it ended
-            pass_fds=[pulse.write_end],
+            pass_fds=[pulse.write_end, *([] if listening is None else [listening])],
         )
         number, folder = slot.number, self._folder
-        assignment = Assignment.of(self._settings, slot.name, number, folder, slot.port, pulse.write_end)
+        assignment = Assignment.of(self._settings, slot.name, number, folder, slot.port, pulse.write_end, listening)
         assert process.stdin is not None
         process.stdin.write(assignment.line())
         return process
@@ -220,26 +232,29 @@ class Supervisor:
 def supervise(settings: Settings) -> int:
     """Serve in several processes until SIGTERM or SIGINT, and return the exit code."""
     with ExitStack() as stack:
-        kept = stack.enter_context(keep_port(settings.host, settings.port))
+        kept = stack.enter_context(keep(bind_main_or_end(settings, PREDECESSOR_S)))
+        shared = kept if is_unix(kept) else None
+        port = 0 if shared else kept.getsockname()[1]
         admin_port = None
         if settings.admin_port is not None:
-            kept_admin = stack.enter_context(keep_port(settings.admin_host or settings.host, settings.admin_port))
-            admin_port = kept_admin.getsockname()[1]
+            bound = bind_or_end(settings.admin_host or settings.host, settings.admin_port, PREDECESSOR_S)
+            admin_port = stack.enter_context(keep(bound)).getsockname()[1]
         folder = stack.enter_context(private_folder())
         named = prepare_named(settings, named_table(folder))
 
         async def run() -> int:
-            return await Supervisor(settings, kept.getsockname()[1], admin_port, folder, named).run()
+            return await Supervisor(settings, port, admin_port, folder, named, shared).run()
 
         return asyncio.run(run())
 
 
-def keep_port(host: str, port: int) -> socket.socket:
-    """Return a socket that holds the port and does not listen: each worker listens on a socket of its own.
+def keep(bound: socket.socket) -> socket.socket:
+    """Return a socket that holds its port and does not listen: each worker listens on a socket of its own.
 
     On one shared socket, the first worker to wake would accept every waiting connection. This one is bound before it
     allows sharing, so that a port on which anything listens is an error, another instance of this service included.
+    A Unix socket cannot be had twice: all workers listen on it.
     """
-    kept = bind_or_end(host, port, PREDECESSOR_S)
-    share_port(kept)
-    return kept
+    if not is_unix(bound):
+        share_port(bound)
+    return bound

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from functools import partial
 from types import FrameType
 
@@ -57,7 +58,14 @@ async def serve(child: ChildProcess) -> None:
         server.drain()
 
     child.follow({LEAVE: server.leave, DRAIN: drain})
-    await server.serve([bind(child.settings.host, child.assignment.port, shared=True)])
+    await server.serve([listening_socket(child)])
+
+
+def listening_socket(child: ChildProcess) -> socket.socket:
+    """Return the socket that the workers share, or one of this worker's own for the port that they share."""
+    if (descriptor := child.assignment.listening) is not None:
+        return socket.socket(fileno=descriptor)
+    return bind(child.settings.host, child.assignment.port, shared=True)
 
 
 def open_pool(child: ChildProcess, models: ModelsOf = RemoteModels) -> EnginePool:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from app.api.application import Application
+from app.api.around import FORWARDED_HOST
 from app.api.arrival import ARRIVED
 from app.errors import QueueFullError
 from app.service import Service
@@ -18,7 +19,7 @@ IN_TIME = [(b"x-request-timeout-ms", b"500")]
 PREDICTIONS = ["/classify", "/", "/models/toy", "/models/toy:1"]
 
 
-def ask(method="POST", path="/classify", backend=None, body=BODY, headers=(), draining=False, **scope):
+def ask(method="POST", path="/classify", backend=None, body=BODY, headers=(), draining=False, settings=(), **scope):
     """Return the status, the headers and the body of one request to an application whose model is loaded."""
     sent = []
 
@@ -29,7 +30,7 @@ def ask(method="POST", path="/classify", backend=None, body=BODY, headers=(), dr
         sent.append(message)
 
     async def play():
-        service = Service(Settings(), backend or ToyBackend())
+        service = Service(Settings(**dict(settings)), backend or ToyBackend())
         await service.start()
         service.draining = draining
         request = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": list(headers)}
@@ -76,10 +77,57 @@ def test_the_page_shares_its_path_with_the_default_task():
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_slash_too_many_is_redirected(method):
-    status, headers, _, _ = ask(method, "/classify/")
-    assert (status, headers["location"]) == (307, "http://test/classify")
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/classify/", 200),
+        ("POST", "//classify", 200),
+        ("POST", "/models//toy/", 200),
+        ("GET", "/classify/", 405),
+        ("GET", "/health/", 200),
+        ("HEAD", "//health//ready/", 200),
+        ("GET", "/models/toy/extra/", 404),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/behind/a/proxy"])
+def test_slashes_too_many_are_answered_and_never_redirected(method, path, status, prefix):
+    answered, headers, _, _ = ask(method, prefix + path, root_path=prefix)
+    assert answered == status
+    assert "location" not in headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/classify"),
+        ("POST", "/"),
+        ("POST", "/models/toy"),
+        ("GET", "/health/ready"),
+        ("GET", "/"),
+        ("GET", "/docs"),
+    ],
+)
+def test_a_prefix_of_the_settings_may_be_left_on_or_taken_off_by_the_proxy(method, path):
+    settings = {"root_path": "/nlp/"}
+    for given in (path, f"/nlp{path}", f"/nlp{path}/"):
+        assert ask(method, given, settings=settings)[0] == 200, given
+    assert ask(method, "/nlp", settings=settings)[0] == 200
+    assert ask(method, f"/nlpx{path.rstrip('/')}", settings=settings)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("settings", "scope", "servers"),
+    [
+        ({}, {}, None),
+        ({"root_path": "/nlp"}, {}, [{"url": "/nlp"}]),
+        ({"root_path": "/nlp"}, {"path": "/nlp/openapi.json"}, [{"url": "/nlp"}]),
+        ({}, {"root_path": "/mounted"}, [{"url": "/mounted"}]),
+        ({}, {FORWARDED_HOST: "nlp.example", "scheme": "https"}, [{"url": "https://nlp.example"}]),
+    ],
+)
+def test_the_document_says_where_the_service_is_shown(settings, scope, servers):
+    _, _, content, _ = ask("GET", settings=settings, **{"path": "/openapi.json", **scope})
+    assert json.loads(content).get("servers") == servers
 
 
 @pytest.mark.parametrize("path", ["/prefix/classify", "/models/a/b", "/classify/more"])

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from app.api.request import BodyMemory, path_of, priority_of, read_body, request_id_of, timeout_s_of
+from app.api.request import BodyMemory, path_of, priority_of, read_body, request_id_of, tidy, timeout_s_of
 from app.errors import (
     ClientGoneError,
     DeadlineExceededError,
@@ -160,3 +160,23 @@ def test_a_request_id_that_cannot_be_echoed_is_made_anew(given):
 )
 def test_a_path_is_read_without_the_prefix_of_a_mount(path, prefix, expected):
     assert path_of({"path": path} if prefix is None else {"path": path, "root_path": prefix}) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix", "expected"),
+    [
+        ("/ner/", "", "/ner"),
+        ("//ner", "", "/ner"),
+        ("/", "", "/"),
+        ("", "", "/"),
+        ("*", "", "/*"),
+        ("/api/ner/", "/api", "/ner"),
+        ("/api", "/api", "/"),
+        ("/apiary", "/api", "/apiary"),
+        ("/ner", "/api", "/ner"),
+        ("/api/api/ner", "/api", "/api/ner"),
+        ("/models/../x", "", "/models/../x"),
+    ],
+)
+def test_a_path_is_tidied(path, prefix, expected):
+    assert tidy(path, prefix) == expected

@@ -1,0 +1,109 @@
+"""Settings of HTTP: where the service listens, who may reach it, and what a connection may take."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings
+
+PREFIX = re.compile(r"(/[\w.~-]+)*", re.ASCII)
+ORIGIN = re.compile(r"https?://[^/?#\s]+")
+
+
+def read_prefix(prefix: str) -> str:
+    """Return a path without a slash at its end. Raises `ValueError` where it is none."""
+    prefix = prefix.rstrip("/")
+    if not PREFIX.fullmatch(prefix):
+        raise ValueError("must be a path that begins with a slash, such as /api")
+    return prefix
+
+
+def read_proxy(address: str) -> str:
+    if address != "*":
+        ipaddress.ip_network(address)  # whose message says what is wrong
+    return address
+
+
+def read_origin(origin: str) -> str:
+    origin = origin.rstrip("/")
+    if origin != "*" and not ORIGIN.fullmatch(origin):
+        raise ValueError("must be an origin without a path, such as https://app.example, or *")
+    return origin
+
+
+def read_mode(mode: str) -> str:
+    if not re.fullmatch("0?[0-7]{3}", mode):
+        raise ValueError("must be three octal digits, such as 660")
+    return mode
+
+
+class HttpSettings(BaseSettings):
+    """The settings that only the server of HTTP reads."""
+
+    host: str = Field("0.0.0.0", description="Address to listen on. ::, every address of either kind.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0: any free one.")
+    uds: Path | None = Field(None, description="Unix socket to listen on instead of host and port. Default: none.")
+    uds_mode: Annotated[str, AfterValidator(read_mode)] = Field(
+        "666", description="Permissions of the Unix socket, in octal digits; those of its folder hold as well."
+    )
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port of health, metrics and the other pages alone, which answer there however busy the service "
+        "is; port is then opened once the models are loaded. Always without TLS. Default: none.",
+    )
+    admin_host: str | None = Field(None, description="Address of admin_port. Default: that of host.")
+    ssl_certfile: Path | None = Field(
+        None, description="PEM file of the certificate, with its chain, for TLS 1.2 and later on port. Default: no TLS."
+    )
+    ssl_keyfile: Path | None = Field(
+        None, description="PEM file of the certificate's key. Default: it is in ssl_certfile."
+    )
+    ssl_keyfile_password: SecretStr | None = Field(None, description="Password of an encrypted key.")
+    ssl_ca_certs: Path | None = Field(
+        None, description="PEM file of the authorities one of which must have signed a client's certificate."
+    )
+    root_path: Annotated[str, AfterValidator(read_prefix)] = Field(
+        "",
+        description="Path under which a proxy shows the service, such as /nlp; it may take it off or leave it on.",
+    )
+    forwarded_allow_ips: list[Annotated[str, AfterValidator(read_proxy)]] = Field(
+        default_factory=list,
+        description="Addresses or networks of proxies whose X-Forwarded-Proto, -Host and -Prefix are believed; "
+        '["*"]: of all, as on a Unix socket.',
+    )
+    cors_origins: list[Annotated[str, AfterValidator(read_origin)]] = Field(
+        default_factory=list,
+        description='Origins of web pages whose scripts may ask, e.g. ["https://app.example"]; ["*"]: all.',
+    )
+
+    max_head_bytes: int = Field(
+        64 * 2**10, ge=4096, description="Most bytes of a request's line, headers and trailers."
+    )
+    max_connections: int = Field(
+        4096,
+        ge=1,
+        description="Most open connections of one process; fewer where the limit of open files is lower. Beyond it, "
+        "the longest idle one is closed, or the new one gets 503.",
+    )
+    head_timeout_s: float = Field(
+        10.0, gt=0, description="How long a connection may take to send a request's head, from its opening on, in s."
+    )
+    keep_alive_s: float = Field(
+        75.0, gt=0, description="How long a connection may stay open between two requests, in s."
+    )
+    send_timeout_s: float = Field(
+        30.0, gt=0, description="How long a client may take to read an answer, in s. Then its connection is closed."
+    )
+
+    @model_validator(mode="after")
+    def check_tls(self) -> Self:
+        """Refuse what would leave the port without TLS where it was asked for."""
+        if self.ssl_certfile is None and (self.ssl_keyfile or self.ssl_keyfile_password or self.ssl_ca_certs):
+            raise ValueError("ssl_keyfile, ssl_keyfile_password and ssl_ca_certs need ssl_certfile")
+        return self

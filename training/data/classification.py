@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from app.bundle import ProblemType
 from training.config import DataConfig
-from training.data.annotations import annotated, tool_of
+from training.data.annotations import annotated, say_skipped, tool_of
 from training.data.annotations.base import are_marks
 from training.data.cells import unfolded
 from training.data.errors import (
@@ -71,7 +71,8 @@ class MissingIn:
 def each_labeled(source: Source, data: DataConfig, refuse: Refuse) -> Iterator[LabeledText]:
     skipped: Counter[str] = Counter()
     for row in rows(source, data, refuse):
-        chosen = None if data.label_columns else of_tool(row, data, refuse, skipped)
+        is_table = data.label_columns or data.text_pair_column
+        chosen = None if is_table else of_tool(row, data, refuse, skipped)
         if chosen is not None:
             yield from chosen
             continue
@@ -91,21 +92,20 @@ def each_labeled(source: Source, data: DataConfig, refuse: Refuse) -> Iterator[L
         elif not data.drop_unlabeled:
             remedy = "give the row a label, remove it, or set data.drop_unlabeled"
             refuse(MissingLabelError(f"{row.where}: {column!r} is empty; {remedy}"))
-    for tool, count in skipped.items():
-        log.info("%s: %d rows that were not annotated, or were refused, in %s are left out.", source, count, tool)
+    say_skipped(source, skipped)
 
 
 def of_tool(row: Row, data: DataConfig, refuse: Refuse, skipped: Counter[str]) -> list[LabeledText] | None:
     """Return the texts with their choices of an annotation tool's row; None for a row of an ordinary table."""
     tool = tool_of(row)
-    if tool is None:
+    if tool is None or (tool.verdict is not None and tool.verdict == data.label_column):
         return None
     texts = annotated(row, data, refuse) or []
     found = [LabeledText(row.where, each.text, None, list(each.choices), "label") for each in texts if each.choices]
     has_marks = any(each.marks for each in texts)
     is_table = data.text_column in row.values and find_label_column(row, data, ignore) is not None
     if found or not texts:
-        skipped[tool.name] += not texts
+        skipped.update([tool.name] if not texts else [])
         return found
     if has_marks and not (is_table and tool.is_general and not are_marks(label_in(row, data))):
         refuse(DataError(f"{row.where}: holds marked spans, no label of the text; train it with --task ner"))

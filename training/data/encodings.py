@@ -33,12 +33,22 @@ def encoding_of(path: Path, data: DataConfig, *, may_be_western: bool = True) ->
     if data.encoding is not None:
         return data.encoding
     with opened(path) as file:
-        head = file.read(4)
-    marked = next((name for mark, name in MARKS if head.startswith(mark)), None)
+        head = file.read(16)
+    marked = next((name for mark, name in MARKS if head.startswith(mark)), None) or unmarked(head)
     if marked is not None or not may_be_western:
         return marked or UTF8
     status = path.stat()
     return found_encoding(path, status.st_size, status.st_mtime_ns)
+
+
+def unmarked(head: bytes) -> str | None:
+    """Return the UTF-16 that has no mark, where every other byte of the beginning is zero, and no other is."""
+    even, odd = head[0::2], head[1::2]
+    if len(odd) < 2:
+        return None
+    if not any(odd) and all(even):
+        return "utf-16-le"
+    return "utf-16-be" if not any(even) and all(odd) else None
 
 
 @lru_cache(maxsize=64)

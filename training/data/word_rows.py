@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from training.config import DataConfig
-from training.data.annotations import annotated
+from training.data.annotations import annotated, say_skipped, tool_of
 from training.data.cells import unfolded
 from training.data.columns import is_tag
 from training.data.errors import DataError, EmptyTextError, MissingColumnError, Refuse
@@ -31,8 +32,10 @@ def of_rows(rows: Iterator[Row], data: DataConfig, refuse: Refuse) -> Iterator[T
         if word and tag and sentence and is_one_word(first.values[word], first.values[tag]):
             yield from of_words(rows, word, tag, sentence, refuse)
             return
+        skipped: Counter[str] = Counter()
         for row in rows:
-            yield from of_row(row, data, refuse)
+            yield from of_row(row, data, refuse, skipped)
+        say_skipped(first.where.rpartition(":")[0], skipped)
 
 
 def columns_of(row: Row, data: DataConfig) -> tuple[str | None, str | None]:
@@ -89,13 +92,15 @@ def text_in(values: Mapping[str, object], column: str) -> str:
     return "" if value is None else str(value)
 
 
-def of_row(row: Row, data: DataConfig, refuse: Refuse) -> Iterator[TaggedWords]:
+def of_row(row: Row, data: DataConfig, refuse: Refuse, skipped: Counter[str]) -> Iterator[TaggedWords]:
     word, tag = columns_of(row, data)
     listed = tag is not None and isinstance(unfolded(row.values[tag]), list)
     is_named = data.tokens_column in row.values and data.tags_column in row.values
     if word is not None and tag is not None and (listed or is_named) and not has_marks(row, data):
         yield from of_lists(row, word, tag, refuse)
     elif (texts := annotated(row, data, refuse)) is not None:
+        if not texts and (tool := tool_of(row)) is not None:
+            skipped[tool.name] += 1
         for each in texts:
             if each.marks is None:
                 refuse(DataError(f"{row.where}: holds labels of whole texts, no spans; train it as a classification"))

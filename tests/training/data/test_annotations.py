@@ -176,11 +176,22 @@ def test_choices_of_every_tool_train_as_classes(tmp_path, export):
             read_ner(write(tmp_path / "b.json", [CHOICE_EXPORTS[export]("pos")]), None, data=DataConfig())
 
 
+def test_a_column_called_as_a_verdict_may_be_the_label(tmp_path):
+    rows = [{"text": "t", "answer": answer, "label": "x"} for answer in ("accept", "reject")]
+    path = write(tmp_path / "a.jsonl", rows)
+    assert len(labeled_texts(path, DataConfig())) == 1
+    assert [each.label for each in labeled_texts(path, DataConfig(label_column="answer"))] == ["accept", "reject"]
+
+
 def test_what_was_skipped_is_left_out_and_said(tmp_path, caplog):
     caplog.set_level("INFO")
     rows = [{"text": "t", "label": "x", "answer": answer} for answer in ("accept", "reject", "ignore")]
     assert len(labeled_texts(write(tmp_path / "a.jsonl", rows), DataConfig())) == 1
     assert "2 rows that were not annotated, or were refused, in Prodigy are left out" in caplog.text
+    caplog.clear()
+    rows = [{"text": TEXT, "spans": OBJECTS, "answer": answer} for answer in ("accept", "reject")]
+    assert entities(write(tmp_path / "c.jsonl", rows)) == [EXPECTED]
+    assert "1 rows that were not annotated, or were refused, in Prodigy are left out" in caplog.text
     unfinished = [TASK | {"annotations": []}, TASK | {"annotations": [CANCELLED]}]
     assert labeled_texts(write(tmp_path / "b.json", unfinished), DataConfig()) == []
 

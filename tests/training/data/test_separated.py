@@ -24,7 +24,7 @@ def write(path, text, encoding="utf-8"):
     return path
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a.tsv", "a.csv.gz"])
+@pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a.tsv", "a.csv.gz", "a.txt"])
 @pytest.mark.parametrize("rows", ROWS)
 def test_every_delimiter_is_found_by_the_header(tmp_path, rows, name):
     path = write(tmp_path / name, ROWS[rows])
@@ -41,7 +41,7 @@ def test_columns_of_other_names_are_told_apart_too(tmp_path):
     assert read_classification(path, DataConfig(text_column="a", label_column="b\tc", delimiter=";"))
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "utf-32"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252", "utf-32"])
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 def test_encodings_and_line_ends_are_found(tmp_path, encoding, ends):
     text = "text;label\nnaïve “café”;für\nplain;été\n".replace("\n", ends)

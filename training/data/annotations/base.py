@@ -41,11 +41,13 @@ class MalformedError(ValueError):
 class Tool(ABC):
     """One annotation tool. A row of its exports may hold several texts, or none that was finished.
 
-    `is_general`: others write rows like its own, so that it is asked last.
+    `is_general`: others write rows like its own, so that it is asked last. `verdict`: the key that says whether an
+    annotation counts, which in an ordinary table may be the label.
     """
 
     name: ClassVar[str]
     is_general: ClassVar[bool] = False
+    verdict: ClassVar[str | None] = None
 
     @abstractmethod
     def recognizes(self, values: Values) -> bool:

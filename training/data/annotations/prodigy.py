@@ -12,9 +12,11 @@ ANSWERS = ("accept", "reject", "ignore")
 
 class Prodigy(Tool):
     name = "Prodigy"
+    verdict = "answer"
 
     def recognizes(self, values: Values) -> bool:
-        return values.get("answer") in ANSWERS or "_input_hash" in values or "_task_hash" in values
+        has_verdict = values.get("answer") in ANSWERS and any(key in values for key in ("spans", "accept", "label"))
+        return has_verdict or "_input_hash" in values or "_task_hash" in values
 
     def read(self, values: Values, data: DataConfig) -> Iterator[Annotated]:
         """Yield the text unless it was skipped; a label that was refused says nothing of what would fit."""

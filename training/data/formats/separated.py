@@ -53,11 +53,14 @@ class Csv(Separated):
     usual = ","
 
     def recognizes(self, head: Head) -> bool:
-        """Say yes to a file without a known suffix whose first line names a column that the recipe asks for."""
-        if head.named is not None:
+        """Say yes where the first line names a column that the recipe asks for; two under a suffix of plain text."""
+        if head.named not in (None, "text"):
             return False
-        cells = next(csv.reader(head.lines[:1], delimiter=delimiter_of(head.lines, head.data, self.usual)), [])
-        return len(cells) > 1 and not wanted_columns(head.data).isdisjoint(each.strip() for each in cells)
+        named = head.lines and EXCEL_LINE.fullmatch(head.lines[0].strip())
+        header = head.lines[1:2] if named else head.lines[:1]
+        cells = next(csv.reader(header, delimiter=delimiter_of(head.lines, head.data, self.usual)), [])
+        found = wanted_columns(head.data).intersection(cell.strip() for cell in cells)
+        return len(cells) > 1 and len(found) >= (1 if head.named is None else 2)
 
 
 class Tsv(Separated):

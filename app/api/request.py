@@ -23,6 +23,7 @@ Headers = Mapping[bytes, bytes]  # as ASGI gives them: lower-case names, values 
 
 REQUEST_ID = re.compile(rb"[!-~]{1,128}")  # printable ASCII without spaces
 WHOLE_NUMBER, SIGNED_NUMBER = re.compile(rb"[0-9]{1,12}"), re.compile(rb"[+-]?[0-9]{1,2}")
+SMALL_BYTES = 2**16  # of a body
 JSON_TYPES = ("application/json", "text/json", "")
 PRIORITIES = range(-10, 11)
 
@@ -67,15 +68,19 @@ def priority_of(headers: Headers) -> int:
 
 
 class BodyMemory:
-    """The bytes of all bodies in hand, at most `most`, except that one body may always be in hand alone."""
+    """The bytes of all bodies in hand, at most `most`, except that one body may always be in hand alone.
+
+    An eighth of them is for small bodies, so that those that are large, or never end, do not shut them out.
+    """
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self._most, self._most_with_large = most, most - most // 8
         self.used = 0
 
     def take(self, size: int, held: int) -> None:
         """Count `size` bytes more of a body of which `held` are counted. Raises `QueueFullError` and counts none."""
-        if self.used + size > self._most and self.used > held:
+        most = self._most if held + size <= SMALL_BYTES else self._most_with_large
+        if self.used + size > most and self.used > held:
             raise QueueFullError("too many large bodies are in hand; try again later", retry_after_s=1.0)
         self.used += size
 
@@ -117,7 +122,9 @@ async def read_body(
 
 
 async def receive_all(receive: Receive, limit: int, memory: BodyMemory) -> bytes:
-    pieces, held, more = [], 0, True
+    """Return the pieces of a body as one: a large one grows in place, which leaves no gaps between others' memory."""
+    held, more = 0, True
+    first, rest = b"", bytearray()
     try:
         while more:
             message = await receive()
@@ -127,13 +134,16 @@ async def receive_all(receive: Receive, limit: int, memory: BodyMemory) -> bytes
             if held + len(piece) > limit:
                 raise too_large(limit)
             memory.take(len(piece), held)
+            if not held:
+                first = piece
+            else:
+                rest += piece if rest else first + piece
             held += len(piece)
-            pieces.append(piece)
             more = message.get("more_body", False)
     except BaseException:
         memory.free(held)
         raise
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return bytes(rest) if rest else first
 
 
 def too_large(limit: int) -> RequestTooLargeError:

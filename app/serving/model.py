@@ -19,10 +19,12 @@ from app.serving.room import Asked, Room
 from app.tasks.base import Task, TaskRequest
 from app.window import Floats, Window
 
-# Larger requests are tokenized, and larger outputs decoded, on another thread, so that other requests need not wait.
-INLINE_CHARACTERS = 8192
+# Larger requests are tokenized, and larger answers made, on another thread, so that other requests need not wait. Work
+# is measured in characters to tokenize: a millisecond or a few of it are done at once.
+INLINE_CHARACTERS = 2048
+INPUT_CHARACTERS = 32  # that take as long as what is done for each text beside its characters
+BYTES_PER_CHARACTER = 64  # of an answer, with its outputs, that are made in the time of a character
 QUICK_CHARACTERS = 1024  # are tokenized about as fast as the queue can be asked whether there is room for them
-INLINE_ROWS, ROW_NUMBERS = 512, 256  # rows of outputs; numbers that take as long as a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +131,16 @@ class Model:
         started = time.monotonic()
         characters, asked = self._check_room(request, started, deadline, priority)
         on_pool = partial(shared.pool.run, deadline=deadline, priority=priority)
-        if characters > INLINE_CHARACTERS:
-            encoded = await on_pool(self.task.encode, request, size=characters)
+        per_input = INPUT_CHARACTERS * request.count_inputs()
+        if (size := characters + per_input) > INLINE_CHARACTERS:
+            encoded = await on_pool(self.task.encode, request, size=size)
         else:
             encoded = self.task.encode(request)
         tokenize_s = time.monotonic() - started
         shared.memory.hold(encoded.answer_bytes)
         try:
             ticket = await self._run(encoded.windows, characters, asked)
-            if (size := size_of(ticket.outputs)) > INLINE_ROWS:
+            if (size := size_of(encoded.answer_bytes, ticket.outputs) + per_input) > INLINE_CHARACTERS:
                 content = await on_pool(self.render, request, encoded.state, ticket.outputs, size=size)
             else:
                 content = self.render(request, encoded.state, ticket.outputs)
@@ -177,10 +180,6 @@ class Model:
         return to_json(self.task.decode(request, state, outputs))
 
 
-def size_of(outputs: Sequence[Floats]) -> int:
-    """Return how long outputs take to decode, in rows of few columns."""
-    rows = numbers = 0
-    for output in outputs:
-        rows += len(output)
-        numbers += output.size
-    return max(rows, numbers // ROW_NUMBERS)
+def size_of(answer_bytes: int, outputs: Sequence[Floats]) -> int:
+    """Return how long an answer of so many bytes takes to make from its outputs, in characters to tokenize."""
+    return max(answer_bytes, sum([output.nbytes for output in outputs])) // BYTES_PER_CHARACTER

@@ -8,6 +8,7 @@ its next pause.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, TypeVar, cast
 
+from app.engine.engine import SWITCH_S
 from app.errors import DeadlineExceededError, DrainingError, QueueFullError
 from app.tasks.pausing import between_chunks
 
@@ -177,6 +179,7 @@ class Pool:
         if len(self._beginning) <= self._idle:
             self._changed.notify()
             return
+        sys.setswitchinterval(SWITCH_S)  # the longest that the event loop waits for a job to leave it the GIL
         thread = threading.Thread(target=self._work, name="pool", daemon=True)
         self._threads.add(thread)
         thread.start()

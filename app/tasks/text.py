@@ -18,7 +18,8 @@ from app.window import Ints, Window
 
 OVERLAP_SHARE = 4  # consecutive windows share a quarter of their tokens, unless the request says otherwise
 
-WHITE_SPACE = np.array([point for point in range(0x3001) if chr(point).isspace()], np.uint32)  # none is beyond
+BEYOND_SPACES = 0x3001  # a code point beyond all white space
+IS_SPACE = np.array([chr(point).isspace() for point in range(BEYOND_SPACES + 1)])
 
 CutSide = Literal["longer", "second"]  # which text of a pair is cut where both do not fit into one window
 
@@ -202,7 +203,7 @@ def encoded_whole(text: str, tokens: Tokens) -> EncodedText:
 def solid_characters(text: str) -> NDArray[np.int64]:
     """Return the positions of a text's characters that are not white space."""
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    return np.flatnonzero(~np.isin(points, WHITE_SPACE))
+    return np.flatnonzero(~IS_SPACE[np.minimum(points, BEYOND_SPACES)])
 
 
 def cut(tokens: int, capacity: int, overlap: int) -> list[Piece]:

@@ -16,6 +16,7 @@ from app.tasks.pausing import pause
 
 WHOLE = 8192  # characters of a text up to which it is not cut
 TOGETHER = 16_384  # characters of short texts that are tokenized together
+ALONE = 2048  # characters of a text up to which it may hold the GIL for as long as it takes
 
 
 @dataclass(slots=True)
@@ -92,12 +93,12 @@ class TextTokenizer:
         yield from self._together(short, with_offsets)
 
     def _together(self, texts: Sequence[str], with_offsets: bool) -> list[Tokens]:
-        """Tokenize short texts. For one text with offsets, `encode` is cheaper than a batch of one."""
+        """Tokenize texts that are not cut. For one with offsets, `encode` is cheaper than a batch; it keeps the GIL."""
         if not texts:
             return []
         if not with_offsets:
             encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        elif len(texts) == 1:
+        elif len(texts) == 1 and len(texts[0]) <= ALONE:
             encodings = [self._tokenizer.encode(texts[0], add_special_tokens=False)]
         else:
             encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)

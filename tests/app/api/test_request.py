@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from app.api.request import BodyMemory, path_of, priority_of, read_body, request_id_of, tidy, timeout_s_of
+from app.api.request import SMALL_BYTES, BodyMemory, path_of, priority_of, read_body, request_id_of, tidy, timeout_s_of
 from app.errors import (
     ClientGoneError,
     DeadlineExceededError,
@@ -82,8 +82,22 @@ def test_bodies_in_hand_are_bounded_together_and_one_may_always_be():
     assert memory.used == 5
 
 
-def test_a_body_at_the_limit_is_read_whole():
-    assert read(as_headers(content_length="10"), b"12345", b"67890") == b"1234567890"
+def test_large_bodies_leave_memory_to_small_ones():
+    memory = BodyMemory(8 * SMALL_BYTES)
+    memory.take(SMALL_BYTES, held=0)
+    memory.take(6 * SMALL_BYTES, held=SMALL_BYTES)
+    with pytest.raises(QueueFullError):
+        memory.take(1, held=7 * SMALL_BYTES - 1)
+    with pytest.raises(QueueFullError):
+        memory.take(SMALL_BYTES + 1, held=0)
+    memory.take(SMALL_BYTES, held=0)
+    with pytest.raises(QueueFullError):
+        memory.take(1, held=0)
+
+
+@pytest.mark.parametrize("chunks", [[b"12345", b"67890"], [b"", b"12345", b"", b"6", b"7890"], [b"1"] * 10])
+def test_a_body_at_the_limit_is_read_whole(chunks):
+    assert read(as_headers(content_length="10"), *chunks) == b"".join(chunks)
 
 
 def test_a_client_that_leaves_before_the_end_of_its_body_is_gone():

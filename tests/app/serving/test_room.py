@@ -132,7 +132,7 @@ def answer(model, text="a text of some characters", timeout_s=10.0):
 
 @pytest.fixture
 def one_output(monkeypatch):
-    monkeypatch.setattr("app.serving.model.size_of", lambda outputs: 0)
+    monkeypatch.setattr("app.serving.model.size_of", lambda *_: 0)
 
 
 @pytest.mark.parametrize("error", [FULL, UNMEETABLE], ids=lambda error: error.code)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidRequestError
-from app.tasks.text import Piece, cut
+from app.tasks.text import Piece, cut, solid_characters
 from tests.app.builders import make_encoder, wordpiece_tokenizer
 
 # --- Pieces ---------------------------------------------------------------------------------------------
@@ -159,6 +159,11 @@ def test_words_are_found_where_they_stand(text, expected, encoder):
             first, last = words.get(word, (start, end))
             words[word] = (min(first, start), max(last, end))
     assert [text[start:end] for start, end in words.values()] == expected
+
+
+def test_white_space_is_what_python_says():
+    text = "".join(chr(point) for point in range(0x110000))
+    assert solid_characters(text).tolist() == [point for point, character in enumerate(text) if not character.isspace()]
 
 
 def test_a_text_of_no_tokens_has_no_offsets(bert_encoder):

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from app.bundle import Precision
 from app.tasks import TASKS
 from training.config.base import Section
 
@@ -119,7 +118,9 @@ class EvaluationConfig(Section):
 class ExportConfig(Section):
     """Which graphs are made from the checkpoint and what they may lose."""
 
-    precisions: tuple[Precision, ...] = Field(("int8",), min_length=1, description="Graphs to export.")
+    precisions: tuple[Literal["fp32", "fp16", "int8"], ...] = Field(
+        ("int8",), min_length=1, description="Graphs to export."
+    )
     max_metric_drop: float = Field(
         0.5, ge=0, description="Most that the validation metric may lose against fp32, in points of 100."
     )

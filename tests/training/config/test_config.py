@@ -50,7 +50,7 @@ def test_overrides_are_typed_and_create_sections(recipe_file):
         ({"training.batch_size": "0"}, "training.batch_size: input should be greater than or equal to 1"),
         ({"task": "translation"}, "task: there is no task 'translation'; there are text-classification, "),
         ({"name.first": "x"}, "name.first: name is a value, not a section"),
-        ({"name": "../up"}, "name: string should match pattern"),
+        ({"name": "../up"}, "name: a name has up to 64 lower-case letters"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

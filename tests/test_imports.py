@@ -37,7 +37,7 @@ LAYERS = {
         "settings",
     },
     "service": {"serving", "tasks", "errors", "metrics", "settings"},
-    "bulk": {"bulk", "serving", "tasks", "runtime", "window", "bundle", "errors", "settings"},
+    "bulk": {"bulk", "hub", "serving", "tasks", "runtime", "window", "bundle", "errors", "settings"},
     "api": {"api", "service", "serving", "tasks", "errors", "logs", "metrics", "settings"},
     "processes": {
         *("processes", "api", "service", "serving", "tasks", "engine.work", "runtime.session", "runtime.memory"),

@@ -47,7 +47,7 @@ class Asking:
         kind = task.request_type
         known = fields_of(type(task))
         if unknown := sorted(set(options) - set(known)):
-            raise InvalidRequestError(f"{unknown[0]} is nothing that {task.name} is asked; it has {', '.join(known)}")
+            raise InvalidRequestError(f"{unknown[0]} is not for {task.name}, which has {', '.join(known)}")
         own = {name: value for name, value in options.items() if name in kind.model_fields}
         parameters = {name: value for name, value in options.items() if name not in own}
         self._kind, self._fields = kind, own | ({PARAMETERS: parameters} if parameters else {})

@@ -33,7 +33,8 @@ def format_of(path: Path, flag: str) -> Format:
     suffix = (Path(path.stem) if is_gzip(path) else path).suffix.lower()
     found = SUFFIXES.get(suffix)
     if found is None:
-        raise BulkError(f"{path}: the name does not say the format; add {flag} with one of {', '.join(FORMATS)}")
+        known = ", ".join(each for each in FORMATS if each != "text" or flag == "--input-format")
+        raise BulkError(f"{path}: the name does not say the format; add {flag} with one of {known}")
     if found == "parquet" and is_gzip(path):
         raise BulkError(f"{path}: Parquet is compressed inside; unpack the file, or leave .gz out of the name")
     return found

@@ -86,8 +86,10 @@ class Plan:
     def check(self) -> None:
         """Raise `BulkError` for files that are not there, and for an output that is an input."""
         for path in self.inputs:
-            if not path.is_file():
+            if not path.exists():
                 raise BulkError(f"{path}: there is no such file")
+            if not path.is_file():
+                raise BulkError(f"{path} is no regular file; pipe its rows in, and name the input -")
             if self.output is not None and self.output.exists() and self.output.samefile(path):
                 raise BulkError(f"{path} is input and output; name another output with -o")
         if self.output is not None and not self.output.absolute().parent.is_dir():

@@ -7,21 +7,21 @@ with open_predictor(bundle, settings, {"top_k": 1}) as predictor:
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
 from app.bulk.asking import Asking
 from app.bulk.batching import batches_of
-from app.errors import RequestTooLargeError, ServeError
+from app.bulk.inputs import CHARACTERS_PER_INPUT, Prediction, Unreadable, first_size, sentence_of, size_of
+from app.errors import RequestTooLargeError
 from app.runtime.session import Session
 from app.tasks.base import Encoded, Task, TaskRequest
 from app.window import Floats, Window
@@ -29,25 +29,10 @@ from app.window import Floats, Window
 CHUNKS_AHEAD = 2  # that are tokenized, or wait for a runner, while one is being answered
 BATCHES_IN_CHUNK = 64  # about: so many that the last batch of a chunk, which is not full, costs little
 CHARACTERS_PER_TOKEN = 4  # about, of a text
-CHARACTERS_PER_INPUT = 16  # that count beside those of an input, for its special tokens
 INPUTS_TOGETHER, CHARACTERS_TOGETHER = 256, 2**16  # of inputs that are tokenized by one request
 SWITCH_S = 1e-4  # thread switch interval: the longest that a runner waits for the GIL (Python's default: 5 ms)
+PANIC = "PanicException"  # of Rust, which no module exports
 FAILED = "the model failed on this input"
-ONLY_INPUT = re.compile(r"^inputs(\.0)?(: text 0 |: |\.)")  # how errors name the input of a list of one
-
-
-class Prediction(NamedTuple):
-    """What a model says about one input: what stands in each column of its task, or what is wrong with the input."""
-
-    cells: dict[str, Any] | None
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An input that could not be read; `error` says why."""
-
-    error: str
 
 
 class Chunk(Protocol):
@@ -144,13 +129,13 @@ class Predictor:
     def cut(self, inputs: Iterable[Any]) -> Iterator[list[Any]]:
         """Cut inputs into chunks."""
         chunk: list[Any] = []
-        size = 0
+        size, most = 0, first_size(self.characters_in_chunk)
         for each in inputs:
             chunk.append(each)
             size += size_of(each)
-            if size >= self.characters_in_chunk:
+            if size >= most:
                 yield chunk
-                chunk, size = [], 0
+                chunk, size, most = [], 0, self.characters_in_chunk
         if chunk:
             yield chunk
 
@@ -209,7 +194,9 @@ class Predictor:
             part = parts.pop()
             try:
                 work.groups.append(self._group(part, [inputs[number] for number in part]))
-            except Exception as error:  # tokenizers raises bare Exception
+            except BaseException as error:  # tokenizers raises bare Exception, and Rust's panic, which is none
+                if not isinstance(error, Exception) and type(error).__name__ != PANIC:
+                    raise
                 if len(part) == 1:
                     work.errors[part[0]] = sentence_of(error)
                 else:
@@ -282,16 +269,3 @@ class Predictor:
             return Prediction(None, FAILED)
         (prediction,) = self._answers(group, inputs)
         return prediction
-
-
-def size_of(given: Any) -> int:
-    """Return about how many characters an input has, with some for its special tokens."""
-    texts = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else (given,)
-    return CHARACTERS_PER_INPUT + sum(len(text) for text in texts if isinstance(text, str))
-
-
-def sentence_of(error: Exception) -> str:
-    """Return what is wrong with an only input, in words that do not speak of a list."""
-    if not isinstance(error, ServeError):
-        return f"the text cannot be tokenized: {type(error).__name__}"
-    return ONLY_INPUT.sub("", str(error))

@@ -9,8 +9,8 @@ from typing import BinaryIO, NamedTuple, cast
 
 from app.bulk.errors import BulkError
 from app.bulk.formats import Format
+from app.bulk.inputs import Unreadable
 from app.bulk.lines import Lines
-from app.bulk.predicting import Unreadable
 from app.bulk.records import Record, Records, open_records
 from app.bulk.rows import START, Position, Reader, Row
 

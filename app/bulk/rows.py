@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from app.bulk.errors import BulkError
-from app.bulk.predicting import Unreadable, size_of
+from app.bulk.inputs import Unreadable, first_size, size_of
 
 
 class Position(NamedTuple):
@@ -120,14 +120,14 @@ class Reader(ABC):
         """Close what is open."""
 
     def chunks(self, size: int, start: Position = START) -> Iterator[RowChunk]:
-        """Yield the rows after `start`, in chunks of about `size`, in the measure of `size_of`."""
+        """Yield the rows after `start`, in chunks of about `size`, in the measure of `size_of`; see `first_size`."""
         rows: list[Row] = []
-        filled = 0
+        filled, most = 0, first_size(size) if start == START else size
         for row in self.rows(start):
             rows.append(row)
             filled += size_of(row.given)
-            if filled >= size:
+            if filled >= most:
                 yield RowChunk(rows, self.position)
-                rows, filled = [], 0
+                rows, filled, most = [], 0, size
         if rows:
             yield RowChunk(rows, self.position)

@@ -15,7 +15,7 @@ from typing import Any
 from typing_extensions import is_typeddict
 
 from app.bulk.errors import BulkError
-from app.bulk.predicting import Prediction
+from app.bulk.inputs import Prediction
 from app.bulk.rows import START, Position, Reader, Row
 from app.bulk.writing import Naming, Writer, cell_text, json_text
 

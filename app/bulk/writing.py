@@ -14,13 +14,16 @@ from pydantic_core import to_json
 
 from app.bulk.errors import BulkError
 from app.bulk.formats import Format
-from app.bulk.predicting import Prediction
+from app.bulk.inputs import Prediction
 from app.bulk.rows import Row
 
 ERROR = "error"
 PREFIX = "predicted_"  # of the names of answers where a column has one of these already
 LEVEL = 6  # of gzip
-Number = type("Number", (str,), {})  # the text of a number of JSON, as it stands
+
+
+class Number(str):
+    """A number of JSON, as it is written."""
 
 
 class Naming:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from argparse import Namespace
@@ -10,8 +11,9 @@ from types import FrameType
 from typing import NoReturn
 
 from app.bulk.errors import BulkError
+from app.bulk.finding import find_bundle
 from app.bulk.job import Plan, finish_file, identity, open_reader, open_writer, predict_rows
-from app.bulk.opening import find_bundle, open_predictor
+from app.bulk.opening import open_predictor
 from app.bulk.predicting import Predictor
 from app.bulk.progress import Progress
 from app.bulk.resuming import Partial, Stream, restart
@@ -19,13 +21,14 @@ from app.bulk.rows import START, Reader
 from app.bulk.writing import Writer
 from app.bundle import BundleError
 from app.commands.parsing import complain
-from app.commands.predict_flags import STANDARD, make_parser, options_of, plan_of, settings_of
+from app.commands.predict_flags import STANDARD, flag_of, make_parser, options_of, plan_of, settings_of
 from app.errors import InvalidRequestError
 from app.logs import configure_logs
 from app.runtime.session import SessionError
 from app.settings import Settings
 from app.tasks import task_named
 
+FIELD = re.compile(r"(parameters\.)?(?P<name>[a-z_]+)[:. ]")
 FAILED, WRONG_FLAGS, READER_GONE = 1, 2, 128 + signal.SIGPIPE
 
 
@@ -62,18 +65,27 @@ def code_of(flags: Namespace, settings: Settings) -> int:
         complain(str(error))
         return FAILED
     except InvalidRequestError as error:
-        complain(str(error))
+        complain(as_flag(str(error)))
         return WRONG_FLAGS
     except BrokenPipeError:
         return READER_GONE
+    except OSError as error:
+        complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        return FAILED
     except Interrupted as interrupted:
         return 128 + interrupted.number
+
+
+def as_flag(sentence: str) -> str:
+    """Name a field of a request by its flag, where a sentence begins with one."""
+    found = FIELD.match(sentence)
+    return sentence if found is None else f"{flag_of(found['name'])}{sentence[found.end() - 1 :]}"
 
 
 def predict(flags: Namespace, settings: Settings) -> int:
     plan = plan_of(flags)
     plan.check()
-    bundle = find_bundle(flags.model, settings.models)
+    bundle = find_bundle(flags.model, settings)
     options = options_of(flags)
     with (
         closing(open_reader(plan, task_named(bundle.manifest.task).pair)) as reader,

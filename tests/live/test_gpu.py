@@ -185,3 +185,14 @@ def test_a_model_that_memory_does_not_hold_is_refused_with_a_sentence(shipped_mo
 def test_a_gpu_that_is_not_there_is_named():
     with pytest.raises(SessionError, match="there is no GPU 99"):
         open_runtime([99])
+
+
+def test_rows_of_a_file_are_answered_as_on_a_cpu(sentiment):
+    from app.bulk.opening import open_predictor
+
+    def predict(device):
+        with open_predictor(sentiment, Settings(device=device), {"top_k": 1}) as predictor:
+            return [prediction.cells for prediction in predictor.predict(["A warm film.", "Dull, " * 30] * 500)]
+
+    for on_cpu, on_gpu in zip(predict("cpu"), predict("cuda"), strict=True):
+        assert on_gpu == {**on_cpu, "score": pytest.approx(on_cpu["score"], abs=0.05), "labels": on_gpu["labels"]}

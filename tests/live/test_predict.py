@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from app.bulk.resuming import State
+from tests.app.builders import write_hub_folder
 from tests.support.answers import assert_alike
+from tests.support.hub import files_of, hub_server
 from tests.support.server import until
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +81,24 @@ def test_a_command_that_is_ended_goes_on_when_it_is_given_again(arguments, sourc
     assert done.returncode == 0, done.stderr
     assert f"going on after {kept:,} rows" in done.stderr
     assert output.read_bytes() == whole
+
+
+def test_a_model_of_the_hub_is_fetched(source, tokenizer, tmp_path):
+    folder = write_hub_folder(tmp_path / "toy", tokenizer.backend_tokenizer)
+    with hub_server() as hub:
+        hub.add("Acme/Reviews", files_of(folder))
+        variables = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+        arguments = ["Acme/Reviews", "-", "--models", str(tmp_path), "--device", "cpu"]
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=ROOT,
+            env=os.environ | variables,
+            input=b"good\n",
+            capture_output=True,
+            timeout=60,
+        )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["error"] is None
 
 
 def test_a_reader_that_goes_away_ends_it_in_silence(arguments):

@@ -7,7 +7,8 @@ import pytest
 
 from app.bulk.asking import Asking, all_fields
 from app.bulk.batching import batches_of
-from app.bulk.predicting import CHUNKS_AHEAD, Predictor, Unreadable
+from app.bulk.inputs import Unreadable
+from app.bulk.predicting import CHUNKS_AHEAD, Predictor
 from app.errors import InvalidRequestError
 from app.tasks import TASKS, task_named
 from tests.app.builders import make_graph, make_manifest
@@ -151,7 +152,7 @@ def test_options_are_those_of_the_task(encoder):
     task = classify(encoder)
     assert Asking(task, {"top_k": 1}).columns == {"label": str, "score": float}
     assert list(Asking(task, {}).columns) == ["label", "score", "labels"]
-    with pytest.raises(InvalidRequestError, match="stride is nothing that text-classification is asked"):
+    with pytest.raises(InvalidRequestError, match="stride is not for text-classification, which has"):
         Asking(task, {"stride": 3})
     with pytest.raises(InvalidRequestError, match="top_k"):
         Asking(task, {"top_k": 0})

@@ -11,14 +11,14 @@ from transformers.utils.logging import disable_progress_bar
 
 from app.bundle import BundleError
 from app.bundle.defaults import DefaultsError
-from training.commands import check, distil, evaluate, export, finetune, pretrain, prune, transplant
+from training.commands import check, convert, distil, evaluate, export, finetune, pretrain, prune, transplant
 from training.config import RecipeError
 from training.data import DataError
 from training.encoders import UnsupportedModelError
 from training.export.verify import VerificationError
 from training.fit.checkpoints import TrainingError, refusal
 
-VERBS = (check, finetune, evaluate, distil, prune, pretrain, transplant, export)
+VERBS = (check, finetune, evaluate, distil, prune, pretrain, transplant, convert, export)
 EXPECTED_ERRORS = (
     RecipeError,
     DataError,

@@ -147,10 +147,13 @@ def with_broken_weights(folder: Path) -> Path:
 
 BASES = [
     (no_encoder, "is not an encoder that can be used here"),
-    (without_tokenizer, "has no tokenizer; put its tokenizer.json beside config.json"),
+    (
+        without_tokenizer,
+        "has no tokenizer that can be loaded; put its tokenizer.json, or that of its base, beside config.json",
+    ),
     (with_too_few_vectors, "and the model vectors for 100; put the tokenizer beside it"),
     (with_broken_weights, "cannot be loaded"),
-    (lambda folder: folder, "cannot be loaded"),
+    (lambda folder: folder, "there is no folder"),
 ]
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.bundle.naming import slug
 from app.tasks import TASKS
 from training.config import Recipe, RecipeError, load_recipe
 
@@ -65,7 +66,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     if options.recipe is None:
         if missing := [f"--{option}" for option in ("task", "train") if getattr(options, option) is None]:
             raise RecipeError(f"give a recipe, or {' and '.join(missing)}")
-        overrides = {"name": Path(options.train).name.partition(".")[0].lower()} | overrides
+        overrides = {"name": slug(Path(options.train).name.partition(".")[0]) or "model"} | overrides
     return load_recipe(Recipe, options.recipe, overrides)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
 
-import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from app.bundle import BundleError
 from app.tasks import task_of
 from training.config import RecipeError
 from training.encoders import UnsupportedModelError, family_of, load_checkpoint
+from training.encoders.output import order_logits
 
 
 def load_teacher(source: str, task: str, labels: Sequence[str]) -> PreTrainedModel:
@@ -39,15 +37,3 @@ def load_teacher(source: str, task: str, labels: Sequence[str]) -> PreTrainedMod
         )
     order_logits(model, [names.index(label) for label in labels], labels)
     return model
-
-
-def order_logits(model: PreTrainedModel, order: Sequence[int], labels: Sequence[str]) -> None:
-    """Rearrange the last layer so that logit i is what logit `order[i]` was, and name the logits."""
-    head = cast(Any, model).classifier
-    output = [module for module in head.modules() if isinstance(module, nn.Linear)][-1]
-    with torch.no_grad():
-        output.weight.copy_(output.weight[list(order)].clone())
-        if output.bias is not None:
-            output.bias.copy_(output.bias[list(order)].clone())
-    model.config.id2label = dict(enumerate(labels))
-    model.config.label2id = {label: index for index, label in enumerate(labels)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +10,11 @@ import transformers
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from training.encoders.base import UnsupportedModelError
+from training.encoders.sources import find_source
+
+WITHOUT_TOKENIZER = (
+    "{} has no tokenizer that can be loaded; put its tokenizer.json, or that of its base, beside config.json"
+)
 
 
 def load_checkpoint(source: str) -> PreTrainedModel:
@@ -16,6 +22,7 @@ def load_checkpoint(source: str) -> PreTrainedModel:
 
     Pickled weights are refused. Raises `UnsupportedModelError` with a sentence when it cannot be loaded.
     """
+    source = find_source(source)
     try:
         config = AutoConfig.from_pretrained(source)
         architecture = (config.architectures or ["none"])[0]
@@ -34,12 +41,15 @@ def load_checkpoint(source: str) -> PreTrainedModel:
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     """Load a checkpoint's fast tokenizer; raises `UnsupportedModelError` when it has none."""
+    source = find_source(source, weights=False)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
     except Exception as error:  # tokenizers raises bare exceptions
+        if Path(source).is_dir() and not (Path(source) / "tokenizer.json").is_file():
+            raise UnsupportedModelError(WITHOUT_TOKENIZER.format(source)) from error
         raise UnsupportedModelError(f"{source} has no tokenizer that can be loaded: {reason_of(error)}") from error
     if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):  # made of nothing, where there is no file
-        raise UnsupportedModelError(f"{source} has no tokenizer; put its tokenizer.json beside config.json")
+        raise UnsupportedModelError(WITHOUT_TOKENIZER.format(source))
     if not tokenizer.is_fast:
         raise UnsupportedModelError(f"{source} has no fast tokenizer; save it with one (tokenizer.json)")
     return tokenizer

@@ -130,6 +130,8 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
 def write_config(model: PreTrainedModel, folder: Path) -> dict[str, Any]:
     """Write config.json, and return what a reader of it finds."""
     config = model.config.to_dict() | {"architectures": [type(model).__name__]}
+    if (labels := getattr(model.config, "id2label", None)) is not None:  # transformers leaves its default names out
+        config["id2label"] = {str(number): str(label) for number, label in labels.items()}
     config.pop("_name_or_path", None)
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return read_json(folder / "config.json")

@@ -18,6 +18,7 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from app.bundle import Manifest, Precision, Probe, new_version, sha256, write_manifest
+from app.bundle.contents import WEIGHTS
 from training.encoders import family_of
 from training.evaluation.record import Evaluation
 from training.export.candidates import make_candidates
@@ -155,7 +156,7 @@ def verify(draft: Draft, candidates: Iterable[Candidate], probes: Sequence[Probe
 
 def provenance(checkpoint: TrainedCheckpoint, publication: Publication) -> dict[str, Any]:
     """Say where the bundle comes from."""
-    weights = Path(checkpoint.source) / "model.safetensors"
+    weights = next((file for name in WEIGHTS if (file := Path(checkpoint.source) / name).is_file()), None)
     return {
         "base": without_folders(checkpoint.base),
         "data": list(publication.card.data_attribution),
@@ -165,7 +166,7 @@ def provenance(checkpoint: TrainedCheckpoint, publication: Publication) -> dict[
         "training_seconds": checkpoint.training_seconds,
         "export": publication.export.model_dump(mode="json"),
         "data_sha256": checkpoint.data_sha256,
-        "checkpoint_sha256": sha256(weights) if weights.is_file() else None,
+        "checkpoint_sha256": None if weights is None else sha256(weights),
         "versions": versions(),
         "commit": commit_of_this_code(),
     }

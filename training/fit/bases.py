@@ -12,7 +12,9 @@ from training.config import Recipe, RecipeError
 from training.data import Labeling
 from training.encoders import family_of, family_of_config, loading
 from training.encoders.loading import check_vocabulary, reason_of
+from training.encoders.sources import find_source
 from training.fit.hardware import attention_implementation
+from training.fit.heads import load_with_head
 from training.tasks import training_task
 
 log = logging.getLogger(__name__)
@@ -23,13 +25,15 @@ def load_base(recipe: Recipe, labeling: Labeling) -> tuple[PreTrainedModel, PreT
 
     An architecture that could not be exported is refused before any time is spent on training it.
     """
-    auto_model: Any = training_task(recipe.task).auto_model
-    settings: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention_implementation()}
+    task = training_task(recipe.task)
+    loading_settings: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention_implementation()}
     try:
-        settings |= config_settings(recipe, labeling, AutoConfig.from_pretrained(recipe.base))
-        model: PreTrainedModel = auto_model.from_pretrained(recipe.base, **settings)
+        base = find_source(recipe.base)
+        config = AutoConfig.from_pretrained(base)
+        settings = loading_settings | dropout_settings(recipe, config)
+        model = load_with_head(base, config, task, labeling, settings)
         family_of(model)
-        tokenizer = load_tokenizer(recipe.base)
+        tokenizer = load_tokenizer(base)
         check_vocabulary(tokenizer, model)
     except Exception as error:  # the Hub's client, safetensors and every config have errors of their own
         raise RecipeError(f"base {recipe.base} cannot be loaded for {recipe.task}: {reason_of(error)}") from error
@@ -53,10 +57,11 @@ def longest_input(model: PreTrainedModel, wanted: int) -> int:
 
 def config_settings(recipe: Recipe, labeling: Labeling, config: PretrainedConfig) -> dict[str, Any]:
     """Return what the recipe sets in the config of its base: dropout, and what the task says of its outputs."""
+    return dropout_settings(recipe, config) | training_task(recipe.task).base_settings(labeling)
+
+
+def dropout_settings(recipe: Recipe, config: PretrainedConfig) -> dict[str, Any]:
     family = family_of_config(config)
     dropouts: dict[str, float | None] = dict.fromkeys(family.dropout_fields, recipe.training.dropout)
     dropouts[family.attention_dropout_field] = recipe.training.attention_dropout
-    settings: dict[str, Any] = {
-        name: value for name, value in dropouts.items() if value is not None and hasattr(config, name)
-    }
-    return settings | training_task(recipe.task).base_settings(labeling)
+    return {name: value for name, value in dropouts.items() if value is not None and hasattr(config, name)}

@@ -29,6 +29,7 @@ from training.data import DataError, read_documents
 from training.data.fingerprint import fingerprint
 from training.encoders import UnsupportedModelError, family_of, family_of_config, model_types
 from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
+from training.encoders.sources import find_source
 from training.evaluation import evaluate_fill_mask, torch_mask_filler
 from training.fit.bases import longest_input
 from training.fit.checkpoints import disk_space
@@ -110,12 +111,14 @@ def start(recipe: PretrainRecipe, documents: Sequence[str]) -> tuple[PreTrainedM
         tokenizer = train_vocabulary(documents, shape.vocabulary_size, shape.positions)
         return fresh_model(shape, tokenizer), tokenizer
     try:
-        config = AutoConfig.from_pretrained(recipe.base)
+        base = find_source(str(recipe.base), weights=False)
+        config = AutoConfig.from_pretrained(base)
         if not family_of_config(config).can_be_pretrained:
             takes = ", ".join(model_types("can_be_pretrained"))
             raise UnsupportedModelError(f"its config is a {type(config).__name__}; pretraining takes {takes}")
-        model = AutoModelForMaskedLM.from_pretrained(recipe.base, dtype=torch.float32)
-        tokenizer = load_tokenizer(str(recipe.base))
+        find_source(base)
+        model = AutoModelForMaskedLM.from_pretrained(base, dtype=torch.float32, use_safetensors=True)
+        tokenizer = load_tokenizer(base)
         check_vocabulary(tokenizer, model)
         tokenizer.model_max_length = longest_input(model, min(tokenizer.model_max_length, 512))
     except Exception as error:  # the Hub's client, safetensors and every config have errors of their own

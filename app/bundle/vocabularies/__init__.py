@@ -19,6 +19,7 @@ from app.bundle.vocabularies.unigram import CAMEMBERT, XLM_ROBERTA
 from app.bundle.vocabularies.word_pieces import WORD_PIECES
 
 KINDS = (BYTE_LEVEL, WORD_PIECES, XLM_ROBERTA, CAMEMBERT)
+UNSPECIFIC = {"PreTrainedTokenizer", "TokenizersBackend"}  # classes that say nothing of their kind
 VOCABULARY_FILES = (
     *("vocab.json", "merges.txt", "vocab.txt", "sentencepiece.bpe.model"),
     *("spiece.model", "spm.model", "tokenizer.model"),
@@ -72,6 +73,7 @@ def read_if_there(file: Path) -> dict[str, Any]:
 def kind_of(path: Path, settings: Mapping[str, Any], config: Mapping[str, Any]) -> Kind | None:
     """Return the kind of a folder's tokenizer, by the class that it names, else by the type of its model."""
     named = str(settings.get("tokenizer_class") or config.get("tokenizer_class") or "").removesuffix("Fast")
+    named = "" if named in UNSPECIFIC else named
     for kind in KINDS:
         is_meant = named in kind.classes if named else config.get("model_type") in kind.model_types
         if is_meant and all((path / file).is_file() for file in kind.files):

@@ -37,9 +37,9 @@ def test_fp16_alone_can_be_exported_where_nothing_runs_it(tiny_checkpoints, tmp_
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--name", "Bad Name"], "name: string should match pattern"),
+        (["--name", "Bad Name"], "name: a name has up to 64 lower-case letters.*such as bad-name"),
         (["--name", "x", "--max-length", "5"], "export.max_length: input should be greater than or equal to 8"),
-        (["--name", "x"], "cannot be loaded"),
+        (["--name", "x"], "there is no folder"),
         (["--name", "x", "--texts", "missing.txt"], "missing.txt: cannot be opened"),
     ],
 )

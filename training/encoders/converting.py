@@ -1,0 +1,51 @@
+"""From pickled weights to safetensors."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers import AutoConfig, PreTrainedModel
+
+from app.bundle.contents import PICKLED, WEIGHTS
+from training.encoders.base import UnsupportedModelError
+from training.encoders.loading import reason_of
+
+SMALL = (".json", ".txt", ".model")
+
+
+def convert(source: Path, out: Path) -> Path:
+    """Write the weights of a folder as safetensors into `out`, with its other files where that is another folder.
+
+    torch reads pickled weights with `weights_only`, which runs no code of the file. Raises `UnsupportedModelError`.
+    """
+    if any((source / file).is_file() for file in WEIGHTS):
+        raise UnsupportedModelError(f"{source} has safetensors already")
+    if not any((source / file).is_file() for file in PICKLED):
+        raise UnsupportedModelError(f"{source} has no {PICKLED[0]} to convert")
+    model = load_pickled(source)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".convert-") as unfinished:
+        model.save_pretrained(unfinished)
+        if out.resolve() != source.resolve():
+            for file in source.iterdir():
+                if file.suffix in SMALL and file.name not in PICKLED:
+                    shutil.copy(file, out)
+        for file in Path(unfinished).glob("model*.safetensors*"):
+            file.replace(out / file.name)
+    return out
+
+
+def load_pickled(source: Path) -> PreTrainedModel:
+    try:
+        architecture = (AutoConfig.from_pretrained(source).architectures or ["none"])[0]
+        model_class: Any = getattr(transformers, architecture, None)
+        if model_class is None:
+            raise UnsupportedModelError("config.json names no architecture of transformers")
+        model: PreTrainedModel = model_class.from_pretrained(source, dtype="auto", use_safetensors=False)
+    except Exception as error:  # torch and every config have errors of their own
+        raise UnsupportedModelError(f"{source} cannot be converted: {reason_of(error)}") from error
+    return model

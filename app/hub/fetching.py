@@ -18,7 +18,7 @@ from app.bundle.files import read_json
 from app.hub.choosing import Choice
 from app.hub.errors import HubError
 from app.hub.events import Tell, at_intervals
-from app.hub.integrity import broken_files
+from app.hub.integrity import Expected, broken_files
 from app.hub.refusals import refusals_as_sentences
 
 CONFIGS = ("config.json", "manifest.json")  # known before anything large is fetched
@@ -45,7 +45,7 @@ class Repository:
         self._api = HfApi(library_name="roberta-serve", library_version=__version__)
         with refusals_as_sentences(name, revision):
             self._revision = self._resolve(revision)
-            self._sizes = {file.path: file.size for file in self._files()}
+            self._expected = self._list()
 
     @property
     def commit(self) -> str:
@@ -53,7 +53,7 @@ class Repository:
 
     @property
     def files(self) -> list[str]:
-        return list(self._sizes)
+        return list(self._expected)
 
     def _resolve(self, revision: str) -> ResolvedRevision:
         """Return the commit of a revision: as the Hub says, or as the cache does where the Hub cannot be asked."""
@@ -68,16 +68,18 @@ class Repository:
                 return cached
             raise
 
-    def _files(self) -> list[RepoFile]:
+    def _list(self) -> dict[str, Expected]:
+        """Return what the commit has; from the cache, which keeps no hashes, where it was listed before."""
         try:
-            return get_cached_repo_tree(self.name, revision=self._revision)
+            cached = get_cached_repo_tree(self.name, revision=self._revision)
+            return {file.path: Expected(file.size) for file in cached}
         except CachedRepoTreeNotFoundError:
             listing = self._api.list_repo_tree(self.name, recursive=True, revision=self._revision.resolved)
-            return [file for file in listing if isinstance(file, RepoFile)]
+            return {file.path: expected_of(file) for file in listing if isinstance(file, RepoFile)}
 
     def describe(self) -> Mapping[str, object]:
         """Return the content of `config.json`; nothing where there is none."""
-        wanted = [name for name in CONFIGS if name in self._sizes]
+        wanted = [name for name in CONFIGS if name in self._expected]
         if "config.json" not in wanted:
             return {}
         return read_json(self.fetch(wanted) / "config.json")
@@ -89,15 +91,15 @@ class Repository:
         """
         with refusals_as_sentences(self.name, self._revision):
             folder = self._download(files)
-        sizes = {name: self._sizes[name] for name in files}
-        if not (broken := broken_files(folder, sizes)):
+        expected = {name: self._expected[name] for name in files}
+        if not (broken := broken_files(folder, expected)):
             return folder
         self._tell("fetched_again", repository=self.name, files=broken, reason="not what the Hub has")
         for name in broken:
             remove(folder / name)
         with refusals_as_sentences(self.name, self._revision):
             folder = self._download(files)
-        if broken := broken_files(folder, sizes):
+        if broken := broken_files(folder, expected):
             for name in broken:
                 remove(folder / name)
             raise HubError(
@@ -118,7 +120,7 @@ class Repository:
 
     def announce(self, files: Sequence[str]) -> None:
         """Say what is about to be fetched."""
-        size = sum(self._sizes[name] for name in files)
+        size = sum(self._expected[name].size for name in files)
         fields = {"commit": self.commit, "files": len(files), "mib": round(size / MIB, 1)}
         self._tell("fetching", repository=self.name, **fields)
 
@@ -128,6 +130,10 @@ class Repository:
             blobs = Path(constants.HF_HUB_CACHE) / f"models--{self.name.replace('/', '--')}" / "blobs"
             size = sum(size_of(path) for path in blobs.glob("*"))
             self._tell("fetching", repository=self.name, mib_on_disk=round(size / MIB, 1))
+
+
+def expected_of(file: RepoFile) -> Expected:
+    return Expected(file.size, file.blob_id if file.lfs is None else file.lfs.sha256)
 
 
 def size_of(path: Path) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from app.bundle.files import sha256
 
@@ -13,26 +14,32 @@ POINTER = b"version https://git-lfs.github.com/spec/"
 SHA256, GIT_SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 
 
-def broken_files(snapshot: Path, sizes: Mapping[str, int]) -> list[str]:
-    """Return the files of a snapshot that are not what the Hub says they are. `sizes` are those that it says."""
-    return [name for name, size in sizes.items() if not is_whole(snapshot / name, size)]
+class Expected(NamedTuple):
+    """What the Hub says of a file. `digest` is empty where only the name of its blob says it."""
+
+    size: int
+    digest: str = ""
 
 
-def is_whole(file: Path, size: int) -> bool:
-    """Whether a file has its size, and the hash that its blob is named after.
+def broken_files(snapshot: Path, expected: Mapping[str, Expected]) -> list[str]:
+    """Return the files of a snapshot that are not what the Hub says they are."""
+    return [name for name, each in expected.items() if not is_whole(snapshot / name, each)]
 
-    A blob's name is the SHA-256 of a large file and git's SHA-1 of another; one that is neither, as mirrors have it, is
-    not compared.
+
+def is_whole(file: Path, expected: Expected) -> bool:
+    """Whether a file has its size and its hash: the SHA-256 of a large file, git's SHA-1 of another.
+
+    A blob is named after its hash, too; a name that is neither, as some mirrors have it, is not compared.
     """
     try:
-        if file.stat().st_size != size:
+        if file.stat().st_size != expected.size:
             return False
-        name = file.readlink().name if file.is_symlink() else ""
+        known = expected.digest or (file.readlink().name if file.is_symlink() else "")
     except OSError:
         return False
-    if SHA256.fullmatch(name):
-        return sha256(file) == name
-    return git_sha1(file) == name if GIT_SHA1.fullmatch(name) else True
+    if SHA256.fullmatch(known):
+        return sha256(file) == known
+    return git_sha1(file) == known if GIT_SHA1.fullmatch(known) else True
 
 
 def git_sha1(file: Path) -> str:

@@ -167,7 +167,7 @@ class Preparation:
         folder = exported(
             found.folder, origin=found.origin, content=found.content(), precision=precision, tell=self._tell
         )
-        served = f"a bundle exported from {found.choice.main}, packed, {precision}, verified"
+        served = f"a bundle exported from {found.choice.main}, packed, {precision}, with probes"
         own_name = read_json(folder / MANIFEST)["name"]
         return Place(spec.name, {1: folder}, own_name=own_name, source=found.source | {"served": served})
 

@@ -193,12 +193,16 @@ def etag_of(file: str, content: bytes) -> str:
     """Return the hash that the Hub names a file's content by."""
     if file.endswith(LFS):
         return hashlib.sha256(content).hexdigest()
+    return git_sha1(content)
+
+
+def git_sha1(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def entry_of(file: str, content: bytes) -> dict[str, Any]:
     """Return a file as the listing of a tree has it."""
-    entry: dict[str, Any] = {"type": "file", "oid": "0" * 40, "size": len(content), "path": file}
+    entry: dict[str, Any] = {"type": "file", "oid": git_sha1(content), "size": len(content), "path": file}
     if file.endswith(LFS):
         entry["lfs"] = {"oid": etag_of(file, content), "size": len(content), "pointerSize": 130}
     return entry

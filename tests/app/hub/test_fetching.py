@@ -176,9 +176,20 @@ def test_a_download_that_is_cut_goes_on_where_it_ended(hub, tell, monkeypatch):
     assert hub.downloads().count("onnx/model.onnx") == 2
 
 
-@pytest.mark.parametrize("how", ["altered", "short", "pointer"])
-@pytest.mark.parametrize("file", ["onnx/model.onnx", "tokenizer.json"])
-def test_a_download_that_is_not_what_was_announced_is_a_sentence_and_never_stays(how, file, hub, tell):
+@pytest.mark.parametrize("has_links", [True, False], ids=["links", "copies"])
+@pytest.mark.parametrize(
+    ("how", "file"),
+    [
+        ("altered", "onnx/model.onnx"),
+        ("altered", "tokenizer.json"),
+        ("short", "onnx/model.onnx"),
+        ("pointer", "onnx/model.onnx"),
+    ],
+)
+def test_a_download_that_is_not_what_was_announced_is_a_sentence_and_never_stays(
+    how, file, has_links, hub, tell, monkeypatch
+):
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_SYMLINKS", not has_links)
     hub.add("acme/reviews", FILES)
     hub.broken[file] = how
     with pytest.raises(HubError) as raised:

@@ -79,7 +79,7 @@ def test_safetensors_are_exported_once_for_each_content(hub, tell, said, files, 
     assert len(can_export) == 1
     assert first.folders == again.folders
     assert (again.name, again.own_name, again.source["commit"]) == ("tweets", "reviews", later)
-    assert again.source["served"] == "a bundle exported from model.safetensors, packed, fp32, verified"
+    assert again.source["served"] == "a bundle exported from model.safetensors, packed, fp32, with probes"
     hub.add("acme/reviews", without_graph(files) | {"model.safetensors": b"other"})
     assert prepare("acme/reviews", tell).folders != first.folders
     assert len(can_export) == 2

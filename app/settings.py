@@ -162,6 +162,12 @@ class Settings(HttpSettings):
         ge=64,
         description="Memory of the answers that one process has in progress, in MiB; beyond it they get 429.",
     )
+    load_timeout_s: float = Field(
+        600.0,
+        gt=0,
+        description="How long one version of a model may take to load, its proof and warm-up included, in s; beyond "
+        "it, it is refused.",
+    )
     stall_timeout_s: float = Field(
         60.0,
         gt=0,

@@ -96,7 +96,8 @@ ONLY = {
     },
     "threading": {
         *("app.api.admin", "app.processes.admin", "app.serving.local_engine"),
-        *("app.engine.engine", "app.engine.runner", "app.serving.loading", "app.serving.pool", "app.tasks.tokenizer"),
+        *("app.engine.engine", "app.engine.runner", "app.tasks.tokenizer"),
+        *("app.serving.loading", "app.serving.patience", "app.serving.pool"),
         *("app.processes.child", "app.processes.tokenizers", "app.logs", "app.hub"),
         *("app.runtime.cuda", "app.runtime.memory"),
     },

@@ -11,8 +11,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxrunti
 import onnxruntime as ort
 
 from app.bundle import Bundle, Precision
+from app.bundle.graph_file import check_graph
 from app.engine.cost import CostModel
 from app.runtime.cuda.shared_lock import SharedLock
+from app.runtime.memory import available_bytes
 from app.runtime.packing import Layout, PackedLayout
 from app.runtime.padding import Input, PaddedLayout
 from app.settings import Settings
@@ -95,6 +97,7 @@ def open_session(bundle: Bundle, device: Device, settings: Settings, capture_loc
     CUDA graphs (see `app.runtime.cuda.session`). Raises `SessionError` where no graph can be opened.
     """
     precision = choose_precision(bundle, device, settings.precision)
+    check_memory(bundle, precision)
     if device == "cpu":
         from app.runtime.cpu.session import CpuSession  # here, because each device's module needs this one
 
@@ -108,6 +111,20 @@ def open_session(bundle: Bundle, device: Device, settings: Settings, capture_loc
         cuda_graphs=settings.cuda_graphs,
     )
     return CudaSession(bundle, precision, options, capture_lock or SharedLock())
+
+
+def check_memory(bundle: Bundle, precision: Precision) -> None:
+    """Raise `SessionError` where the weights of a graph are more than the memory that is left.
+
+    The system would end the process, and with it every model. What a graph takes beside its weights is not known.
+    """
+    file = bundle.manifest.graphs[precision].file
+    needed, free = sum(check_graph(bundle.path, file, None).weights.values()), available_bytes()
+    if free is not None and needed > free:
+        raise SessionError(
+            f"{file} has {needed / 2**20:,.0f} MiB of weights, more than the {free / 2**20:,.0f} MiB of memory that "
+            "are left; serve fewer models, or a smaller one"
+        )
 
 
 def layout_of(bundle: Bundle, inputs: Sequence[ort.NodeArg]) -> Layout:

@@ -6,6 +6,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from app.runtime.session import Device, SessionError, open_session
 from app.serving.defaults import Defaults, choose_defaults, read_configured, reason_against
 from app.serving.model import Model
 from app.serving.orders import Choices, Order
+from app.serving.patience import Patience
 from app.serving.places import Found, Place, Places
 from app.serving.proving import columns_of, load_model
 from app.serving.registry import Entry, Registry
@@ -56,6 +58,7 @@ class Loader:
         self._keep = keep
         self._loading, self._stopping = threading.Lock(), threading.Event()
         self._capture_lock = SharedLock()  # of all sessions that are loaded side by side
+        self._patience = Patience(settings.load_timeout_s)
 
     def load(self) -> None:
         """Load every bundle, several at a time, and replace the table in one step. A model already served is kept.
@@ -181,7 +184,11 @@ class Loader:
             if self._stopping.is_set():
                 break
             try:
-                entry.model = served if is_of(served, place, version) else self._load_version(place, version, folder)
+                if is_of(served, place, version):
+                    entry.model = served
+                else:
+                    load = partial(self._load_version, place, version, folder)
+                    entry.model = self._patience.wait(folder, load)
                 break
             except Exception as error:  # a defect of one bundle must not keep the others from being served
                 reason = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"

@@ -1,36 +1,62 @@
-"""What the allocator of the C library keeps."""
-
-from __future__ import annotations
-
-import subprocess
-import sys
+"""How much memory is left, and models that would take more of it."""
 
 import pytest
 
-BLOCK = """
-import ctypes
-from app.runtime.memory import LARGE_BYTES, return_large_blocks
+from app.runtime import session
+from app.runtime.memory import available_bytes
+from app.runtime.session import SessionError, open_session
+from app.serving.sources import read_folder
+from app.settings import Settings
+from tests.app.builders import write_bundle
 
-class Usage(ctypes.Structure):  # struct mallinfo2 of malloc.h
-    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd".split()] + [
-        (name, ctypes.c_size_t) for name in "usmblks fsmblks uordblks fordblks keepcost".split()
-    ]
-
-mallinfo2 = ctypes.CDLL(None).mallinfo2
-mallinfo2.restype = Usage
-return_large_blocks()
-before = mallinfo2().hblkhd  # bytes that the system takes back as soon as they are freed
-block = bytes(8 * LARGE_BYTES)
-del block
-block = bytes(4 * LARGE_BYTES)
-print(mallinfo2().hblkhd - before >= len(block))
-"""
+MIB = 2**20
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallinfo2 is glibc's")
-def test_a_large_block_that_was_freed_does_not_have_later_ones_kept():
-    assert subprocess.check_output([sys.executable, "-c", BLOCK], text=True).strip() == "True"
-    assert (
-        subprocess.check_output([sys.executable, "-c", BLOCK.replace("\nreturn_", "\n# return_")], text=True).strip()
-        == "False"
-    )
+def write_files(folder, **files):
+    for name, content in files.items():
+        (folder / name.replace("_", ".")).write_text(content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 4000 * MIB),
+        ({"memory_max": "max\n", "memory_current": "0\n", "memory_stat": "inactive_file 0\n"}, 4000 * MIB),
+        (
+            {
+                "memory_max": f"{1000 * MIB}\n",
+                "memory_current": f"{900 * MIB}\n",
+                "memory_stat": f"anon 1\ninactive_file {50 * MIB}\n",
+            },
+            150 * MIB,
+        ),
+        (
+            {
+                "memory_max": f"{9000 * MIB}\n",
+                "memory_current": "0\n",
+                "memory_stat": "inactive_file 0\n",
+            },
+            4000 * MIB,
+        ),
+        ({"memory_max": "100\n", "memory_current": "900\n", "memory_stat": "inactive_file 0\n"}, 0),
+    ],
+    ids=["no container", "no limit", "a limit", "a limit above what there is", "used up"],
+)
+def test_a_container_may_have_less_than_the_system(files, expected, tmp_path):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text(f"MemTotal: 9999999 kB\nMemAvailable:   {4000 * 1024} kB\n")
+    assert available_bytes(meminfo, write_files(tmp_path, **files)) == expected
+
+
+def test_where_the_system_does_not_say_nothing_is_known(tmp_path):
+    assert available_bytes(tmp_path / "nothing", tmp_path) is None
+
+
+def test_a_model_that_is_larger_than_what_is_left_is_refused_by_name(monkeypatch, tmp_path, byte_level):
+    bundle = read_folder(write_bundle(tmp_path, byte_level, name="toy"), name="toy", version=1)
+    monkeypatch.setattr(session, "available_bytes", lambda: 16)
+    with pytest.raises(SessionError, match=r"model\.fp32\.onnx has .* MiB of weights, more than the 0 MiB of memory"):
+        open_session(bundle, "cpu", Settings(models=tmp_path))
+    monkeypatch.setattr(session, "available_bytes", lambda: None)
+    open_session(bundle, "cpu", Settings(models=tmp_path, idle_threads=1))

@@ -1,6 +1,7 @@
 """What loads is served; what does not is refused by name with its reason, and keeps no other from being served."""
 
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,20 @@ def test_the_counter_of_failures_is_shown_at_zero_before_the_first(tmp_path, byt
     registry.load()
     assert before == [0]
     assert registry.metrics.get_sample_value("roberta_model_load_failures_total", {"model": "bad"}) == 1
+
+
+def test_a_model_that_never_loads_keeps_no_other_from_being_served(tmp_path, byte_level, monkeypatch):
+    """As where its graph does not end on the first window."""
+    write_bundle(tmp_path, byte_level)
+    registry, may_end = load(tmp_path), threading.Event()
+    write_bundle(tmp_path, byte_level, name="stuck")
+    monkeypatch.setattr("app.serving.loading.load_model", lambda *_: may_end.wait(60))
+    registry.loader._patience.limit_s = 0.05
+    for reason_of_it in ("did not load and answer within 0.05 s", "an earlier load of its folder has not ended"):
+        registry.load()
+        assert states(registry) == {"stuck": "failed", "toy": "toy:1"}
+        assert reason_of_it in reason(registry, "stuck")
+    may_end.set()
 
 
 def write_graph_bundle(folder, byte_level, graph):

@@ -19,7 +19,7 @@ FILES = {
     if not any(file.is_relative_to(ROOT / folder) for folder in FOLDERS)
 }
 # Keys and columns of other programs' files that are called as a task of ours is.
-KEYS_OF_FILES = {"training/data/annotations/spacy.py": {"ner"}, "training/data/word_rows.py": {"ner"}}
+KEYS_OF_FILES = {"training/data/annotations/spacy.py": {"ner"}, "training/data/columns.py": {"ner"}}
 
 
 def names_in(source: str) -> set[str]:

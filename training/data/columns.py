@@ -17,6 +17,14 @@ LEAST_SHARE = 0.5  # of the values of a column that are tags
 SURE_SHARE = 0.9  # from which on a column is as good as any before it
 MOST_TYPES = 0.25  # different values of a column of bare types, to its length
 
+# What columns are usually called, in lower case.
+WORD_COLUMNS = ("tokens", "token", "words", "word", "form")
+TAG_COLUMNS = ("ner_tags", "ner_tag", "tags", "tag", "ner", "labels", "label", "bio", "iob")
+SENTENCE_COLUMNS = (
+    *("sentence #", "sentence_id", "sentence id", "sent_id", "sentence_idx", "sentence", "sentence number"),
+    *("sentence_number", "sentence_no", "sent", "sid", "sentence#"),
+)
+
 Columns = Sequence[str]
 
 
@@ -68,6 +76,14 @@ def columns_of(line: str) -> list[str]:
     if "\t" in line:
         return [column.strip(" ") for column in line.strip("\r\n").split("\t")]
     return [column for column in re.split(r"[ \r\n]+", line) if column]
+
+
+def is_header(columns: Columns) -> bool:
+    """Say whether a line names the columns of words and tags, in a file that has no column for the sentence."""
+    names = {column.lower() for column in columns}
+    return (
+        not names.isdisjoint(WORD_COLUMNS) and not names.isdisjoint(TAG_COLUMNS) and names.isdisjoint(SENTENCE_COLUMNS)
+    )
 
 
 def find_layout(rows: Sequence[Columns]) -> Layout | None:

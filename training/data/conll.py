@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.config import DataConfig
-from training.data.columns import Layout, columns_of, find_layout
+from training.data.columns import Layout, columns_of, find_layout, is_header
 from training.data.errors import DataError, Refuse
 from training.data.examples import TaggedWords
 from training.data.formats import FORMATS
@@ -21,7 +21,7 @@ def of_lines(path: Path, data: DataConfig, refuse: Refuse) -> Iterator[TaggedWor
     sentence: list[tuple[str, str, str]] = []  # word, tag, where
     for number, line in enumerate([*found, ""], start=1):
         columns = layout.split(line)
-        if not sentence and is_comment(line, columns):
+        if not sentence and (is_comment(line, columns) or is_header(columns)):
             continue
         if not any(columns) or columns[0] == "-DOCSTART-":
             if sentence:
@@ -41,7 +41,7 @@ def layout_of(path: Path, found: Sequence[str], data: DataConfig) -> Layout:
     cut = [
         (line, each) for line, each in cut if len(each) > 1 and each[0] != "-DOCSTART-" and not is_comment(line, each)
     ]
-    rows = [columns for _, columns in cut]
+    rows = [columns for _, columns in cut if not is_header(columns)]
     layout = find_layout(rows)
     if layout is None and rows and (data.tag_scheme is None or len(rows[0]) != 2):
         line = " ".join(rows[0])

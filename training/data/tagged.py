@@ -12,8 +12,8 @@ from training.data.examples import Sentence, TaggedWords
 from training.data.formats import format_of
 from training.data.sources import HubSplit, Source
 from training.data.tables import rows
+from training.data.tagged_rows import of_rows
 from training.data.tags import TagError, find_scheme, respelled, to_iob2
-from training.data.word_rows import of_rows
 
 
 def tagged_words(source: Source, data: DataConfig, refuse: Refuse = stop) -> Iterator[TaggedWords]:

@@ -1,10 +1,12 @@
 """Recipes: what a TOML file and overrides become, and what is said about mistakes in them."""
 
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from training.commands.arguments import add_recipe_arguments, recipe_of
 from training.config import DataConfig, PretrainRecipe, Recipe, RecipeError, known_keys, load_recipe, section_of
 from training.config.reference import reference
 
@@ -146,3 +148,12 @@ def test_shipped_recipes_are_whole(path):
 def test_every_shipped_bundle_has_its_recipe():
     bundles = {folder.name for folder in (ROOT / "models").iterdir() if folder.is_dir()}
     assert bundles <= {path.stem for path in RECIPES}
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("My Data (1).csv", "my-data-1"), ("a/Tickets.csv.gz", "tickets"), ("データ.csv", "model")]
+)
+def test_a_bundle_without_a_name_is_called_as_its_data(file, name):
+    parser = ArgumentParser()
+    add_recipe_arguments(parser)
+    assert recipe_of(parser.parse_args(["--task", "ner", "--train", file])).name == name

@@ -121,6 +121,7 @@ def words_and_tags(path, content, **data):
 ADA = (("Ada", "B-PER"), ("ran", "O"))
 LAYOUTS = {
     "two": "Ada B-PER\nran O\n",
+    "named": "Token\tTag\nAda\tB-PER\nran\tO\n",
     "2003": "Ada NNP B-NP B-PER\nran VBD B-VP O\n",
     "a third that says nothing": "Ada B-PER _\nran O _\n",
     "a third of its own": "Ada B-PER extra0\nran O extra1\n",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.data.columns import CONLLU_COLUMNS, columns_of, find_layout, has_types, is_tag
+from training.data.columns import CONLLU_COLUMNS, columns_of, find_layout, has_types, is_header, is_tag
 from training.data.formats.base import Format, Head
 
 LEAST_WIDTH_SHARE = 0.9  # of the lines that have as many columns as most
@@ -18,6 +18,8 @@ class Conll(Format):
         if head.named not in OTHERS:
             return False
         rows = [columns_of(line) for line in head.lines if line.strip() and not line.startswith(("#", "-DOCSTART-"))]
+        if "" in head.lines:  # a table with a word in each row has no empty lines
+            rows = [row for row in rows if not is_header(row)]
         layout = find_layout(rows)
         if layout is None:
             return False

@@ -9,18 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from training.config import DataConfig
 from training.data.annotations import annotated, say_skipped, tool_of
 from training.data.cells import unfolded
-from training.data.columns import is_tag
+from training.data.columns import SENTENCE_COLUMNS, TAG_COLUMNS, WORD_COLUMNS, is_tag
 from training.data.errors import DataError, EmptyTextError, MissingColumnError, Refuse
 from training.data.examples import TaggedWords
 from training.data.formats import Row
 from training.data.spans import of_marks
-
-WORD_COLUMNS = ("tokens", "token", "words", "word", "form")
-TAG_COLUMNS = ("ner_tags", "ner_tag", "tags", "tag", "ner", "labels", "label", "bio", "iob")
-SENTENCE_COLUMNS = (
-    *("sentence #", "sentence_id", "sentence id", "sent_id", "sentence_idx", "sentence", "sentence number"),
-    *("sentence_number", "sentence_no", "sent", "sid", "sentence#"),
-)
 
 
 def of_rows(rows: Iterator[Row], data: DataConfig, refuse: Refuse) -> Iterator[TaggedWords]:

@@ -44,7 +44,8 @@ def choose_verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
     if not arguments or arguments[0].startswith("-"):
         return DEFAULT_VERB, arguments
     if arguments[0] not in VERBS:
-        raise UnknownVerbError(f"there is no verb {arguments[0]!r}; choose one of {', '.join(VERBS)}")
+        by_name = f", or serve a model by --model {arguments[0]}" if "/" in arguments[0] else ""
+        raise UnknownVerbError(f"there is no verb {arguments[0]!r}; choose one of {', '.join(VERBS)}{by_name}")
     return arguments[0], arguments[1:]
 
 

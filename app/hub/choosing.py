@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from app.bundle import MANIFEST
+from app.bundle.graph_kind import in_order
 from app.hub.devices import Device
 from app.hub.errors import HubError
 
@@ -78,11 +79,11 @@ def graph_in(names: Iterable[str], device: Device) -> str | None:
         return graphs[0] if len(graphs) == 1 else None
     best = 1 if device == "cuda" else 0
 
-    def rank(name: str) -> tuple[bool, int, int, str]:
+    def rank(name: str) -> tuple[bool, int]:
         rounded = next((number for pattern, number in ROUNDED if pattern.search(PurePosixPath(name).stem)), 0)
-        return rounded != best, rounded, len(name), name
+        return rounded != best, rounded
 
-    return min(named, key=rank)
+    return min(in_order(named), key=rank)
 
 
 def is_data(name: str) -> bool:
@@ -116,5 +117,5 @@ def without_weights(names: Collection[str], what: str) -> str:
     return (
         f"{what} has its weights as {others[0]} only, which may run code when it is opened and is never loaded here; "
         "convert it at https://huggingface.co/spaces/safetensors/convert and give @refs/pr/N of the change that this "
-        "makes, or load it with transformers and save it with save_pretrained"
+        "makes, or download it and type: roberta-train convert FOLDER"
     )

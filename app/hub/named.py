@@ -38,7 +38,7 @@ class Named:
 
     def prepare(self) -> None:
         """Fetch for the first time. Raises `HubError` with a sentence for each model that cannot be served."""
-        with ended_by_signals(self):
+        with ended_by_signals(self, term_code=0):  # as of a service that has drained
             prepared = self._run()
         if prepared.refused:
             raise HubError("\n".join(f"roberta-serve: {reason}" for reason in prepared.refused.values()))
@@ -85,12 +85,12 @@ class Stoppable(Protocol):
 
 
 @contextmanager
-def ended_by_signals(fetching: Stoppable) -> Iterator[None]:
+def ended_by_signals(fetching: Stoppable, term_code: int = 128 + signal.SIGTERM) -> Iterator[None]:
     """End the command, and what it has started, on SIGTERM and SIGINT, before there is anything to drain."""
 
     def end(number: int, frame: FrameType | None) -> None:
         fetching.stop()
-        raise SystemExit(0 if number == signal.SIGTERM else 128 + number)
+        raise SystemExit(term_code if number == signal.SIGTERM else 128 + number)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: None)  # there is nothing to reload yet

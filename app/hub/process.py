@@ -39,24 +39,35 @@ class Fetch:
 
     def run(self, hear: Hear) -> Prepared:
         """Hear it until it ends. `hear` is given what it says meanwhile."""
-        prepared, has_ended = Prepared(), False
-        assert self._process.stdout is not None
+        prepared = Prepared()
         with self._process:
-            for line in self._process.stdout:
-                said = json.loads(line)
-                if said["event"] == "prepared":
-                    prepared.places.append(place_from(said["place"]))
-                elif said["event"] == "refused":
-                    prepared.refused[said["model"]] = said["reason"]
-                elif said["event"] == "ended":
-                    has_ended = True
-                else:
-                    hear(said)
+            try:
+                has_ended = self._hear_all(prepared, hear)
+            except BaseException:  # an interrupt, for one: `with` would wait for its end
+                self.stop()
+                raise
         if not has_ended and not prepared.refused:
             prepared.refused[None] = f"fetching ended with {self._process.returncode}; the lines before say why"
         return prepared
 
+    def _hear_all(self, prepared: Prepared, hear: Hear) -> bool:
+        """Hear every line, and return whether the last one says that all was said."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            said = json.loads(line)
+            if said["event"] == "prepared":
+                prepared.places.append(place_from(said["place"]))
+            elif said["event"] == "refused":
+                prepared.refused[said["model"]] = said["reason"]
+            elif said["event"] == "ended":
+                return True
+            else:
+                hear(said)
+        return False
+
     def stop(self) -> None:
         """End it at once, with what it has started. What was fetched until then is kept, and resumed."""
+        if self._process.returncode is not None:
+            return  # its number may be another's by now
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -39,3 +39,8 @@ def test_a_command_without_a_verb_serves(arguments):
 def test_a_verb_that_there_is_not_ends_the_command_with_those_that_there_are(monkeypatch, capsys):
     assert run(monkeypatch, "train") == 2
     assert "roberta-serve: there is no verb 'train'; choose one of serve, predict, pull," in capsys.readouterr().err
+
+
+def test_a_model_in_place_of_a_verb_says_how_to_serve_it(monkeypatch, capsys):
+    assert run(monkeypatch, "acme/reviews") == 2
+    assert "hash-key, or serve a model by --model acme/reviews" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The table of models that were named: what a reload changes in it, and what it leaves."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import pytest
 from app.hub import named as named_module
 from app.hub.errors import HubError
 from app.hub.named import Named
-from app.hub.process import Prepared
+from app.hub.process import Fetch, Prepared
 from app.serving.places import NamedModels, Place
 from app.settings import Settings
+from tests.support.server import until
 
 
 class Played:
@@ -101,3 +103,25 @@ def test_a_table_that_somebody_has_removed_is_written_again(tmp_path, played):
     named.file.unlink()
     named.write()
     assert NamedModels.read(named.file).places == (place("a", "1"),)
+
+
+def test_what_interrupts_the_hearing_ends_the_process(hub, monkeypatch):
+    """The command does not wait for a fetch that nobody hears any more."""
+    hub.add("o/a", {"config.json": b"{}"})
+    for name, value in {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HOME": "/nowhere"}.items():
+        monkeypatch.setenv(name, value)
+    hub.hold.clear()
+    fetch = Fetch(["o/a"], "cpu")
+    until(lambda: hub.requests)
+
+    def interrupt(prepared, hear):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fetch, "_hear_all", interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fetch.run(lambda said: None)
+        assert fetch._process.returncode == -signal.SIGKILL
+    finally:
+        hub.hold.set()
+    fetch.stop()

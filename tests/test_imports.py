@@ -204,6 +204,12 @@ def test_the_service_loads_nothing_of_training():
     assert not NEVER_ON_CPU & set(loaded)
 
 
+def test_predictions_from_files_load_neither_training_nor_a_server():
+    loaded = run("import sys, app.commands.predict; print(*{n.split('.')[0] for n in sys.modules})")
+    assert "onnxruntime" in loaded
+    assert not (NEVER_ON_CPU | {"fastapi", "uvicorn", "pyarrow", "huggingface_hub"}) & set(loaded)
+
+
 def test_a_worker_and_the_supervisor_need_no_onnxruntime():
     loaded = run("import sys, app.processes.worker, app.commands.serve; print(*sys.modules)")
     assert "tokenizers" in loaded

@@ -112,6 +112,8 @@ def decoded(raw: bytes, size: int, encoding: str) -> Line:
         return Line(raw.decode(encoding), size, None)
     except UnicodeDecodeError as error:
         problem = f"byte {error.start + 1} of the line, 0x{raw[error.start]:02x}, is not {encoding}"
+        if encoding == "utf-8":
+            problem += "; if every such row is wrong, --encoding cp1252 may be right"
         return Line(raw.decode(encoding, "backslashreplace"), size, problem)
 
 

@@ -8,7 +8,7 @@ import re
 import socket
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 CONTENT_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
@@ -25,6 +25,7 @@ class Question:
     request: bytes
     deadline_s: float | None = None
     priority: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)  # its own, beside those that every request has
 
     @classmethod
     def of(
@@ -45,7 +46,8 @@ class Question:
             fields["X-Priority"] = str(priority)
         fields["Content-Length"] = str(len(content))
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        return cls(path, content, f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + content, deadline_s, priority)
+        request = f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + content
+        return cls(path, content, request, deadline_s, priority, headers or {})
 
     @property
     def patience_s(self) -> float:

@@ -52,7 +52,8 @@ class Scenario(ABC):
 
 def variables(**settings: Any) -> Mapping[str, str]:
     """Return settings of the service as variables of its environment."""
-    return {f"ROBERTA_{name.upper()}": json.dumps(value) for name, value in settings.items()}
+    values = {name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()}
+    return {f"ROBERTA_{name.upper()}": value for name, value in values.items()}
 
 
 def all_scenarios() -> list[Scenario]:

@@ -79,7 +79,7 @@ class Stage:
         for question in questions:
             if self.tally.truth.knows(question.path, question.body):
                 continue
-            alone = Question.of(question.path, question.body)
+            alone = Question.of(question.path, question.body, headers=question.headers)
             exchange = await self.client.ask(alone)
             assert exchange.reply is not None, f"no answer to a request alone: {exchange.cause}"
             assert exchange.reply.status == 200, exchange.reply.body[:300]

@@ -27,13 +27,14 @@ def staged(
 ) -> Iterator[Stage]:
     """Start the command in a shape, and return the stage once it is ready; `settings` by their variables' names.
 
-    A `{folder}` in the command's `prefix` stands for the scenario's own folder.
+    A `{folder}` in the command's `prefix` or in a setting stands for the scenario's own folder.
     """
     gates = folder / "gates"
     gates.mkdir(parents=True)
     program = [each.replace("{folder}", str(folder)) for each in prefix]
     program += [sys.executable, "-X", "faulthandler", "-m", "app"]
-    variables = {"PYTHONPATH": f"{HOOKS}:{REPOSITORY}", "GATES": str(gates), **settings}
+    chosen = {name: value.replace("{folder}", str(folder)) for name, value in settings.items()}
+    variables = {"PYTHONPATH": f"{HOOKS}:{REPOSITORY}", "GATES": str(gates), **chosen}
     if shape == SHAPES[1]:
         variables = {"ROBERTA_HTTP_WORKERS": str(WORKERS)} | variables
     with command(models, folder / "log", program=program, variables=variables) as service:

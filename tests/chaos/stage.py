@@ -41,6 +41,20 @@ class Watch:
     def growth_mb(self) -> float:
         return max(0.0, self.peak_mb - self.before_mb)
 
+    def claim(self, tally: Tally, *, within_ms: float = 1000, growth_mb: float | None = None) -> None:
+        """Claim that no probe was red or late and, where it is bounded, that memory has not grown by more."""
+        tally.claim(not self.red, f"{self.red} of {self.probes} probes were red")
+        tally.claim(self.longest_ms < within_ms, f"a probe took {self.longest_ms:.0f} ms")
+        if growth_mb is not None:
+            tally.claim(self.growth_mb < growth_mb, f"memory grew by {self.growth_mb:.0f} MB")
+
+
+def during(seconds: float) -> Iterator[None]:
+    """Yield again and again until so many seconds have passed."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield
+
 
 class Stage:
     """What a scenario acts on: the service, a client of it, and the tally that its requests are counted in."""
@@ -74,8 +88,8 @@ class Stage:
 
     # --- Requests --------------------------------------------------------------------------------------------
 
-    async def learn(self, questions: Sequence[Question]) -> None:
-        """Ask every question alone; what it gives is the truth from now on."""
+    async def learn(self, questions: list[Question]) -> list[Question]:
+        """Ask every question alone; what it gives is the truth from now on. Return the questions."""
         for question in questions:
             if self.tally.truth.knows(question.path, question.body):
                 continue
@@ -84,6 +98,7 @@ class Stage:
             assert exchange.reply is not None, f"no answer to a request alone: {exchange.cause}"
             assert exchange.reply.status == 200, exchange.reply.body[:300]
             self.tally.truth.learn(question.path, question.body, exchange.reply.body)
+        return questions
 
     async def ask(self, question: Question, **fields: Any) -> Exchange:
         """Ask once, and count what becomes of it."""

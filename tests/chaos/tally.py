@@ -145,6 +145,9 @@ class Tally:
         if not holds:
             self.broken.append(sentence)
 
+    def claim_none_refused(self) -> None:
+        self.claim(not self.refused, f"{self.refused} requests were refused")
+
     def see_delay(self, milliseconds: float) -> None:
         self.delay_ms = max(self.delay_ms or 0.0, milliseconds)
 

@@ -18,6 +18,9 @@ from tests.support.server import REPOSITORY, SHAPES, ProcessService, command, un
 FLAGS = pytest.mark.parametrize("flags", [(), ("--http-workers", "2")], ids=SHAPES)
 PAGES = ["/health/live", "/health/ready", "/metrics"]
 CONNECTIONS = 400
+LONGEST_S = (
+    5.0  # of a page, on a machine that is busy with something else, too; at the service's own port it was minutes
+)
 SIX_WINDOWS = "a warm film " * 60  # of 32 tokens each
 
 
@@ -72,7 +75,7 @@ def test_pages_answer_at_once_in_an_overload(flags, tiny_models, tmp_path):
             answers = json.loads(process.stdout.read())
     assert answers.get("failed", 0) == 0, answers
     assert sum(answers.values()) > 0
-    assert max(max(times) for times in took.values()) < 1.0, took
+    assert max(max(times) for times in took.values()) < LONGEST_S, took
     assert len(took[PAGES[0]]) >= 3
 
 

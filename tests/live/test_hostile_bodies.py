@@ -20,7 +20,8 @@ BODIES = {
     "nothing but wide spaces and a letter": ("ner", b'{"inputs":"a' + "\u3000".encode() * 900_000 + b'"}'),
     "a thousand texts": ("classify", b'{"inputs":[' + b'"a good film",' * 1000 + b'"a"]}'),
 }
-LONGEST_S = 1.5  # on a machine that is busy with something else; without bounds these bodies take 4 to 20 s
+LONGEST_S = 1.5  # without bounds these bodies take 4 to 20 s
+SHARE = 10  # on a machine that is busy with something else: this many times what requests take without such a body
 
 
 def seconds(call):
@@ -29,13 +30,22 @@ def seconds(call):
     return time.monotonic() - started
 
 
+def ask_both(service):
+    """Return the seconds that a short request and a probe take."""
+    short = {"inputs": "a good film"}
+    return [
+        seconds(lambda: httpx.post(f"{service.url}/classify", json=short, timeout=60)),
+        seconds(lambda: httpx.get(f"{service.url}/health/live", timeout=60)),
+    ]
+
+
 @pytest.mark.parametrize("kind", BODIES)
 def test_a_short_request_is_answered_meanwhile(kind, tiny, pool):
     task, body = BODIES[kind]
+    without = max(longest for _ in range(3) for longest in ask_both(tiny))
     hostile = pool.submit(httpx.post, f"{tiny.url}/{task}", content=body, timeout=60)
     waits = []
     while not hostile.done():
-        waits.append(seconds(lambda: httpx.post(f"{tiny.url}/classify", json={"inputs": "a good film"}, timeout=60)))
-        waits.append(seconds(lambda: httpx.get(f"{tiny.url}/health/live", timeout=60)))
+        waits += ask_both(tiny)
     assert hostile.result().status_code in (200, 413, 422)
-    assert max(waits, default=0.0) < LONGEST_S
+    assert max(waits, default=0.0) < max(LONGEST_S, SHARE * without)

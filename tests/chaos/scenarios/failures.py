@@ -7,7 +7,7 @@ import asyncio
 from tests.chaos.client import Question
 from tests.chaos.material import POISON, name_of
 from tests.chaos.scenario import Scenario, variables
-from tests.chaos.stage import Stage
+from tests.chaos.stage import Stage, during
 
 
 class PoisonedTexts(Scenario):
@@ -19,14 +19,12 @@ class PoisonedTexts(Scenario):
 
     async def play(self, stage: Stage) -> None:
         model = name_of(stage.material.folders["classify"])
-        sound = stage.material.short(32)
-        await stage.learn(sound)
+        sound = await stage.learn(stage.material.short(32))
         poisoned = [Question.of("/classify", {"inputs": f"a {POISON} " + "dull " * number}) for number in range(3)]
         several = Question.of("/classify", {"inputs": ["a", f"b {POISON}", "c"]})
         with stage.broken(model, "poison", stage.material.poison("classify")):
             async with stage.load(sound, 12):
-                end = asyncio.get_running_loop().time() + stage.seconds
-                while asyncio.get_running_loop().time() < end:
+                for _ in during(stage.seconds):
                     for each in await stage.ask_all([*poisoned, several]):
                         status = each.reply and each.reply.status
                         stage.tally.claim(status == 500, f"a failing text was answered with {status}")
@@ -42,11 +40,10 @@ class OutOfMemory(Scenario):
 
     async def play(self, stage: Stage) -> None:
         model = name_of(stage.material.folders["classify"])
-        questions = stage.material.short(48)
-        await stage.learn(questions)
+        questions = await stage.learn(stage.material.short(48))
         with stage.broken(model, "memory", "2"):
             await stage.closed_loop(questions, 24, stage.seconds)
-        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")
+        stage.tally.claim_none_refused()
 
 
 class HungRunner(Scenario):
@@ -58,8 +55,7 @@ class HungRunner(Scenario):
 
     async def play(self, stage: Stage) -> None:
         model = name_of(stage.material.folders["classify"])
-        questions = stage.material.short(16, deadline_s=3)
-        await stage.learn(questions)
+        questions = await stage.learn(stage.material.short(16, deadline_s=3))
         gate = stage.gates / model
         gate.touch()
         asked = asyncio.create_task(stage.ask_all(questions))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tests.chaos.client import Question, forget
 from tests.chaos.scenario import Scenario, variables
-from tests.chaos.stage import Stage
+from tests.chaos.stage import Stage, during
 
 MOST_DELAY_MS = 50.0  # that a request within the limits adds to another client's short one
 MOST_GROWTH_MB = 50.0  # that it adds to the resident memory
@@ -20,8 +20,7 @@ MOST_CHARACTERS = 990_000  # as many as may be asked for, nearly
 
 async def attack(stage: Stage, hostile: Sequence[Question], *, growth_mb: float = MOST_GROWTH_MB) -> None:
     """Send hostile requests at once, again and again, beside short ones of somebody else, who must hardly notice."""
-    short = stage.material.short(1)[0]
-    await stage.learn([short])
+    [short] = await stage.learn(stage.material.short(1))
     quiet = await stage.quiet(short)
     allowed_ms = MOST_DELAY_MS + SHARE * max(quiet.longest_short_ms, quiet.longest_ms)
     end = asyncio.get_running_loop().time() + stage.seconds
@@ -112,8 +111,7 @@ class LongTexts(Scenario):
 
 async def attack_once(stage: Stage, question: Question) -> None:
     """As `attack`, with one request, whose answer, if there is one, nobody knows."""
-    short = stage.material.short(1)[0]
-    await stage.learn([short])
+    [short] = await stage.learn(stage.material.short(1))
     quiet = await stage.quiet(short)
     allowed_ms = MOST_DELAY_MS + SHARE * max(quiet.longest_short_ms, quiet.longest_ms)
     async with stage.watched(short) as watch:
@@ -169,8 +167,7 @@ class OddJson(Scenario):
             "{}".encode("utf-16"),
         ]
         questions = [Question.of(path, body) for path in ("/classify", "/ner", "/fill-mask") for body in bodies]
-        end = asyncio.get_running_loop().time() + stage.seconds
-        while asyncio.get_running_loop().time() < end:
+        for _ in during(stage.seconds):
             asked = await stage.ask_all(questions)
             unrefused = [each for each in asked if each.reply is not None and each.reply.status == 200]
             for each in unrefused:
@@ -185,8 +182,7 @@ class HalfBodies(Scenario):
     seconds = 15.0
 
     async def play(self, stage: Stage) -> None:
-        short = stage.material.short(1)[0]
-        await stage.learn([short])
+        [short] = await stage.learn(stage.material.short(1))
         body = json.dumps({"inputs": "a " * (LIMIT // 2)}).encode()
         half = Question.of("/classify", body).request[:-1]
         async with stage.watched(short) as watch:
@@ -198,5 +194,4 @@ class HalfBodies(Scenario):
             for connection in connections:
                 connection.close()
             stage.tally.leave(len(connections))
-        stage.tally.claim(watch.growth_mb < 500, f"memory grew by {watch.growth_mb:.0f} MB")
-        stage.tally.claim(watch.longest_ms < 1000, f"a probe took {watch.longest_ms:.0f} ms")
+        watch.claim(stage.tally, growth_mb=500)

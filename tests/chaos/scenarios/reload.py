@@ -47,8 +47,10 @@ class NewVersions(Reloading):
     fault = f"{VERSIONS} new versions, then back to the first"
 
     async def play(self, stage: Stage) -> None:
-        questions, source = stage.material.mixed(32, deadline_s=20), stage.material.folders["classify"]
-        await stage.learn(questions)
+        questions, source = (
+            await stage.learn(stage.material.mixed(32, deadline_s=20)),
+            stage.material.folders["classify"],
+        )
         first, sizes = int(source.name), []
         async with stage.watched(), stage.load(questions, 4):
             for version in range(first + 1, first + 1 + VERSIONS):
@@ -64,15 +66,17 @@ class NewVersions(Reloading):
             stage.tally.claim(await self.until_version(stage, first), "the first version does not come back")
         grown = sizes[-1] - sizes[SETTLED - 1]
         stage.tally.claim(grown < MOST_GROWTH_MB, f"memory grew by {grown:.0f} MB over {VERSIONS - SETTLED} versions")
-        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")
+        stage.tally.claim_none_refused()
 
 
 class BrokenVersions(Reloading):
     fault = "10 broken new versions"
 
     async def play(self, stage: Stage) -> None:
-        questions, source = stage.material.mixed(32, deadline_s=20), stage.material.folders["classify"]
-        await stage.learn(questions)
+        questions, source = (
+            await stage.learn(stage.material.mixed(32, deadline_s=20)),
+            stage.material.folders["classify"],
+        )
         first, name = int(source.name), name_of(source)
         async with stage.watched(), stage.load(questions, 4):
             for version in range(first + 1, first + 11):
@@ -82,29 +86,30 @@ class BrokenVersions(Reloading):
                 stage.tally.claim(counted, f"broken version {version - first} is not counted")
             about = await stage.client.get(f"/models/{name}")
             stage.tally.claim(about.reply is not None and "refused" in about.reply.json(), "/models does not say why")
-        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")
+        stage.tally.claim_none_refused()
 
 
 class BrokenAndRemoved(Reloading):
     fault = "a broken new version, and the served one removed in one go"
 
     async def play(self, stage: Stage) -> None:
-        questions, source = stage.material.short(16, deadline_s=20), stage.material.folders["classify"]
-        await stage.learn(questions)
+        questions, source = (
+            await stage.learn(stage.material.short(16, deadline_s=20)),
+            stage.material.folders["classify"],
+        )
         async with stage.watched(), stage.load(questions, 4):
             publish(source, int(source.name) + 1, truncate_graph)
             source.rename(source.parent / ".gone")
             await self.reload(stage)
             await asyncio.sleep(stage.seconds)
-        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")
+        stage.tally.claim_none_refused()
 
 
 class FolderAway(Reloading):
     fault = "the models folder away, a file, or empty, and back"
 
     async def play(self, stage: Stage) -> None:
-        questions = stage.material.mixed(24, deadline_s=20)
-        await stage.learn(questions)
+        questions = await stage.learn(stage.material.mixed(24, deadline_s=20))
         models, away = stage.models, stage.models.with_name("away")
         async with stage.load(questions, 4):
             for make in (lambda: None, lambda: models.write_text("not a folder"), models.mkdir):
@@ -118,7 +123,7 @@ class FolderAway(Reloading):
                 models.rmdir() if models.is_dir() else models.unlink(missing_ok=True)
                 away.rename(models)
                 await self.reload(stage)
-        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")
+        stage.tally.claim_none_refused()
 
 
 def speaks_of(log: str) -> bool:
@@ -142,8 +147,7 @@ class BrokenDefaults(Reloading):
         stage.material.folders["classify"] = next(
             each for each in sorted(stage.models.glob("*/*")) if name_of(each) == self.default(stage)
         )
-        questions = stage.material.short(24, deadline_s=20)
-        await stage.learn(questions)
+        questions = await stage.learn(stage.material.short(24, deadline_s=20))
         file, sound = stage.models / "defaults.json", (stage.models / "defaults.json").read_bytes()
         wrong: list[bytes] = [
             sound[:-4],
@@ -159,7 +163,7 @@ class BrokenDefaults(Reloading):
                 await self.reload(stage)
             file.write_bytes(sound)
             await self.reload(stage)
-        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")
+        stage.tally.claim_none_refused()
 
     def default(self, stage: Stage) -> str:
         return str(json.loads((stage.models / "defaults.json").read_text())["classify"])
@@ -174,11 +178,10 @@ class ReloadStorm(Reloading):
     is_smoke = True
 
     async def play(self, stage: Stage) -> None:
-        questions = stage.material.mixed(24)
-        await stage.learn(questions)
+        questions = await stage.learn(stage.material.mixed(24))
         async with stage.watched(), stage.load(questions, 4):
             for _ in range(5):
                 for _ in range(10):
                     stage.signal(signal.SIGHUP)
                 await asyncio.sleep(stage.seconds / 5)
-        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")
+        stage.tally.claim_none_refused()

@@ -48,7 +48,7 @@ class Terminated(Scenario):
         code = await stage.ended(DELAY_S + DRAIN_S + 10)
         took_s = asyncio.get_running_loop().time() - began
         stage.tally.claim(code == 0, f"it ended with {code} after {took_s:.1f} s")
-        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")
+        stage.tally.claim_none_refused()
 
 
 class TerminatedAtOnce(Scenario):
@@ -59,8 +59,7 @@ class TerminatedAtOnce(Scenario):
     settings = variables(drain_timeout_s=DRAIN_S)
 
     async def play(self, stage: Stage) -> None:
-        questions = stage.material.mixed(24, deadline_s=20)
-        await stage.learn(questions)
+        questions = await stage.learn(stage.material.mixed(24, deadline_s=20))
         with stage.tally.excusing("ConnectionRefusedError"):
             async with stage.load(questions, 12):
                 await asyncio.sleep(stage.seconds)
@@ -95,8 +94,7 @@ class RollingRestart(Scenario):
     seconds = 4.0
 
     async def play(self, stage: Stage) -> None:
-        questions = stage.material.mixed(24, deadline_s=20)
-        await stage.learn(questions)
+        questions = await stage.learn(stage.material.mixed(24, deadline_s=20))
         ports, stack = [free_port(), free_port()], ExitStack()
 
         def start(number: int, *flags: str) -> ProcessService:
@@ -115,4 +113,4 @@ class RollingRestart(Scenario):
                     stage.tally.claim(code == 0, f"an instance ended with {code}")
                     await asyncio.to_thread(start, number, "--http-workers", "2")
                 await asyncio.sleep(stage.seconds / 3)
-        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")
+        stage.tally.claim_none_refused()

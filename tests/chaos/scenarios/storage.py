@@ -33,8 +33,7 @@ class WrongBundles(Reloading):
     fault = f"{len(WRONG)} broken and hostile bundles beside those that are sound"
 
     async def play(self, stage: Stage) -> None:
-        questions = stage.material.mixed(24, deadline_s=20)
-        await stage.learn(questions)
+        questions = await stage.learn(stage.material.mixed(24, deadline_s=20))
         source = stage.material.folders["classify"]
         async with stage.watched(), stage.load(questions, 4):
             for name, spoil in WRONG.items():
@@ -44,7 +43,7 @@ class WrongBundles(Reloading):
         for name in WRONG:
             about = listed.get(f"z-{name}", {})
             stage.tally.claim(about.get("state") == "failed", f"{name} is {about.get('state', 'not listed')}")
-        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")
+        stage.tally.claim_none_refused()
 
     async def until_listed(self, stage: Stage, names: list[str]) -> dict[str, dict[str, object]]:
         loop = asyncio.get_running_loop()
@@ -61,8 +60,7 @@ class KilledWriter(Reloading):
     fault = "a writer of a bundle killed (SIGKILL) half-way"
 
     async def play(self, stage: Stage) -> None:
-        questions = stage.material.mixed(24, deadline_s=20)
-        await stage.learn(questions)
+        questions = await stage.learn(stage.material.mixed(24, deadline_s=20))
         async with stage.load(questions, 4):
             for name in ("newcomer", stage.material.folders["classify"].parent.name):
                 line = [sys.executable, "-c", KILLED_WRITER, str(stage.models), name]
@@ -72,7 +70,7 @@ class KilledWriter(Reloading):
         assert about.reply is not None
         names = [model["name"] for model in about.reply.json()["models"]]
         stage.tally.claim("newcomer" not in names, "half a bundle is listed")
-        stage.tally.claim(not stage.tally.refused, f"{stage.tally.refused} requests were refused")
+        stage.tally.claim_none_refused()
 
 
 class FullTemporaryFolder(Scenario):
@@ -84,8 +82,7 @@ class FullTemporaryFolder(Scenario):
     prefix = ("unshare", "-m", "sh", "-c", FULL_TMP % "12m")
 
     async def play(self, stage: Stage) -> None:
-        questions = stage.material.mixed(24, deadline_s=20)
-        await stage.learn(questions)
+        questions = await stage.learn(stage.material.mixed(24, deadline_s=20))
         inside = Path(f"/proc/{stage.service.process.pid}/root{stage.folder}/tmp")
         async with stage.watched(), stage.load(questions, 4):
             await asyncio.sleep(stage.seconds / 2)

@@ -37,13 +37,17 @@ class AbandonedError(Exception):
 
 
 class Job:
-    """One call of a function; a job with a lower key goes first."""
+    """One call of a function; a job with a lower key goes first.
+
+    Neither a job nor the frames that run it keep an error that it has ended with: the error's traceback refers to those
+    frames, and what such a circle holds, a body of some MB, would wait for the collector.
+    """
 
     def __init__(self, call: Callable[[], Any], size: int, deadline: float, priority: int, number: int) -> None:
         self.call, self.size, self.deadline = call, size, deadline
         self.key: Key = (-priority, time.monotonic() + size * SIZE_S, number)
         self.loop = asyncio.get_running_loop()
-        self.done: asyncio.Future[Any] = self.loop.create_future()
+        self.done: asyncio.Future[Any] | None = self.loop.create_future()  # None once it is
         self.turn = threading.Semaphore(0)  # released when the paused job may go on
         self.has_begun = self.is_abandoned = False
 
@@ -56,26 +60,27 @@ class Job:
             raise AbandonedError
 
     def run(self) -> None:
-        """Call the function, and tell the event loop, which may be closed by now where nobody waits."""
-        result: Any = None
-        failure: Exception | None = None
+        """Call the function, and tell the event loop."""
         try:
             self.check()
-            result = self.call()
+            self._tell(self.call(), None)
         except AbandonedError:
-            failure = DeadlineExceededError()
+            self._tell(None, DeadlineExceededError())
         except Exception as error:
-            failure = error
-        with suppress(RuntimeError):
+            self._tell(None, error)
+
+    def _tell(self, result: Any, failure: Exception | None) -> None:
+        with suppress(RuntimeError):  # the event loop may be closed by now, where nobody waits
             self.loop.call_soon_threadsafe(self._resolve, result, failure)
 
     def _resolve(self, result: Any, failure: Exception | None) -> None:
-        if self.done.done():
+        done, self.done = self.done, None
+        if done is None or done.done():
             return
         if failure is None:
-            self.done.set_result(result)
+            done.set_result(result)
         else:
-            self.done.set_exception(failure)
+            done.set_exception(failure)
 
 
 class Pool:
@@ -102,15 +107,18 @@ class Pool:
         not returned by `deadline`, in seconds of `time.monotonic()`. When the caller is cancelled, the work ends.
         """
         job = Job(partial(function, *arguments), size, deadline, priority, next(self._numbers))
+        done = job.done
+        assert done is not None
         self._submit(job)
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
-                return cast(ResultT, await job.done)
+                return cast(ResultT, await done)
         except TimeoutError:
             raise DeadlineExceededError from None
         finally:
-            if not job.done.done() or job.done.cancelled():
+            if not done.done() or done.cancelled():
                 self._abandon(job)
+            del done  # see `Job`
 
     def close(self, limit_s: float = 2.0) -> None:
         """End every job at its next pause, and the threads; wait `limit_s` for them at most."""

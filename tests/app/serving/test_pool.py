@@ -1,8 +1,10 @@
 """The pool: what goes first, what is refused, and that work for nobody ends."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -205,3 +207,30 @@ def test_a_closed_pool_takes_nothing_and_ends_what_is_paused_or_waits():
         waiting.cancel()
 
     play(scenario)
+
+
+class Body:
+    """What a job reads."""
+
+
+def test_a_failure_leaves_nothing_for_the_collector():
+    """The error's traceback refers to the frames that have the body; nothing of the pool may refer to the error."""
+    body = Body()
+    kept = weakref.ref(body)
+
+    def fail(body):
+        raise ZeroDivisionError
+
+    async def scenario(pool, work, submit):
+        nonlocal body
+        with pytest.raises(ZeroDivisionError):
+            await pool.run(fail, body, size=1, deadline=time.monotonic() + LIMIT_S)
+        await pool.run(lambda: None, size=1, deadline=time.monotonic() + LIMIT_S)
+        body = None
+        await asyncio.to_thread(until, lambda: kept() is None)
+
+    gc.disable()
+    try:
+        play(scenario)
+    finally:
+        gc.enable()

@@ -12,7 +12,7 @@ from tokenizers import Encoding, Tokenizer
 from app.errors import RequestTooLargeError
 
 CHUNK = 4096  # characters from which on a chunk ends at the next place: a few milliseconds of tokenizing
-MOST_UNCUT = 32_768  # characters without any such place
+MOST_UNCUT = 65_536  # characters without any such place
 
 # A letter or digit, but no presentation form, which a normalizer may take apart; or a mark of ASCII.
 SOLID = r"(?:(?![\uf900-\uffff])[^\W_]|[!-~])"
@@ -54,6 +54,7 @@ KINDS = (
         ("\u5927", "\u5927\u962a a", "\u306f\u3044", "\u30ab\u30ca"),
     ),
     Kind("[A-Za-z](?=[0-9])|[0-9](?=[A-Za-z])", ("abc", "a 12", "It's 1"), ("9", "x", "12ab")),
+    Kind("[A-Za-z](?=[,;:])", ("abc", "a 12x", "It's", "A"), (",", ",b", ";d e", ":/x", ",,", ", b", ":)")),
 )
 
 
@@ -104,11 +105,19 @@ class Cutter:
         if place is not None:
             return place.end()
         if limit < len(text):
-            raise RequestTooLargeError(
-                f"inputs has more than {MOST_UNCUT:,} characters in a row that cannot be taken apart; "
-                "put spaces or line breaks between words"
-            )
+            raise RequestTooLargeError(self._refusal(start))
         return len(text)
+
+    def _refusal(self, start: int) -> str:
+        if self.pattern is None:
+            return (
+                f"a text is too long: this model's tokenizer reads a text as a whole, of at most {MOST_UNCUT:,} "
+                "characters here; send parts of it"
+            )
+        return (
+            f"a text has more than {MOST_UNCUT:,} characters in a row, from character {start:,} on, that cannot be "
+            "taken apart; put spaces or line breaks between words"
+        )
 
 
 def is_place(pattern: re.Pattern[str], before: str, after: str) -> bool:

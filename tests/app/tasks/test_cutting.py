@@ -135,8 +135,22 @@ def test_every_kind_of_place_is_proven_by_some_tokenizer(encoder, bert_encoder):
 def test_what_cannot_be_cut_is_bounded(character, bert_encoder, monkeypatch):
     monkeypatch.setattr(cutting, "MOST_UNCUT", 10_000)
     assert encode(bert_encoder, "b" + character * 9000).pieces
-    with pytest.raises(RequestTooLargeError, match="more than 10,000 characters in a row"):
+    with pytest.raises(RequestTooLargeError, match="more than 10,000 characters in a row, from character 0 on"):
         encode(bert_encoder, "b" + character * 20_000)
+
+
+def test_a_tokenizer_that_reads_texts_as_a_whole_is_named_for_what_it_refuses(tmp_path, monkeypatch):
+    monkeypatch.setattr(cutting, "MOST_UNCUT", 10_000)
+    encoder = make_encoder(UNCUT["no words"], tmp_path)
+    with pytest.raises(RequestTooLargeError, match="tokenizer reads a text as a whole, of at most 10,000"):
+        encode(encoder, "a play in paris " * 2000)
+
+
+@pytest.mark.parametrize("kind", ["encoder", "bert_encoder"])
+@pytest.mark.parametrize("text", ["name,paris,play;film:" * 4000, "x1y2" * 15_000, "a" * 60_000], ids=len)
+def test_text_without_spaces_is_read_whole(kind, text, request):
+    encoder = request.getfixturevalue(kind)
+    assert encode(encoder, text).ids == whole(encoder, text).ids
 
 
 # --- What is not wanted is not done -----------------------------------------------------------------------

@@ -46,7 +46,8 @@ def find_problem_type(labels: Sequence[object], separator: str | None) -> tuple[
     if known and len(known) >= NUMBERS_SHARE * len(numbers):
         if not all(number.is_integer() for number in known):
             every = "every label" if len(known) == len(labels) else "nearly every label"
-            return "regression", f"{every} is a number and not all are whole"
+            commas = " (commas are decimal)" if any(map(has_decimal_comma, labels)) else ""
+            return "regression", f"{every} is a number and not all are whole{commas}"
         if len(known) == len(numbers):
             return (
                 "single_label_classification",
@@ -59,13 +60,16 @@ def number_of(label: object) -> float | None:
     """Return the finite number that a label is, or is the text of; None where it is neither. A comma may be decimal."""
     if isinstance(label, bool) or not isinstance(label, int | float | str):
         return None
-    if isinstance(label, str) and DECIMAL_COMMA.fullmatch(label.strip()):
-        label = label.replace(",", ".")
+    text = str(label).replace(",", ".") if has_decimal_comma(label) else label
     try:
-        number = float(label)
+        number = float(text)
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
+
+
+def has_decimal_comma(label: object) -> bool:
+    return isinstance(label, str) and DECIMAL_COMMA.fullmatch(label.strip()) is not None
 
 
 def raw_labels(label: object, separator: str | None) -> list[str]:

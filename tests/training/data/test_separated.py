@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from training.config import DataConfig, Recipe, RecipeError, load_recipe
-from training.data import ClassificationExample, DataError, read_classification
+from training.data import ClassificationExample, DataError, find_problem_type, read_classification
 from training.data.dialects import describe
 
 EXPECTED = [ClassificationExample("Good, but long", ("pos",)), ClassificationExample('so "bad";\nno', ("neg",))]
@@ -77,6 +77,7 @@ def test_what_was_found_is_said(tmp_path, name, text, encoding, expected):
 def test_numbers_with_decimal_commas_are_numbers(tmp_path):
     path = write(tmp_path / "a.csv", "text;label\na;0,5\nb;-1,25\nc;3\n")
     assert [each.target for each in read_classification(path, DataConfig())] == [0.5, -1.25, 3.0]
+    assert find_problem_type(["0,5", "3"], None)[1].endswith("not all are whole (commas are decimal)")
 
 
 def test_a_tab_separated_cell_that_never_closes_loses_no_row(tmp_path):

@@ -10,11 +10,12 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from app.api.errors import ErrorResponses
+from app.api.gate import Gate
 from app.api.keys import Keyring
 from app.api.pages import build_pages
 from app.api.predictions import Call, Predictions
 from app.api.request import path_of, tidy
-from app.errors import DeadlineUnmeetableError, QueueFullError, ServeError
+from app.errors import ServeError
 from app.service import Service
 
 
@@ -31,7 +32,8 @@ class Application:
         keys = Keyring(service.settings, service.metrics) if keys is None else keys
         self._prefix = service.settings.root_path
         self._errors = ErrorResponses(service.metrics)
-        self._predictions = Predictions(service, keys)
+        self.gate = Gate(service, keys)
+        self._predictions = Predictions(service, keys, self.gate)
         self.pages = build_pages(service, keys, self._predictions, self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,8 +47,7 @@ class Application:
                 try:
                     return await endpoint(call)
                 except ServeError as error:
-                    if isinstance(error, QueueFullError | DeadlineUnmeetableError):
-                        self.service.note_refusal()
+                    self.gate.note(call, error)
                     return await self._errors.of_call(call, error)(scope, receive, send)
                 except Exception as error:
                     response = self._errors.of_defect(call, error)

@@ -14,8 +14,9 @@ from uvicorn.server import ServerState
 
 from app.api.arrival import ARRIVED
 from app.api.connections import LINGER_S, MOST_DISCARDED, Connections
-from app.api.exchange import Exchange, ExchangeProtocol
+from app.api.exchange import Exchange
 from app.api.joining import JoiningTransport
+from app.api.refusing import RefusingProtocol
 from app.errors import BadRequestError, HeadTimeoutError, HeadTooLargeError, ServeError
 
 VERSIONS = ("1.1", "1.0")
@@ -32,7 +33,7 @@ class Stage(Enum):
     BODY = auto()
 
 
-class Connection(ExchangeProtocol):
+class Connection(RefusingProtocol):
     """One connection of `connections`, which bounds it. `arrived`: since when it may have waited to be accepted."""
 
     def __init__(
@@ -45,6 +46,7 @@ class Connection(ExchangeProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, connections.loop, connections.head)
         self._of, self._limits = connections, connections.limits
+        self.gate, self.pace = connections.gate, connections.pace
         self._accepted_at, self._arrived = time.monotonic(), arrived
         self._stage = Stage.NOTHING
         self._read_at = 0.0  # since when the bytes that are being read may have been there
@@ -52,6 +54,7 @@ class Connection(ExchangeProtocol):
         self._open_bytes = 0  # of reads that did not end the head, or that had nothing of a body in them
         self._body_bytes = 0
         self._discarded = 0
+        self._was_answered = False  # a request that was refused by its head
         self._refusal: bytes | None = None  # to be sent after the answers to the requests before it
         self._head_since = 0.0
         self.waiting_since = self._accepted_at
@@ -111,6 +114,7 @@ class Connection(ExchangeProtocol):
         if len(self.pipeline) >= MOST_PIPELINED:
             raise BadRequestError("too many requests were sent before the first was answered")
         super().on_message_begin()
+        self.send_refusal()  # of the request before this one
         self._stage = Stage.HEAD
         self._head_bytes = self._open_bytes = self._body_bytes = 0
         self._head_since = time.monotonic()
@@ -143,10 +147,11 @@ class Connection(ExchangeProtocol):
         self._check_host()
         if self.parser.should_upgrade():
             return  # see `_ignore_upgrade`
-        self.begin_exchange(version, is_last=self._of.is_closing)
         self._stage = Stage.BODY
         self._open_bytes = 0
         self._of.waiting.pop(self, None)
+        if self._of.is_closing or not self.refuses(version):
+            self.begin_exchange(version, is_last=self._of.is_closing)
 
     def _check_host(self) -> None:
         """Refuse a request that does not say whom it is for, or says it twice. Source: RFC 9112, section 3.2."""
@@ -156,12 +161,16 @@ class Connection(ExchangeProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        super().on_body(body)
+        if not self.is_skipping:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self._stage is Stage.BODY:
             self._stage = Stage.NOTHING
-            super().on_message_complete()
+            if self.is_skipping:
+                self.is_skipping = False
+            else:
+                super().on_message_complete()
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Read a request that asks for another protocol as if it did not. Source: RFC 9110, section 7.8.
@@ -195,6 +204,10 @@ class Connection(ExchangeProtocol):
         else:
             self._wait()
 
+    def settle(self) -> None:
+        self._was_answered = True
+        self._wait()
+
     def _wait(self) -> None:
         """Wait for the client: nothing of its is being answered."""
         self.waiting_since = time.monotonic()
@@ -202,6 +215,7 @@ class Connection(ExchangeProtocol):
 
     def _refuse(self, error: ServeError) -> None:
         """Answer what is not a request, after the answers to those that were, and end the connection."""
+        self.send_refusal()
         answer = self._of.refused(error)
         is_body, in_flight = self._stage is Stage.BODY, self._is_in_flight()
         self._stage = Stage.BODY  # what the client still sends is not read
@@ -255,7 +269,7 @@ class Connection(ExchangeProtocol):
         elif self._stage is Stage.HEAD:
             if min(waited_s, now - self._head_since) > limits.head_s:
                 self._refuse(HeadTimeoutError())
-        elif self._stage is Stage.NOTHING and self.cycle is not None:
+        elif self._stage is Stage.NOTHING and (self.cycle is not None or self._was_answered):
             if waited_s > limits.keep_alive_s:
                 self._joining.close()
         elif waited_s > limits.head_s:  # silent since it was opened, or since its body was answered before its end

@@ -15,6 +15,8 @@ import structlog
 
 from app.api.arrival import TurnClock
 from app.api.exchange import DefaultHead
+from app.api.gate import Gate
+from app.api.pace import Pace
 from app.api.request import request_id_of
 from app.api.security_headers import HEADERS
 from app.errors import ServeError
@@ -72,13 +74,15 @@ def most_connections(wanted: int) -> int:
 class Connections:
     """Keeps the connections of one server within their limits. It sweeps over them instead of a timer for each."""
 
-    def __init__(self, limits: Limits, metrics: Metrics, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, limits: Limits, metrics: Metrics, loop: asyncio.AbstractEventLoop, gate: Gate | None = None
+    ) -> None:
         self.limits, self.loop, self.clock = limits, loop, TurnClock(loop)
         self.open: set[Connection] = set()
         self.waiting: dict[Connection, None] = {}  # those without a request in flight, the longest waiting first
         self.opening = 0  # accepted, and not connected to a protocol yet
         self.is_closing = False  # every answer is its connection's last
-        self.head = DefaultHead()
+        self.head, self.gate, self.pace = DefaultHead(), gate, Pace(loop)
         self._metrics = metrics
         self._swept_at, self._logged_at = 0.0, float("-inf")
         self._noted: Counter[str] = Counter()  # since the last line of the log
@@ -139,6 +143,7 @@ class Connections:
     def close_after_answers(self) -> None:
         """From now on, let every answer be its connection's last."""
         self.is_closing = True
+        self.pace.send_all()
         for connection in self.open:
             connection.close_after_answer()
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import time
 import traceback
+from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.api.predictions import Call
 from app.api.request import request_id_of
 from app.errors import InternalError, MethodNotAllowedError, RouteNotFoundError, ServeError, UnsupportedCodingError
 from app.logs import line_limit
 from app.metrics import Metrics
+
+if TYPE_CHECKING:
+    from app.api.predictions import Call
 
 log = structlog.get_logger(__name__)
 
@@ -91,14 +94,29 @@ def internal_error(error: Exception, request_id: str) -> InternalError:
 
 def render(error: ServeError, request_id: str, model: str = "") -> Response:
     """Log an error, unless many of its kind were just logged, and return its response."""
+    log_refusal(error, request_id, model)
+    return Response(
+        body_of(error, request_id), error.status, headers_of(error, request_id), media_type="application/json"
+    )
+
+
+def log_refusal(error: ServeError, request_id: str, model: str) -> None:
     if not line_limit.leaves_out("request_failed", error.code):
         log.info("request_failed", request_id=request_id, code=error.code, status=error.status, model=model)
-    headers = {"X-Request-Id": request_id}
+
+
+def headers_of(error: ServeError, request_id: str) -> dict[str, str]:
+    """Return the headers of an error, but for those of its body."""
+    headers = {"x-request-id": request_id}
     if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, UnsupportedCodingError):
-        headers["Accept-Encoding"] = error.accepted  # RFC 9110, section 12.5.3
+        headers["accept-encoding"] = error.accepted  # RFC 9110, section 12.5.3
     if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    body = {"error": error.message, "error_type": error.code, "request_id": request_id}
-    return JSONResponse(body, error.status, headers)
+        headers["www-authenticate"] = "Bearer"
+    return headers
+
+
+def body_of(error: ServeError, request_id: str) -> bytes:
+    """Return the body of an error, as JSON."""
+    return to_json({"error": error.message, "error_type": error.code, "request_id": request_id})

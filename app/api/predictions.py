@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.arrival import ARRIVED
 from app.api.codings import INLINE_BYTES, coding_of, decode
 from app.api.exchange import Exchange, exchange_of
+from app.api.gate import MODELS, Gate
 from app.api.keys import ANYBODY, Key, Keyring
 from app.api.request import BodyMemory, Headers, priority_of, read_body, request_id_of, timeout_s_of
 from app.errors import (
@@ -35,7 +36,6 @@ from app.tasks import TASKS
 from app.tasks.base import Task, TaskRequest
 
 LEFT = "the client closed the connection"
-MODELS = "/models/"  # before the name of the model that is asked
 WATCH_AFTER_S = 0.05  # most requests are answered by then, and watching every connection is expensive
 
 ResultT = TypeVar("ResultT")
@@ -79,8 +79,8 @@ Endpoint = Callable[[Call], Awaitable[None]]
 class Predictions:
     """The endpoints of `POST`: the route of each task, `/` for the default one, and `/models/{name}`."""
 
-    def __init__(self, service: Service, keys: Keyring) -> None:
-        self._service, self._keys = service, keys
+    def __init__(self, service: Service, keys: Keyring, gate: Gate) -> None:
+        self._service, self._keys, self._gate = service, keys, gate
         self._bodies = BodyMemory(service.settings.max_body_memory_mb * 2**20)
         self._endpoints: dict[str, Endpoint] = {
             f"/{task.route}": partial(self._answer_for_task, task) for task in TASKS.values()
@@ -185,6 +185,7 @@ class Predictions:
             (b"server-timing", server_timing(answer, total_s)),
         ]
         call.is_answered = True
+        self._gate.forget()
         if call.exchange is None or not call.exchange.answer(200, headers, answer.content):
             await call.send({"type": "http.response.start", "status": 200, "headers": headers})
             await call.send({"type": "http.response.body", "body": answer.content})

@@ -16,6 +16,7 @@ import uvicorn
 from app.api.around import with_surroundings
 from app.api.connection import Connection
 from app.api.connections import Connections, Limits
+from app.api.gate import Gate
 from app.api.listener import Listener, bind, url_of
 from app.api.security_headers import security_headers
 from app.api.tls import tls_context
@@ -44,13 +45,14 @@ class ConnectionServer(uvicorn.Server):
         super().__init__(config)
         self.service, self._limits, self._tls = service, limits, tls
         self.listeners: list[Listener] = []
+        self.gate: Gate | None = None  # that refuses by heads
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_EXIT)
         await self.wait_to_listen()
-        self.connections = Connections(self._limits, self.service.metrics, asyncio.get_running_loop())
+        self.connections = Connections(self._limits, self.service.metrics, asyncio.get_running_loop(), self.gate)
         for bound in sockets or [bind(self.config.host, self.config.port)]:
             is_shared = is_unix(bound) and self.service.settings.http_workers > 0
             self.listeners.append(Listener(bound, self._connect, self.connections, self._tls, is_shared=is_shared))
@@ -110,7 +112,7 @@ class Server(ConnectionServer):
         tls = tls_context(self._settings)
         config = server_config(self._settings, with_surroundings(app, self._settings), is_secure=tls is not None)
         super().__init__(app.service, Limits.of(self._settings), config, tls)
-        self._admin = admin
+        self.gate, self._admin = app.gate, admin
         self._stop_at = 0.0  # not before; in seconds of `time.monotonic()`
 
     async def wait_to_listen(self) -> None:

@@ -1,4 +1,4 @@
-"""What a batch costs: `a + b * T + c * R * S**2` seconds, fitted at warm-up and refined as batches run."""
+"""What a batch costs: `a + b * T + c * R * S**2 + d * H` seconds, fitted at warm-up and refined as batches run."""
 
 from __future__ import annotations
 
@@ -20,26 +20,30 @@ RELAXED = 0.9
 
 
 class Shape(NamedTuple):
-    """The size of a batch: T tokens in all, and the R * S**2 cells of attention over R rows of S slots."""
+    """The size of a batch: T tokens in all, the R * S**2 cells of attention over R rows of S slots, and H further rows
+    of the head, beyond one for each window."""
 
     tokens: int
     grid: int
+    head_rows: int = 0
 
     @classmethod
-    def of(cls, lengths: Sequence[int]) -> Shape:
+    def of(cls, lengths: Sequence[int], head_rows: int = 0) -> Shape:
         tokens, longest = sum(lengths), max(lengths)
-        return cls(tokens, -(-tokens // longest) * longest**2)
+        return cls(tokens, -(-tokens // longest) * longest**2, head_rows)
 
 
 @dataclass
 class CostModel:
-    """Seconds per batch (`fixed`), per token and per attention cell, and a factor that follows measured batches."""
+    """Seconds per batch (`fixed`), per token, per attention cell and per further row of the head, and a factor that
+    follows measured batches."""
 
     fixed: float = 0.0
     per_token: float = 0.0
     per_cell: float = 0.0
     correction: float = 1.0
     remembered: int = FIT_COUNTS  # batches that the correction is the mean of
+    per_head_row: float = 0.0
 
     @classmethod
     def fit(cls, samples: Sequence[tuple[Shape, float]]) -> CostModel:
@@ -58,19 +62,29 @@ class CostModel:
 
     def predict(self, shape: Shape) -> float:
         """Return the seconds that a batch of this shape will take."""
-        cost = self.fixed + self.per_token * shape.tokens + self.per_cell * shape.grid
+        tokens, grid, head_rows = shape
+        cost = self.fixed + self.per_token * tokens + self.per_cell * grid + self.per_head_row * head_rows
         return self.correction * cost
 
     def share(self, length: int) -> float:
         """Return the seconds that one window of `length` adds to a batch of windows of this length."""
         return self.correction * (self.per_token * length + self.per_cell * length**2)
 
-    def amortized(self, length: int, budget: int) -> float:
+    def amortized(self, length: int, budget: int, head_rows: int = 0) -> float:
         """Return what `share` does, without the correction, and with a window's part of the fixed cost of a batch.
 
-        Batches of windows of this length have as many as fit into `budget` tokens.
+        Batches of windows of this length, with so many further rows of the head, have as many as fit into `budget`
+        tokens.
         """
-        return self.fixed / max(1, budget // length) + self.per_token * length + self.per_cell * length**2
+        cost = self.per_token * length + self.per_cell * length**2
+        if not head_rows:
+            return self.fixed / max(1, budget // length) + cost
+        in_a_batch = max(1, budget // (length + self.tokens_of(head_rows)))
+        return self.fixed / in_a_batch + cost + self.per_head_row * head_rows
+
+    def tokens_of(self, head_rows: int) -> int:
+        """Return the tokens that take as long as so many rows of the head."""
+        return int(head_rows * self.per_head_row / self.per_token) if self.per_token > 0 else 0
 
     def refine(self, shape: Shape, seconds: float) -> None:
         """Move the correction towards the seconds that a batch took."""

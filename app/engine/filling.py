@@ -25,6 +25,7 @@ def add_nearest(queue: Queue, items: list[QueuedWindow], keys: list[FillKey], no
     """Add windows of one rank as far as they fit, those nearest in length to the first item first."""
     seed, lane, rank, end = items[0], items[0].ticket.lane, keys[0].rank, len(keys)
     tokens, longest = sum(item.length for item in items), max(item.length for item in items)
+    head_rows, passed = sum(item.head_rows for item in items), 0
     at = rank, seed.length, seed.number
     below, above = bisect_left(keys, at) - 1, bisect_right(keys, at)
     while below >= 0 or above < end:
@@ -32,17 +33,21 @@ def add_nearest(queue: Queue, items: list[QueuedWindow], keys: list[FillKey], no
             below >= 0 and seed.length - keys[below].length <= keys[above].length - seed.length
         )
         _, length, number = keys[below if take_below else above]
-        cost = lane.computed_tokens(len(items) + 1, tokens + length, max(longest, length))
-        if cost > lane.max_batch_tokens:
+        item = queue.windows[number]
+        more = head_rows + item.head_rows
+        cost = lane.computed_tokens(len(items) + 1, tokens + length, max(longest, length)) + lane.tokens_of(more)
+        if cost > lane.max_batch_tokens and not item.head_rows:
             if take_below:
                 break  # every window above is longer still
             above = end
             continue
         below, above = (below - 1, above) if take_below else (below, above + 1)
-        item = queue.windows[number]
-        if item.ticket.deadline > now:
+        if cost > lane.max_batch_tokens:  # another one may have fewer rows
+            if (passed := passed + 1) >= MOST_PASSED:
+                break
+        elif item.ticket.deadline > now:
             items.append(item)
-            tokens, longest = tokens + length, max(longest, length)
+            tokens, longest, head_rows = tokens + length, max(longest, length), more
 
 
 def fill_by_due(queue: Queue, first: QueuedRequest, now: float) -> list[QueuedWindow]:
@@ -51,7 +56,7 @@ def fill_by_due(queue: Queue, first: QueuedRequest, now: float) -> list[QueuedWi
     The batch ends before `first` is due, if its first window alone does.
     """
     lane, items = first.ticket.lane, [first.next]
-    tokens, longest = first.next.length, first.next.length
+    tokens, longest, head_rows = first.next.length, first.next.length, first.next.head_rows
     passed = 0
     for _, _, request in queue.by_due[lane]:
         if request.ticket.deadline <= now:
@@ -59,11 +64,12 @@ def fill_by_due(queue: Queue, first: QueuedRequest, now: float) -> list[QueuedWi
         for item in request.windows.values():
             if item is items[0]:
                 continue
-            more, most = tokens + item.length, max(longest, item.length)
-            fits = lane.computed_tokens(len(items) + 1, more, most) <= lane.max_batch_tokens
-            if fits and now + lane.cost.predict(Shape(more, -(-more // most) * most**2)) <= first.ticket.deadline:
+            more, most, rows = tokens + item.length, max(longest, item.length), head_rows + item.head_rows
+            fits = lane.computed_tokens(len(items) + 1, more, most) + lane.tokens_of(rows) <= lane.max_batch_tokens
+            seconds = lane.cost.predict(Shape(more, -(-more // most) * most**2, rows)) if fits else 0.0
+            if fits and now + seconds <= first.ticket.deadline:
                 items.append(item)
-                tokens, longest = more, most
+                tokens, longest, head_rows = more, most, rows
             elif (passed := passed + 1) >= MOST_PASSED:
                 return items
     return items

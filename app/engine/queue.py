@@ -111,12 +111,12 @@ class Queue:
 
         `due` is when it is to be answered, the deadline at the latest.
         """
-        lengths, costs, windows = ticket.lengths, ticket.costs, {}
+        lengths, costs, head_rows, windows = ticket.lengths, ticket.costs, ticket.head_rows, {}
         places = (0,) if len(lengths) == 1 else sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
         for index in places:
             number = next(self._numbers)
             cost = costs[index]
-            windows[number] = QueuedWindow(number, ticket, index, lengths[index], cost, units(cost))
+            windows[number] = QueuedWindow(number, ticket, index, lengths[index], cost, units(cost), head_rows[index])
         self._put(QueuedRequest(ticket, windows, due))
 
     def _put(self, request: QueuedRequest) -> None:

@@ -67,7 +67,7 @@ class Scheduler:
             return
         correction = lane.cost.correction
         now, deadline, priority = ticket.arrival, ticket.deadline, ticket.priority
-        cost_s, longest_s = correction * ticket.cost, lane.window_s(max(lengths))
+        cost_s, longest_s = correction * ticket.cost, lane.window_s(max(lengths), max(ticket.head_rows))
         ask = Ask(lane, now, deadline, priority, ticket.tokens, cost_s, longest_s, len(lengths))
         due, giving_way = self._admission.decide(ask)
         for request in giving_way:
@@ -182,7 +182,7 @@ class Scheduler:
         """Return the least time in which the rest of a request can be computed."""
         lane, windows = request.ticket.lane, request.windows
         side_by_side = lane.cost.correction * request.cost_s / min(self.limits.runners, len(windows))
-        alone = lane.window_s(request.next.length)
+        alone = lane.window_s(request.next.length, request.next.head_rows)
         return alone if len(windows) == 1 else max(alone, side_by_side)
 
     def _share(self, items: list[QueuedWindow]) -> list[QueuedWindow]:

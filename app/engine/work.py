@@ -43,7 +43,8 @@ class Lane:
     """A forward pass that the engine makes batches for. Windows of different lanes never share a batch.
 
     `computed_tokens` returns how many tokens a batch computes, given its number of windows, their tokens in all and
-    the longest of them. A batch computes at most `max_batch_tokens`, except that a single window always runs.
+    the longest of them. A batch computes at most `max_batch_tokens`, its head rows counted as the tokens that take as
+    long, except that a single window always runs.
     """
 
     engine: Submitter
@@ -67,13 +68,20 @@ class Lane:
         cells = tokens * min(tokens, LONGEST)
         self.full_batch_s = self.cost.fixed + self.cost.per_token * tokens + self.cost.per_cell * cells  # uncorrected
 
-    def cost_of(self, length: int) -> float:
-        """Return the uncorrected seconds that a window adds to full batches, its part of their fixed cost included."""
-        return self.cost.amortized(length, self.max_batch_tokens)
+    def cost_of(self, length: int, head_rows: int = 0) -> float:
+        """Return the uncorrected seconds that a window adds to full batches, its part of their fixed cost included.
 
-    def window_s(self, length: int) -> float:
+        `head_rows` is how many rows it has beyond the first.
+        """
+        return self.cost.amortized(length, self.max_batch_tokens, head_rows)
+
+    def window_s(self, length: int, head_rows: int = 0) -> float:
         """Return the seconds of a batch of one window."""
-        return self.cost.predict(Shape(length, length**2))
+        return self.cost.predict(Shape(length, length**2, head_rows))
+
+    def tokens_of(self, head_rows: int) -> int:
+        """Return what further head rows take of `max_batch_tokens`: the tokens that take as long."""
+        return self.cost.tokens_of(head_rows) if head_rows else 0
 
 
 @dataclass(eq=False)
@@ -90,6 +98,7 @@ class Ticket:
     priority: int = 0
     on_finish: Callable[[Ticket], None] = lambda ticket: None
     lengths: list[int] = field(init=False)
+    head_rows: list[int] = field(init=False)  # of each window, beyond the first
     costs: list[float] = field(init=False)  # of each window, in uncorrected seconds
     cost: float = field(init=False)  # of all of them
     tokens: int = field(init=False)
@@ -103,8 +112,9 @@ class Ticket:
 
     def __post_init__(self) -> None:
         self.lengths = lengths = [len(window) for window in self.windows]
+        self.head_rows = head_rows = [max(0, len(window.head_rows) - 1) for window in self.windows]
         cost_of = self.lane.cost_of
-        self.costs = costs = [cost_of(length) for length in lengths]
+        self.costs = costs = [cost_of(length, rows) for length, rows in zip(lengths, head_rows, strict=True)]
         self.cost = sum(costs)
         self.tokens = sum(lengths)
         self.outputs = [UNANSWERED] * len(self.windows)
@@ -145,6 +155,7 @@ class QueuedWindow:
     length: int
     cost: float
     work: int
+    head_rows: int  # beyond the first
 
     @property
     def window(self) -> Window:
@@ -171,7 +182,7 @@ class Batch:
 
     @property
     def shape(self) -> Shape:
-        return Shape.of([item.length for item in self.items])
+        return Shape.of([item.length for item in self.items], sum([item.head_rows for item in self.items]))
 
     @property
     def computed_tokens(self) -> int:

@@ -24,9 +24,9 @@ from app.window import Window
 # --- The engine's work ----------------------------------------------------------------------------------
 
 
-def window(length, token=5):
-    """A window of one token repeated, answered on its first row."""
-    return Window(np.full(length, token, np.int64), np.zeros(1, np.int64))
+def window(length, token=5, head_rows=1):
+    """A window of one token repeated, answered on its first row or rows."""
+    return Window(np.full(length, token, np.int64), np.arange(head_rows))
 
 
 def echo(windows, **where):

@@ -30,13 +30,14 @@ class Kind:
     deadline_s: float
     priority: int = 0
     share: float = 1.0
+    head_rows: int = 1  # of each window
 
     @property
     def work(self):
-        return sum(self.lane.truth.share(length) for length in self.lengths)
+        return sum(work_of(self.lane, length, self.head_rows - 1) for length in self.lengths)
 
     def ticket(self, now, on_finish):
-        windows = [window(length) for length in self.lengths]
+        windows = [window(length, head_rows=self.head_rows) for length in self.lengths]
         return Ticket(self.lane, windows, now, now + self.deadline_s, self.priority, on_finish)
 
 
@@ -50,11 +51,19 @@ class Tally:
     errors: Counter = field(default_factory=Counter)
 
 
-def machine(scale=1.0, guess=1.0, *, fixed=1e-3, per_token=4e-5, per_cell=4e-8, budget=256, name="toy"):
+def work_of(lane, length, head_rows):
+    """Return the seconds that a window with rows beyond the first really adds to a batch."""
+    return lane.truth.share(length) + lane.truth.per_head_row * head_rows
+
+
+def machine(
+    scale=1.0, guess=1.0, *, fixed=1e-3, per_token=4e-5, per_cell=4e-8, per_head_row=0.0, budget=256, name="toy"
+):
     """A lane whose batches take `scale` times what the coefficients say, and are predicted `guess` times too long."""
     coefficients = [scale * seconds for seconds in (fixed, per_token, per_cell)]
     lane = make_lane(budget=budget, cost=CostModel(*(guess * seconds for seconds in coefficients)), name=name)
     lane.truth = CostModel(*coefficients)
+    lane.truth.per_head_row, lane.cost.per_head_row = scale * per_head_row, guess * scale * per_head_row
     return lane
 
 
@@ -160,7 +169,7 @@ class Simulation:
     def end_batch(self):
         self.now, _, batch, seconds = heapq.heappop(self._ends)
         self.scheduler.ended(batch)
-        works = [batch.lane.truth.share(item.length) for item in batch.items]
+        works = [work_of(batch.lane, item.length, item.head_rows) for item in batch.items]
         for item, work in zip(batch.items, works, strict=True):
             self.computed += work
             self._spent_s[item.ticket] += seconds * work / sum(works)

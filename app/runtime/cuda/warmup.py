@@ -10,7 +10,7 @@ import numpy as np
 
 from app.runtime.cuda.graphs import Bucket
 from app.runtime.session import SessionError
-from app.runtime.warmup import Compute, synthetic_windows
+from app.runtime.warmup import LEAST_WIDE, Compute, synthetic_windows
 from app.window import Floats, Window
 
 # (windows, tokens in each) to time: less than thousands of tokens do not fill a GPU, and its cost per token shows only
@@ -19,7 +19,6 @@ TIMED_SHAPES = ((1, 8), (1, 128), (1, 512), (16, 32), (8, 512), (128, 32), (64, 
 
 CAPTURED_TOKENS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # tokens of the buckets to try
 SHORTEST = 16  # tokens of the shortest windows that buckets hold in full, and that memory is proved with
-LEAST_WIDE = 2048  # columns of an output that is as wide as a vocabulary: logits for every token would be too many
 
 # A replay is compared with a run by the fastest of some trials of each. Noise only makes a trial slower: the comparison
 # ends as soon as the gain shows.

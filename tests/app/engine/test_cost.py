@@ -21,8 +21,9 @@ def measured(fixed, per_token, per_cell, noise=0.0):
 
 
 def test_a_shape_is_tokens_and_full_rows_as_long_as_the_longest():
-    assert Shape.of([3, 5, 2]) == (10, 2 * 25)
-    assert Shape.of([3, 5, 3]) == (11, 3 * 25)
+    assert Shape.of([3, 5, 2]) == (10, 2 * 25, 0)
+    assert Shape.of([3, 5, 2], 7) == (10, 2 * 25, 7)
+    assert Shape.of([3, 5, 3]) == (11, 3 * 25, 0)
 
 
 def test_fit_recovers_the_coefficients():

@@ -98,7 +98,8 @@ class Backend(Protocol):
 class Service:
     """Answers requests from the models of a folder; belongs to one event loop, and is started once.
 
-    Without a `backend` the models run in this process, whatever `settings.http_workers` says. `table` says where
+    Without a `backend` the models run in this process, whatever `settings.http_workers` says. What
+    `settings.model` names is fetched by the command alone, see `app.hub.named`: `table` says where
     the models are that were named; see `app.serving.places`. Raises `SessionError` when CUDA is asked for and the
     installed onnxruntime has none.
     """

@@ -57,7 +57,10 @@ class Named:
             for problem in problems:
                 log.error("fetch_failed", reason=problem)
             self._models = replace(self._models, places=places, problems=problems)
-            self.write()
+            try:
+                self.write()
+            except OSError as error:  # the table from before stays
+                log.error("fetch_failed", reason=f"the table of named models cannot be written: {error.strerror}")
 
     def write(self) -> None:
         """Write the table, again where somebody has removed it."""
@@ -70,7 +73,10 @@ class Named:
             self._fetch.stop()
 
     def _run(self) -> Prepared:
-        self._fetch = Fetch(self._settings.model, self._settings.device)
+        try:
+            self._fetch = Fetch(self._settings.model, self._settings.device)
+        except OSError as error:  # no memory for a process, for one
+            return Prepared(refused={None: f"fetching cannot be started: {error.strerror}"})
         return self._fetch.run(hear)
 
 

@@ -105,6 +105,21 @@ def test_a_table_that_somebody_has_removed_is_written_again(tmp_path, played):
     assert NamedModels.read(named.file).places == (place("a", "1"),)
 
 
+def test_a_reload_that_can_neither_fetch_nor_write_changes_nothing(tmp_path, played, monkeypatch):
+    played.outcomes = [Prepared([place("a", "1")]), Prepared([place("a", "2")])]
+    named = make(tmp_path)
+    named.prepare()
+    monkeypatch.setattr(named, "write", lambda: fail())
+    named.refresh()
+    monkeypatch.setattr(named_module, "Fetch", lambda *_: fail())
+    named.refresh()
+    assert NamedModels.read(named.file).places == (place("a", "1"),)
+
+
+def fail():
+    raise OSError(28, "No space left on device")
+
+
 def test_what_interrupts_the_hearing_ends_the_process(hub, monkeypatch):
     """The command does not wait for a fetch that nobody hears any more."""
     hub.add("o/a", {"config.json": b"{}"})

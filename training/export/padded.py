@@ -15,7 +15,6 @@ from transformers import PreTrainedModel
 
 from training.encoders import Encoder, Reads, UnsupportedModelError
 from training.encoders.general import OwnHead
-from training.encoders.loading import reason_of
 from training.encoders.pooling import PaddedMembership
 from training.export.tracing import trace
 
@@ -60,4 +59,7 @@ def export_padded(family: Encoder, model: PreTrainedModel, head: nn.Module, read
     try:
         return trace(module, {"inputs": inputs}, {"inputs": shapes}, list(inputs), OPSET)
     except Exception as error:  # torch has a type for each of its stages
-        raise UnsupportedModelError(f"{type(model).__name__} cannot be exported: {reason_of(error)}") from error
+        raise UnsupportedModelError(
+            f"{type(model).__name__} cannot be exported: torch's exporter cannot follow what it computes "
+            f"({type(error).__name__}); serve an ONNX graph of it that others have made, or train another encoder"
+        ) from error

@@ -72,9 +72,9 @@ USER 10001:10001
 # 8001: health, metrics and the other pages alone, which answer however busy the service is. For probes, not the public.
 EXPOSE 8000 8001
 STOPSIGNAL SIGTERM
-# http.client and not urllib, which would send the probe to HTTP_PROXY where one is set.
+# It asks where the flags and the environment of the service have it listen, never through HTTP_PROXY.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['ROBERTA_ADMIN_PORT']), timeout=4); c.request('GET', '/health/ready'); sys.exit(c.getresponse().status != 200)"]
+    CMD ["python", "-m", "app.commands.health"]
 # The same as `roberta-serve`. No shell in between, so SIGTERM arrives and the service drains.
 ENTRYPOINT ["python", "-m", "app"]
 

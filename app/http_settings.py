@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_FILE = "roberta-serve.env"  # in the folder where the service starts; `roberta-serve tune` writes it
+
+CLI = SettingsConfigDict(  # how both commands read their flags
+    cli_kebab_case=True,
+    cli_implicit_flags=True,
+    cli_hide_none_type=True,
+    cli_avoid_json=True,
+)
 
 PREFIX = re.compile(r"(/[\w.~-]+)*", re.ASCII)
 ORIGIN = re.compile(r"https?://[^/?#\s]+")
@@ -43,6 +52,8 @@ def read_mode(mode: str) -> str:
 
 class HttpSettings(BaseSettings):
     """The settings that only the server of HTTP reads."""
+
+    model_config = SettingsConfigDict(env_prefix="ROBERTA_", env_file=ENV_FILE, frozen=True, extra="forbid")
 
     host: str = Field("0.0.0.0", description="Address to listen on. ::, every address of either kind.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0: any free one.")

@@ -8,20 +8,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_core import from_json
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from app.http_settings import HttpSettings
 from app.tasks import DEFAULT_ROUTE, TASKS
 
 MOST_IDLE_THREADS = 8  # a sentence's matrices are too small for more threads to gain anything
-ENV_FILE = "roberta-serve.env"  # in the folder where the service starts; `roberta-serve tune` writes it
-
-CLI = SettingsConfigDict(  # how both commands read their flags
-    cli_kebab_case=True,
-    cli_implicit_flags=True,
-    cli_hide_none_type=True,
-    cli_avoid_json=True,
-)
 
 
 def reject_blank_key(key: SecretStr) -> SecretStr:
@@ -46,8 +38,6 @@ ApiKey = Annotated[SecretStr, AfterValidator(reject_blank_key)]
 
 class Settings(HttpSettings):
     """Serve fine-tuned RoBERTa models over HTTP with dynamic batching."""
-
-    model_config = SettingsConfigDict(env_prefix="ROBERTA_", env_file=ENV_FILE, frozen=True, extra="forbid")
 
     models: Path = Field(Path("models"), description="Folder of bundles, models/<name>/<version>/.")
     model: Annotated[list[str], NoDecode] = Field(

@@ -22,12 +22,13 @@ from app.bundle import Bundle, BundleError, replace_file
 from app.engine.admission import Limits
 from app.engine.engine import Engine
 from app.engine.work import Lane
+from app.http_settings import CLI, ENV_FILE
 from app.metrics import Metrics
 from app.runtime.session import Device, Session, SessionError, open_session
 from app.runtime.warmup import synthetic_windows
 from app.serving.places import Places
 from app.serving.sources import read_folder
-from app.settings import CLI, ENV_FILE, Settings, available_cores
+from app.settings import Settings, available_cores
 from app.window import Window
 
 BUDGETS: dict[Device, tuple[int, ...]] = {

@@ -13,7 +13,8 @@ from app.bulk.asking import all_fields
 from app.bulk.formats import FORMATS
 from app.bulk.job import Plan
 from app.commands.parsing import parse
-from app.settings import CLI, Settings
+from app.http_settings import CLI
+from app.settings import Settings
 
 STANDARD = "-"  # standard input, standard output
 DESCRIPTION = """Answer every row of files without a server: CSV, TSV, JSON lines, Parquet, or plain lines, each but

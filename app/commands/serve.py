@@ -22,12 +22,13 @@ from app.api.server import Server
 from app.api.tls import TlsError, tls_context
 from app.commands.parsing import parse
 from app.commands.verbs import list_verbs
+from app.http_settings import CLI
 from app.hub.named import Named, prepare_named
 from app.logs import close_logs, configure_logs, count_dropped_lines
 from app.processes.supervisor import FORCED_EXIT, supervise
 from app.runtime.memory import return_large_blocks
 from app.serving.watching import state_of, watch
-from app.settings import CLI, Settings
+from app.settings import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -31,6 +31,7 @@ VERBS = {
     "list": Verb("list what the models folder has", "app.commands.list:run"),
     "remove": Verb("remove a model, or a version, from the models folder", "app.commands.remove:run"),
     "tune": Verb("find the settings with which a model is fastest on this machine", "app.commands.tune:run"),
+    "health": Verb("ask the service of this machine or container whether it is ready", "app.commands.health:run"),
     "new-key": Verb("make a random API key, and its entry for api_keys_file", "app.commands.keys:make_key"),
     "hash-key": Verb("make the entry of an API key that exists", "app.commands.keys:hash_key"),
 }

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.settings import ENV_FILE, Settings
+from app.http_settings import ENV_FILE
+from app.settings import Settings
 from app.tune import Tune, Way, choose, render, splits, unwritable
 from tests.app.builders import write_hub_folder
 

@@ -138,7 +138,7 @@ def test_prometheus_scrapes_the_service_where_it_listens():
     assert "ROBERTA_PORT=8000" in dockerfile
     assert "ROBERTA_ADMIN_PORT=8001" in dockerfile
     assert "EXPOSE 8000 8001" in dockerfile
-    assert "int(os.environ['ROBERTA_ADMIN_PORT'])" in dockerfile
+    assert 'CMD ["python", "-m", "app.commands.health"]' in dockerfile
 
 
 def test_compose_images_are_pinned_and_mounts_exist():

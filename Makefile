@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := .venv/tools/bin
 LOCKED ?= cpu
 
-.PHONY: serve train test check test-app test-rest chaos fuzz format audit lock clean
+.PHONY: serve train test clients check test-app test-rest chaos fuzz format audit lock clean
 
 serve: .venv/serve-$(ACCELERATOR)  ## start the service on http://localhost:8000 with the bundles in models/
 	$(BIN)/roberta-serve --models models --port $(PORT)
@@ -18,6 +18,9 @@ train: .venv/train-$(ACCELERATOR)  ## what roberta-train needs, torch among it
 
 test: .venv/test-$(ACCELERATOR)  ## every test, the lint and the types
 	$(MAKE) check
+
+clients: .venv/bin/python  ## the clients of other languages that tests/live asks with, where npm is
+	npm install --silent --no-fund --no-audit --prefix .venv/clients @huggingface/inference@4.13.30
 
 check:  ## what CI runs, in an environment that is already there
 	$(BIN)/ruff format --check .

@@ -131,11 +131,12 @@ class ExchangeProtocol(HttpToolsProtocol):
 
     def _complete_scope(self, version: str) -> None:
         scope, parsed = self.scope, httptools.parse_url(self.url)
-        path = parsed.path.decode("ascii")
+        raw_path = parsed.path or b"/"  # of `http://host`, as proxies are asked
+        path = raw_path.decode("ascii")
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
         scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
-        scope["raw_path"] = self.root_path.encode("ascii") + parsed.path
+        scope["raw_path"] = self.root_path.encode("ascii") + raw_path
         scope["query_string"] = parsed.query or b""
 
     def on_body(self, body: bytes) -> None:

@@ -139,20 +139,17 @@ class Predictions:
 
     async def _decode(self, call: Call, coding: str, limit: int) -> None:
         """Replace a body by what it decodes to; a large one is decoded while other requests go on."""
-        received = call.body_bytes
-        self._bodies.take(limit, received)
-        call.body_bytes += limit
-        call.body = await self._decoded(call, coding, limit)
-        self._bodies.free(received + limit - len(call.body))
-        call.body_bytes = len(call.body)
-
-    async def _decoded(self, call: Call, coding: str, limit: int) -> bytes:
-        if len(call.body) <= INLINE_BYTES:
-            with suppress(RequestTooLargeError):  # a large one is often small before it is decoded
-                return decode(call.body, coding, min(limit, INLINE_BYTES))
-        size = limit // BYTES_PER_CHARACTER
-        pool = self._service.shared.pool
-        return await pool.run(decode, call.body, coding, limit, size=size, deadline=call.deadline)
+        decoded = None
+        if call.body_bytes <= INLINE_BYTES:
+            with suppress(RequestTooLargeError):  # what was sent says little of what it decodes to
+                decoded = decode(call.body, coding, min(limit, INLINE_BYTES))
+        if decoded is None:
+            self._bodies.take(limit, call.body_bytes)
+            call.body_bytes += limit
+            pool, size = self._service.shared.pool, limit // BYTES_PER_CHARACTER
+            decoded = await pool.run(decode, call.body, coding, limit, size=size, deadline=call.deadline)
+        self._bodies.free(call.body_bytes - len(decoded))
+        call.body, call.body_bytes = decoded, len(decoded)
 
     def end(self, call: Call) -> None:
         """Give back what a call held."""

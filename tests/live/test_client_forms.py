@@ -141,6 +141,11 @@ def test_what_cannot_be_answered_is_told_in_one_sentence(tiny, form):
     assert len(body) < 400
 
 
+def test_an_absolute_target_without_a_path_is_the_page(tiny):
+    status, headers, _ = ask(tiny, b"GET http://nlp.example HTTP/1.1\r\nHost: nlp.example\r\n\r\n")
+    assert (status, headers["content-type"].partition(";")[0]) == (200, "text/html")
+
+
 def test_what_is_no_request_is_counted(tiny):
     before = tiny.metric("roberta_rejected_total", reason="bad_request")
     ask(tiny, REFUSED["no Host"][0])

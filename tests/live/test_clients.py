@@ -1,14 +1,21 @@
-"""The real `huggingface_hub.InferenceClient` against the shipped bundles, unchanged."""
+"""The real clients of `huggingface_hub`, one blocking and one not, against the shipped bundles, unchanged."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import httpx2
 import pytest
-from huggingface_hub import InferenceClient, close_session, set_client_factory
+from huggingface_hub import (
+    AsyncInferenceClient,
+    InferenceClient,
+    close_session,
+    set_async_client_factory,
+    set_client_factory,
+)
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub.utils._http import default_async_client_factory, default_client_factory
 
 from tests.support.server import SHAPES, Service, serve_as
 
@@ -22,9 +29,11 @@ MASKED = "Paris is the <mask> of France."
 def _loopback() -> Iterator[None]:
     """Let the client talk although the tests are offline; it knows loopback addresses only."""
     set_client_factory(lambda: httpx2.Client(follow_redirects=True))
+    set_async_client_factory(lambda: httpx2.AsyncClient(follow_redirects=True))
     yield
     close_session()
     set_client_factory(default_client_factory)
+    set_async_client_factory(default_async_client_factory)
 
 
 @pytest.fixture(scope="module", params=SHAPES)
@@ -119,3 +128,28 @@ def test_health_and_info(shipped, route):
 
     assert info["service"] == "roberta-serve"
     assert route == "" or info["task"] == route[1:]
+
+
+async def ask_everything(url: str):
+    """Ask each task with its parameters, all at once."""
+    classify, ner, fill_mask = (f"{url}/{route}" for route in ("classify", "ner", "fill-mask"))
+    async with AsyncInferenceClient(token=TOKEN) as client:
+        return await asyncio.gather(
+            client.text_classification(PRAISE, model=classify),
+            client.text_classification(PRAISE, model=classify, top_k=1, function_to_apply="sigmoid"),
+            client.token_classification(
+                NAMES, model=ner, aggregation_strategy="max", ignore_labels=["O", "LOC"], stride=16
+            ),
+            client.fill_mask(MASKED, model=fill_mask, top_k=3),
+            client.fill_mask(MASKED, model=fill_mask, targets=["capital", "city"]),
+        )
+
+
+def test_the_asynchronous_client(shipped):
+    both, (best,), entities, filled, targeted = asyncio.run(ask_everything(shipped.url))
+
+    assert [entry.label for entry in both] == ["positive", "negative"]
+    assert best.label == "positive"
+    assert [entity.word for entity in entities] == ["Angela Merkel", "Emmanuel Macron"]
+    assert (len(filled), filled[0].token_str) == (3, " capital")
+    assert {candidate.token_str.strip() for candidate in targeted} == {"capital", "city"}

@@ -29,7 +29,7 @@ from app.processes.metrics import children_of
 from app.settings import Settings
 from app.window import Floats, Window
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0  # of what takes moments, on a machine that is busy with something else
 ANSWER_S = 600.0  # a long text on a machine that is busy with something else
 REPOSITORY = Path(__file__).parents[2]
 

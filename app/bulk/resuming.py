@@ -115,7 +115,7 @@ class Partial:
                     "bad": before.bad + bad,
                 }
             )
-            if time.monotonic() - self._committed_at > COMMIT_S:
+            if rows and time.monotonic() - self._committed_at > COMMIT_S:
                 self.commit()
         except OSError as error:
             raise unwritable(self.folder, error) from error

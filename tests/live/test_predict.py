@@ -68,7 +68,7 @@ def test_a_command_that_is_ended_goes_on_when_it_is_given_again(arguments, sourc
     with start(arguments, output) as process:
         until(lambda: rows_kept(output))
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == code
     assert ("the same command goes on" in said) == (code > 0)
     kept = rows_kept(output)
@@ -95,7 +95,7 @@ def test_a_model_of_the_hub_is_fetched(source, tokenizer, tmp_path):
             env=os.environ | variables,
             input=b"good\n",
             capture_output=True,
-            timeout=60,
+            timeout=120,
         )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["error"] is None
@@ -108,7 +108,7 @@ def test_a_reader_that_goes_away_ends_it_in_silence(arguments):
         os.close(writes)
         os.read(reads, 10)
         os.close(reads)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 141
     assert said == ""
 
@@ -116,7 +116,7 @@ def test_a_reader_that_goes_away_ends_it_in_silence(arguments):
 def test_the_command_of_the_page_answers_what_it_says():
     command, answers = re.search(r"^\$ (printf .*)\n((?:\{.*\}\n)+)", PAGE, re.MULTILINE).groups()
     line = command.replace("roberta-serve", f"{sys.executable} -m app")
-    done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     found, expected = ([json.loads(each) for each in text.splitlines()] for text in (done.stdout, answers))
     assert_alike(found, expected, TWO_DECIMALS)
 

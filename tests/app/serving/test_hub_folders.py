@@ -6,6 +6,7 @@ import shutil
 import onnxruntime as ort
 import pytest
 
+from app.api.status import describe
 from app.bundle import BundleError
 from app.bundle.contents import NoGraphError
 from app.runtime.session import choose_precision
@@ -112,6 +113,16 @@ def test_of_several_graphs_the_plainest_of_each_precision_is_taken(tmp_path, byt
     }
     assert choose_precision(bundle, "cpu") == "fp32"
     assert choose_precision(bundle, "cpu", "int8") == "int8"
+
+
+def test_models_says_that_answers_depend_on_the_batch(tmp_path, byte_level):
+    write_hub_folder(tmp_path / "alone", byte_level, graphs=["model_quantized.onnx"])
+    write_hub_folder(tmp_path / "both", byte_level, graphs=["model.onnx", "model_quantized.onnx"])
+    alone, both = map(describe, load(tmp_path).entries)
+    assert (alone["precision"], alone["depends_on_batch"]) == ("int8", True)
+    assert "answers depend on the texts that are computed together" in alone["advice"]
+    assert (both["precision"], both["depends_on_batch"]) == ("fp32", False)
+    assert "advice" not in both
 
 
 def test_a_graph_that_onnxruntime_has_optimized_is_taken(tmp_path, byte_level):

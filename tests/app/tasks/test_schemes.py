@@ -2,9 +2,12 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
+from app.tasks.ner import Ner, NerRequest
 from app.tasks.schemes import Mark, as_iob2, find_spelling, goes_on, read_labels
+from tests.app.builders import decoded, make_graph, make_manifest
 
 B, INNER, END, ONLY, OUT = (Mark("B", "PER"), Mark("I", "PER"), Mark("E", "PER"), Mark("S", "PER"), Mark("O", "O"))
 
@@ -87,3 +90,46 @@ def test_every_label_has_a_form_in_iob2():
     labels = ["O", "B_PER", "I_PER", "E_PER", "S_PER"]
     assert [as_iob2(mark) for mark in read_labels(labels)] == ["O", "B-PER", "I-PER", "I-PER", "B-PER"]
     assert as_iob2(Mark("", "PER")) == "I-PER"
+
+
+# --- In answers -------------------------------------------------------------------------------------------
+
+TEXT = "Anna Maria Smith in Rome"
+
+
+def labels_as(form, kinds=("PER", "LOC")):
+    return ["O", *(form.format(place=place, kind=kind) for kind in kinds for place in "BIES")]
+
+
+@pytest.mark.parametrize("form", ["{place}-{kind}", "{place}_{kind}", "{kind}-{place}", "{kind}_{place}"])
+@pytest.mark.parametrize("strategy", ["simple", "first", "average", "max"])
+@pytest.mark.parametrize("tokens", ["encoder", "bert_encoder", "xlmr_encoder"])
+def test_entities_of_a_scheme_are_whole(tokens, strategy, form, request):
+    """A word of several tokens has its label on each of them."""
+    labels, encoder = labels_as(form), request.getfixturevalue(tokens)
+    task = Ner(make_manifest(task="token-classification", labels=labels), encoder, make_graph())
+    body = NerRequest.model_validate({"inputs": TEXT, "parameters": {"aggregation_strategy": strategy}})
+    encoded = task.encode(body)
+    (text,) = encoded.state
+    names = [form.format(place=p, kind="PER") for p in "BIE"] + ["O", form.format(place="S", kind="LOC")]
+    words = [TEXT[:end].count(" ") for _, end in text.offsets()]
+    logits = np.full((len(text.ids), len(labels)), -9, np.float32)
+    seen = set()
+    for row, word in zip(logits, words, strict=True):
+        name = names[0] if word == 0 and word not in seen else names[1] if word == 0 else names[word]
+        row[labels.index(name)] = 9
+        seen.add(word)
+    found = decoded(task, body, encoded, [logits])
+    assert [(e["entity_group"], e["word"]) for e in found] == [("PER", "Anna Maria Smith"), ("LOC", "Rome")]
+
+
+def test_outside_is_left_out_however_it_is_written(bert_encoder):
+    manifest = make_manifest(task="token-classification", labels=["o", "b-per", "i-per"])
+    task = Ner(manifest, bert_encoder, make_graph())
+    for strategy in ("none", "simple", "first"):
+        body = NerRequest.model_validate({"inputs": "a paris", "parameters": {"aggregation_strategy": strategy}})
+        encoded = task.encode(body)
+        found = decoded(task, body, encoded, [np.array([[9, 0, 0], [0, 9, 0]], np.float32)])
+        assert [(e.get("entity_group") or e["entity"], e["word"]) for e in found] == [
+            ("b-per" if strategy == "none" else "per", "paris")
+        ]

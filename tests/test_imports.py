@@ -179,7 +179,7 @@ def test_training_imports_run_one_way(module):
 
 def test_the_scheduler_is_pure():
     """It is told the time and never waits."""
-    pure = ("admission", "cost", "demand", "filling", "queue", "running", "scheduler", "work")
+    pure = ("admission", "cost", "demand", "ease", "filling", "queue", "running", "scheduler", "work")
     for module in (f"app.engine.{name}" for name in pure):
         assert not APP[module] & {"time", "asyncio", "threading", "random", "structlog"}
 

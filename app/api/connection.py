@@ -54,7 +54,6 @@ class Connection(RefusingProtocol):
         self._open_bytes = 0  # of reads that did not end the head, or that had nothing of a body in them
         self._body_bytes = 0
         self._discarded = 0
-        self._was_answered = False  # a request that was refused by its head
         self._refusal: bytes | None = None  # to be sent after the answers to the requests before it
         self._head_since = 0.0
         self.waiting_since = self._accepted_at
@@ -194,7 +193,7 @@ class Connection(RefusingProtocol):
         self._joining.flush()
         self.server_state.total_requests += 1
         if self._joining.is_closing():
-            self._wait()  # for the client to read it, where it is still sending
+            self.wait()  # for the client to read it, where it is still sending
             return
         self.flow.resume_reading()
         if self.pipeline:
@@ -202,13 +201,9 @@ class Connection(RefusingProtocol):
         elif self._refusal is not None:
             self._end_with(self._refusal)
         else:
-            self._wait()
+            self.wait()
 
-    def settle(self) -> None:
-        self._was_answered = True
-        self._wait()
-
-    def _wait(self) -> None:
+    def wait(self) -> None:
         """Wait for the client: nothing of its is being answered."""
         self.waiting_since = time.monotonic()
         self._of.waiting[self] = None
@@ -240,7 +235,7 @@ class Connection(RefusingProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _end_with(self, answer: bytes) -> None:
-        self._wait()
+        self.wait()
         self._joining.write(answer)
         self._joining.close()
 
@@ -269,7 +264,7 @@ class Connection(RefusingProtocol):
         elif self._stage is Stage.HEAD:
             if min(waited_s, now - self._head_since) > limits.head_s:
                 self._refuse(HeadTimeoutError())
-        elif self._stage is Stage.NOTHING and (self.cycle is not None or self._was_answered):
+        elif self._stage is Stage.NOTHING and (self.cycle is not None or self.was_refused):
             if waited_s > limits.keep_alive_s:
                 self._joining.close()
         elif waited_s > limits.head_s:  # silent since it was opened, or since its body was answered before its end

@@ -15,14 +15,12 @@ from app.api.pace import AGAIN_S, Pace
 
 
 class RefusingProtocol(ExchangeProtocol):
-    """Answers a request whose head is complete, if `gate` refuses it, and reads over its body.
-
-    `settle` is called once such an answer has been sent.
-    """
+    """Answers a request whose head is complete, if `gate` refuses it, and reads over its body."""
 
     gate: Gate | None = None
     pace: Pace
     is_skipping = False  # the body that comes belongs to a refused request
+    was_refused = False  # a request has had such an answer
     _unsent: bytes | None = None  # a refusal that waits for its turn
     _refused_at = float("-inf")
 
@@ -55,10 +53,11 @@ class RefusingProtocol(ExchangeProtocol):
         cast(JoiningTransport, self.transport).write_all(answer)
         if b"\r\nconnection: close\r\n" in answer:
             self.transport.close()
-        self.settle()
+        self.was_refused = True
+        self.wait()
 
-    def settle(self) -> None:
-        """Wait for what the client does next."""
+    def wait(self) -> None:
+        """Wait for the client: nothing of its is being answered."""
 
     def _render(self, refused: Refused, *, keep_alive: bool) -> bytes:
         lines = [STATUS_LINE[refused.status], self._head.lines(self.server_state.default_headers)]

@@ -13,6 +13,7 @@ from math import inf
 from typing import NamedTuple
 
 from app.engine.demand import UNIT_S, Curve, Row, point_of
+from app.engine.ease import EASE_S, Ease
 from app.engine.queue import Queue, QueuedRequest
 from app.engine.running import InHand
 from app.engine.work import Lane, QueuedWindow
@@ -21,7 +22,6 @@ from app.errors import DeadlineUnmeetableError, QueueFullError, RequestTooLargeE
 MOST_CAUTION = 2.0
 MISSED = 1.1  # what a missed deadline multiplies the caution with
 MET = 0.997  # what a deadline that was met leaves of the caution above the least
-EASE_S = 0.02  # how long a short queue counts as one before it is looked at anew
 LEFT_BATCHES = 1  # batches by which accepted deadlines could be kept earlier, so that turns can be taken
 
 
@@ -53,17 +53,6 @@ class Ask(NamedTuple):
     cost_s: float
     longest_s: float
     windows: int
-
-
-@dataclass(slots=True)
-class Ease:
-    """What is known of a short queue of one priority: all of it can be done by `end`, in any order, and the first of it
-    is due at `due`. It is looked at anew `until` some time in seconds of the engine's clock."""
-
-    priority: int
-    end: float
-    due: float
-    until: float
 
 
 class Admission:

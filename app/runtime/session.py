@@ -135,6 +135,8 @@ def layout_of(bundle: Bundle, inputs: Sequence[ort.NodeArg]) -> Layout:
     padding = bundle.config.get("pad_token_id")
     offset = manifest.position_offset
     known = {each.name: Input(each.type, tuple(each.shape)) for each in inputs}
+    if known.keys() <= PackedLayout.KNOWN and not known.keys() <= PaddedLayout.KNOWN:
+        raise ValueError("it is the packed graph of a bundle whose manifest.json is missing; copy the whole folder")
     return PaddedLayout(known, max(0, offset - 1) if padding is None else int(padding), offset)
 
 

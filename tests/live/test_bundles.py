@@ -74,7 +74,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "half-copied": (lambda folder: (folder / "model.fp32.onnx").unlink(), "model.fp32.onnx is missing"),
     "manifest-cut": (lambda folder: truncate(folder / "manifest.json"), "manifest.json is not valid at document"),
     "no-config": (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
-    "no-manifest": (lambda folder: (folder / "manifest.json").unlink(), "no manifest.json, model.onnx"),
+    "no-manifest": (lambda folder: (folder / "manifest.json").unlink(), "whose manifest.json is missing"),
     "of-another-name": (lambda folder: edit(folder, name="somebody-else"), "says somebody-else:1 but"),
     "of-another-task": (lambda folder: edit(folder, task="translation"), "task 'translation' is not served here"),
     "of-the-future": (lambda folder: edit(folder, schema_version=2), "manifest.json is not valid at schema_version"),

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime as ort
 
 from app.runtime.packing import Feed
+from app.runtime.session import output_of
 from app.window import Bytes, Floats
 
 LEAST_CAPACITY = 1 << 16  # bytes of a buffer; about 1,500 tokens of a packed batch
@@ -116,7 +117,7 @@ class IoRunner:
     def __init__(self, session: ort.InferenceSession, memory: DeviceMemory) -> None:
         self._session, self._memory = session, memory
         self._binding = session.io_binding()
-        self._output = session.get_outputs()[0].name
+        self._output = output_of(session).name
         self.inputs, self.outputs = InputBuffer(memory), OutputBuffer(memory)
         self._in_use = threading.Lock()  # a runner is one thread; warm-up is another
 

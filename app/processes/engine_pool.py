@@ -69,6 +69,7 @@ class EnginePool:
         self._tasks: list[asyncio.Task[None]] = []
         self._refreshes: list[Future[None]] = []
         self._models = models(metrics, settings.max_queue_tokens, self)
+        self._adopted: ModelTable | None = None
         self._outage = Outage(settings.stall_timeout_s)
         self._had_engine = self._is_unreadable = False
         self.device: str = settings.device
@@ -141,7 +142,8 @@ class EnginePool:
             able = [client for client in self._clients if client.is_able and model in client.told]
         if able:
             return able[0] if len(able) == 1 else min(able, key=lambda client: client.outstanding_tokens)
-        if all(client.has_loaded and model not in client.told for client in self._clients):
+        is_behind = self._adopted is not None and not self._is_newest(self._adopted)
+        if not is_behind and all(client.has_loaded and model not in client.told for client in self._clients):
             raise NotReadyError(f"{model.partition('#')[0]} is not loaded any more; try again")
         return None
 
@@ -247,8 +249,9 @@ class EnginePool:
             return
         if self._is_newest(table):
             self.registry.publish(entries, Defaults(table.defaults, table.blocked), tuple(table.problems))
-            self._is_unreadable = False
+            self._adopted, self._is_unreadable = table, False
             self._loaded.set()
+            self._on_able()
             self._show_readiness()
             log.info("models_served", models=[entry.model.id for entry in entries if entry.model])
 

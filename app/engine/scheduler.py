@@ -75,7 +75,11 @@ class Scheduler:
         self._queue.add(ticket, due)
 
     def check_room(self, lane: Lane, tokens: int, now: float, *, deadline: float, priority: int = 0) -> None:
-        """Raise what `admit` would raise now for every request of so many tokens or more."""
+        """Raise what `admit` would raise now for every request of so many tokens or more, but that it is too large.
+
+        That is said when its tokens are known.
+        """
+        tokens = min(tokens, self.limits.max_queue_tokens)
         cost_s = lane.cost.correction * lane.cost.per_token * tokens
         self._admission.decide(Ask(lane, now, deadline, priority, tokens, cost_s, 0.0, tokens))
 

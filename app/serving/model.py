@@ -15,7 +15,7 @@ from app.errors import DeadlineUnmeetableError, QueueFullError
 from app.metrics import ModelSeries
 from app.serving.memory import AnswerMemory
 from app.serving.pool import Pool
-from app.serving.room import Asked, Room
+from app.serving.room import LIKE, Asked, Room
 from app.tasks.base import Task, TaskRequest
 from app.window import Floats, Window
 
@@ -133,7 +133,8 @@ class Model:
         on_pool = partial(shared.pool.run, deadline=deadline, priority=priority)
         per_input = INPUT_CHARACTERS * request.count_inputs()
         if (size := characters + per_input) > INLINE_CHARACTERS:
-            encoded = await on_pool(self.task.encode, request, size=size)
+            with self._room.refusals.preparing(asked):
+                encoded = await on_pool(self.task.encode, request, size=size)
         else:
             encoded = self.task.encode(request)
         tokenize_s = time.monotonic() - started
@@ -151,7 +152,7 @@ class Model:
         return Answer(content, len(encoded.windows), tokenize_s, ticket.queue_s, ticket.forward_s)
 
     def _check_room(self, request: TaskRequest, now: float, deadline: float, priority: int) -> tuple[int, Asked]:
-        """Refuse what would be refused after it was tokenized, too.
+        """Refuse what would be refused after it was tokenized, too; in an overload, by what it probably takes.
 
         Return the characters of a request and what it asks for; its windows must have run some time before `deadline`.
         """
@@ -160,6 +161,8 @@ class Model:
         room.refusals.check(asked, now)
         if characters > QUICK_CHARACTERS:
             least = request.count_inputs() * self._special_tokens
+            if room.refusals.is_overloaded(now):
+                least = max(least, int(LIKE * asked.tokens))
             self.lane.check_room(least, deadline=asked.deadline, priority=priority)
         return characters, asked
 

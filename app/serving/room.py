@@ -7,6 +7,8 @@ windows must have run.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from app.errors import DeadlineUnmeetableError, QueueFullError
 
 MOMENT_S, MOMENT_SHARE = 0.05, 0.03  # how long a refusal is remembered: so long, or this share of the time it allowed
 MOST_REMEMBERED = 8
+OVERLOAD_S = 1.0  # how long after a refusal requests are tokenized one after the other
 LIKE = 0.5  # a request of this share of the tokens, or of more, is like the one that was refused
 MORE_TIME = 1.05  # so is one that has this much of its time, or less
 LEARNING = 0.02  # weight of the newest request in the mean number of tokens per character
@@ -48,28 +51,55 @@ class Refusal:
 
 
 class Refusals:
-    """The requests that were refused a moment ago."""
+    """The requests that were refused a moment ago.
+
+    When there is room again after a refusal, it is for few of those that ask. While one of them is tokenized, requests
+    like it are refused as well: otherwise all would be tokenized, and nearly all of them for nothing.
+    """
 
     def __init__(self) -> None:
         self._refusals: list[Refusal] = []  # the newest first
+        self._last: Refusal | None = None
+        self._in_preparation: list[Asked] = []
+
+    @contextmanager
+    def preparing(self, asked: Asked) -> Iterator[None]:
+        """Keep in mind that a request is being tokenized."""
+        self._in_preparation.append(asked)
+        try:
+            yield
+        finally:
+            self._in_preparation.remove(asked)
 
     def note(self, asked: Asked, now: float, error: QueueFullError | DeadlineUnmeetableError) -> None:
         # A copy: the error itself refers to its traceback, and that to the request.
         refusal = Refusal(asked, now, asked.deadline - now, type(error)(error.message, error.retry_after_s))
         self._refusals = [refusal, *(other for other in self._refusals if other.is_fresh(now))][:MOST_REMEMBERED]
+        self._last = refusal
 
     def forget(self) -> None:
         """Take note that there is room again: something was answered."""
         self._refusals.clear()
 
+    def is_overloaded(self, now: float) -> bool:
+        """Whether a request was refused lately."""
+        return self._last is not None and now - self._last.at <= OVERLOAD_S
+
     def check(self, asked: Asked, now: float) -> None:
-        """Raise the error of a refusal that is fresh and covers what is asked for."""
-        if not self._refusals:
+        """Raise the error of a refusal that is fresh, or would be, and covers what is asked for."""
+        if self._last is None:
             return
-        for refusal in self._refusals:
-            if refusal.is_fresh(now) and refusal.covers(asked, now):
+        for refusal in self._known(self._last, now):
+            if refusal.covers(asked, now):
                 error = refusal.error
                 raise type(error)(error.message, error.retry_after_s)
+
+    def _known(self, last: Refusal, now: float) -> Iterator[Refusal]:
+        """Yield the refusals that are fresh, and in an overload those that would follow of what is in preparation."""
+        yield from (refusal for refusal in self._refusals if refusal.is_fresh(now))
+        if self.is_overloaded(now):
+            for asked in self._in_preparation:
+                yield Refusal(asked, now, asked.deadline - now, last.error)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from app.errors import DeadlineUnmeetableError, DisplacedError, QueueFullError
 from app.serving.memory import AnswerMemory
 from app.serving.model import Model, Shared
 from app.serving.pool import Pool
-from app.serving.room import MOMENT_S, Asked, Density, Margin, Refusals
+from app.serving.room import MOMENT_S, OVERLOAD_S, Asked, Density, Margin, Refusals
 from app.tasks.classify import ClassifyRequest
 
 FULL = QueueFullError("the queue is full; try again later", retry_after_s=4.5)
@@ -54,6 +54,20 @@ def test_a_full_queue_is_full_whatever_the_deadline():
     error = refuses(refusals, MOMENT_S / 2, deadline=3600.0)
     assert (error.message, error.retry_after_s) == (FULL.message, FULL.retry_after_s)
     assert refuses(refusals, 2 * MOMENT_S, deadline=30.0) is None
+
+
+def test_in_an_overload_what_is_like_a_request_in_preparation_is_refused():
+    """There is room for one of those that ask: the others would be tokenized for nothing."""
+    refusals, later = Refusals(), 2 * MOMENT_S
+    with refusals.preparing(Asked(10.0, 30.0, 0)):
+        assert refuses(refusals, later, deadline=30.0) is None  # nothing has been refused
+        refusals.note(Asked(10.0, 30.0, 0), 0.0, FULL)
+        refusals.forget()
+        assert refuses(refusals, later, deadline=30.0).message == FULL.message
+        assert refuses(refusals, later, deadline=30.0, priority=1) is None
+        assert refuses(refusals, later, deadline=30.0, tokens=4.0) is None  # a much smaller one
+        assert refuses(refusals, 1.1 * OVERLOAD_S, deadline=30.0) is None
+    assert refuses(refusals, later, deadline=30.0) is None
 
 
 def test_only_a_few_refusals_are_remembered():

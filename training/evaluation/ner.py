@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from app.tasks.schemes import as_iob2, read_labels
 from training.data import NerExample, legal_iob2
 from training.evaluation.bootstrap import Scorer, Scores, Weights, score_once
 from training.evaluation.classification import f1_of, share_of
-from training.evaluation.protocols import IntArray, Offsets, TagTokens, TokenLogits
+from training.evaluation.protocols import FloatArray, IntArray, Offsets, TagTokens, TokenLogits
 
 Entity = tuple[int, int, str]  # first word, word after the last, type
 TagLists = Sequence[Sequence[str]]
@@ -136,3 +137,26 @@ def entity_errors(true: Sequence[Entity], guessed: Sequence[Entity]) -> dict[str
 
 def overlap(one: Entity, other: Entity) -> bool:
     return one[0] < other[1] and other[0] < one[1]
+
+
+def types_of(labels: Sequence[str]) -> list[str]:
+    """Return the entity types of a model's labels, in whatever scheme, sorted."""
+    return sorted({mark.kind for mark in read_labels(labels) if mark.place != "O"})
+
+
+def in_iob2(labels: Sequence[str], predictions: list[TokenLogits]) -> tuple[Sequence[str], list[TokenLogits]]:
+    """Return IOB2 labels, and predictions for them: of columns that mean the same, the greatest.
+
+    A model that was trained elsewhere may have another scheme. A label that it lacks is never predicted.
+    """
+    names = [as_iob2(mark) for mark in read_labels(labels)]
+    known = ["O", *(f"{letter}-{kind}" for kind in types_of(labels) for letter in "BI")]
+    if sorted(names) == sorted(known):
+        return names, predictions
+    columns = [[i for i, name in enumerate(names) if name == label] for label in known]
+
+    def merged(logits: FloatArray) -> FloatArray:
+        least = np.full((len(logits), 1), -np.inf, logits.dtype)
+        return np.stack([np.hstack([least, logits[:, each]]).max(axis=1) for each in columns], axis=1)
+
+    return known, [(offsets, merged(logits)) for offsets, logits in predictions]

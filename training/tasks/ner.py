@@ -20,7 +20,6 @@ from transformers import (
 from transformers.modeling_outputs import ModelOutput
 
 from app.tasks.ner import Ner
-from app.tasks.schemes import as_iob2, read_labels
 from app.window import Floats, Ints, Window
 from training.config import DataConfig, Recipe
 from training.data import (
@@ -53,10 +52,10 @@ from training.data.spans import is_torn
 from training.data.splits import refuse_unknown, refuse_unseen
 from training.encoders import Encoder, Head
 from training.evaluation.bootstrap import Scorer
-from training.evaluation.ner import entity_scorer, tags_of
+from training.evaluation.ner import entity_scorer, in_iob2, tags_of, types_of
 from training.evaluation.ner_details import ner_details
 from training.evaluation.predict import torch_tagger
-from training.evaluation.protocols import FloatArray, TokenLogits
+from training.evaluation.protocols import TokenLogits
 from training.evaluation.record import Evaluation, Trial
 from training.evaluation.scoring import Scoring
 from training.evaluation.served import ServedGraph
@@ -259,29 +258,6 @@ def entity_types(*sentences: TaggedWords) -> list[str]:
 
 def spelled(found: Sequence[TaggedWords]) -> Counter[str]:
     return Counter(kind for each in found for tag in each.tags if (kind := split_tag(tag)[1]))
-
-
-def types_of(labels: Sequence[str]) -> list[str]:
-    """Return the entity types of a model's labels, in whatever scheme, sorted."""
-    return sorted({mark.kind for mark in read_labels(labels) if mark.place != "O"})
-
-
-def in_iob2(labels: Sequence[str], predictions: Tagged) -> tuple[Sequence[str], Tagged]:
-    """Return IOB2 labels, and predictions for them: of columns that mean the same, the greatest.
-
-    A model that was trained elsewhere may have another scheme. A label that it lacks is never predicted.
-    """
-    names = [as_iob2(mark) for mark in read_labels(labels)]
-    known = ["O", *(f"{letter}-{kind}" for kind in types_of(labels) for letter in "BI")]
-    if sorted(names) == sorted(known):
-        return names, predictions
-    columns = [[i for i, name in enumerate(names) if name == label] for label in known]
-
-    def merged(logits: FloatArray) -> FloatArray:
-        least = np.full((len(logits), 1), -np.inf, logits.dtype)
-        return np.stack([np.hstack([least, logits[:, each]]).max(axis=1) for each in columns], axis=1)
-
-    return known, [(offsets, merged(logits)) for offsets, logits in predictions]
 
 
 def as_spaced(example: NerExample) -> NerExample:

@@ -20,6 +20,7 @@ SETTLED = 3  # reloads after which nothing may grow any more
 CHILD = """
 import asyncio, json, os, shutil, sys, time
 from pathlib import Path
+from app.runtime.memory import return_large_blocks
 from app.service import Service
 from app.settings import Settings
 
@@ -55,6 +56,7 @@ async def main():
                 found.append(await settled(found[0][0] + 16 if found else 1e9))
     print(json.dumps(found))
 
+return_large_blocks()  # as every process of the command does
 asyncio.run(main())
 """
 

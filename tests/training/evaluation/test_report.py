@@ -285,5 +285,5 @@ def test_what_cannot_be_evaluated_is_one_sentence(bundle, labeled_file, tmp_path
         run(bundle, "--test", labeled_file, "--precision", "fp16")
     with pytest.raises(RecipeError, match="is a checkpoint, which has none"):
         run(checkpoint, "--test", labeled_file, "--precision", "fp32")
-    with pytest.raises(UnsupportedModelError, match="cannot be loaded"):
+    with pytest.raises(UnsupportedModelError, match="there is no folder"):
         run(tmp_path / "absent", "--test", labeled_file)

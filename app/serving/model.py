@@ -97,8 +97,6 @@ class Model:
         self.bundle, self.precision, self.provider = bundle, precision, provider
         self.task, self.lane = task, lane
         self._room = Room()
-        special = task.encoder.special
-        self._special_tokens = len(special.prefix) + len(special.suffix)  # of each window
 
     @property
     def name(self) -> str:
@@ -160,7 +158,8 @@ class Model:
         asked = Asked(room.density.tokens_per_character * characters, room.margin.before(deadline, now), priority)
         room.refusals.check(asked, now)
         if characters > QUICK_CHARACTERS:
-            least = request.count_inputs() * self._special_tokens
+            special = self.task.encoder.special  # of each window
+            least = request.count_inputs() * (len(special.prefix) + len(special.suffix))
             if room.refusals.is_overloaded(now):
                 least = max(least, int(LIKE * asked.tokens))
             self.lane.check_room(least, deadline=asked.deadline, priority=priority)

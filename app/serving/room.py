@@ -99,7 +99,8 @@ class Refusals:
         yield from (refusal for refusal in self._refusals if refusal.is_fresh(now))
         if self.is_overloaded(now):
             for asked in self._in_preparation:
-                yield Refusal(asked, now, asked.deadline - now, last.error)
+                if last.covers(asked, now):
+                    yield Refusal(asked, now, asked.deadline - now, last.error)
 
 
 @dataclass(slots=True)

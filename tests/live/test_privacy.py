@@ -32,7 +32,7 @@ BODIES = [
     ("/fill-mask", {"inputs": f"{TEXT} without a gap"}, 422),
     ("/fill-mask", {"inputs": "<mask>", "parameters": {"targets": [TEXT]}}, 422),
     ("/classify", {"inputs": [TEXT, ""]}, 422),
-    ("/classify", {"inputs": [{"text": TEXT}]}, 422),
+    ("/classify", {"inputs": [{"text": TEXT}]}, 200),
     ("/classify", {"inputs": {"text": TEXT, "text_pair": 1}}, 422),
     ("/classify", {"inputs": "a", "truncate": TEXT}, 422),
     ("/classify", {"inputs": "a", NAME: TEXT}, 422),

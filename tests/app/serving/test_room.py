@@ -70,6 +70,13 @@ def test_in_an_overload_what_is_like_a_request_in_preparation_is_refused():
     assert refuses(refusals, later, deadline=30.0) is None
 
 
+def test_a_refusal_for_want_of_time_says_nothing_of_those_that_have_more():
+    refusals = Refusals()
+    refusals.note(Asked(10.0, 0.01, 0), 0.0, UNMEETABLE)
+    with refusals.preparing(Asked(10.0, 30.0, 0)):
+        assert refuses(refusals, 2 * MOMENT_S, deadline=30.0) is None
+
+
 def test_only_a_few_refusals_are_remembered():
     refusals = Refusals()
     for number in range(100):

@@ -97,6 +97,8 @@ def describe(entry: Entry) -> dict[str, Any]:
             "metrics": graph.metrics,
             "provenance": manifest.provenance,
         }
+        if manifest.task_settings:
+            about["task_settings"] = manifest.task_settings
         if isinstance(source := manifest.provenance.get("source"), dict):
             about["source"] = source
         if graph.depends_on_batch:

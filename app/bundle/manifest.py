@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from app.bundle.naming import NAME_RULE, slug
 
@@ -108,6 +108,11 @@ class Manifest(Frozen):
         "window.",
     )
     pooling: Pooling = Field("mean", description="How the windows of a long text become one classification.")
+    task_settings: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        max_length=100,
+        description="What this bundle keeps for its task alone; the task checks it.",
+    )
     graphs: dict[Precision, Graph] = Field(min_length=1)
     probes: list[Probe] = Field(default_factory=list, max_length=1000)
     files: dict[str, str] = Field(

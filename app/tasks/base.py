@@ -13,9 +13,10 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from app.bundle import BundleError, Graph, Manifest, labels_of
+from app.bundle import MANIFEST, BundleError, Graph, Manifest, labels_of
+from app.bundle.files import first_problem
 from app.tasks.parameters import NullIs, Parameters, Strict
 from app.tasks.text import TextEncoder
 from app.window import Floats, Window
@@ -110,6 +111,23 @@ class Encoded(Generic[StateT]):
     answer_bytes: int = 0
 
 
+class TaskSettings(BaseModel):
+    """What a manifest keeps for its task alone, in `task_settings`; a task without such settings takes none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+SettingsT = TypeVar("SettingsT", bound=TaskSettings)
+
+
+def settings_of(manifest: Manifest, kind: type[SettingsT]) -> SettingsT:
+    """Return what a manifest keeps for its task. Raises `BundleError` naming the field that is not valid."""
+    try:
+        return kind.model_validate(manifest.task_settings)
+    except ValidationError as error:
+        raise BundleError(f"{MANIFEST} is not valid at task_settings.{first_problem(error)}") from error
+
+
 class Task(ABC, Generic[RequestT, StateT]):
     """One kind of question, bound to a bundle's labels and tokenizer, and to what was fitted for one of its graphs.
 
@@ -123,6 +141,7 @@ class Task(ABC, Generic[RequestT, StateT]):
     is_default: ClassVar[bool] = False  # of one task: its route answers POST / too
     reads: ClassVar[Literal["rows", "window"]] = "rows"  # output rows of chosen tokens, or one vector per window
     has_labels: ClassVar[bool] = True  # whether output columns stand for the labels of the bundle
+    settings_type: ClassVar[type[TaskSettings]] = TaskSettings
     request_type: ClassVar[type[TaskRequest]]
     answer_type: ClassVar[Any]
     example: ClassVar[dict[str, Any]]  # the body of a request, for the page and the documentation
@@ -150,6 +169,7 @@ class Task(ABC, Generic[RequestT, StateT]):
         """Raise `BundleError` where a manifest lacks what the task needs."""
         if cls.has_labels and not manifest.labels:
             raise BundleError(f"{cls.name} needs labels")
+        settings_of(manifest, cls.settings_type)
 
     @abstractmethod
     def encode(self, request: RequestT) -> Encoded[StateT]:

@@ -35,6 +35,7 @@ def test_a_bundle_is_read_as_it_was_written(tmp_path, byte_level):
     fields = {
         "problem_type": "multi_label_classification",
         "pooling": "max",
+        "task_settings": {"prompts": {"query": "query: "}, "normalize": True},
         "provenance": {"licence": "Apache-2.0", "versions": {"torch": "2"}},
         "probes": [Probe(text="é 😀", columns=[0, 2], logits=[[0.1, -1e-7]])],
     }

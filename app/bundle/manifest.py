@@ -6,11 +6,11 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from app.bundle.naming import NAME_RULE, slug
 
@@ -54,7 +54,9 @@ class Graph(Frozen):
     )
     temperature: float = Field(1.0, gt=0, description="Logits are divided by this before the softmax.")
     thresholds: dict[str, float] | None = Field(
-        None, description="Multi-label: the least score of each label that applies, fitted on validation."
+        None,
+        description="What decides, fitted on validation: the least score of each label of a multi-label classifier, or "
+        "what a task without labels calls its own.",
     )
     metrics: dict[str, float] = Field(default_factory=dict, description="Measured on the test split.")
     quantisation: dict[str, Any] | None = Field(
@@ -119,13 +121,6 @@ class Manifest(Frozen):
         default_factory=dict, max_length=1000, description="sha256 of each file but the manifest."
     )
     provenance: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def check_thresholds(self) -> Self:
-        for precision, graph in self.graphs.items():
-            if graph.thresholds is not None and graph.thresholds.keys() != set(self.labels):
-                raise ValueError(f"the thresholds of {precision} are not those of the labels")
-        return self
 
 
 @dataclass(frozen=True)

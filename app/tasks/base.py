@@ -7,7 +7,7 @@ defines a concrete `Task`; to train models for it, one in `training/tasks` as we
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
@@ -170,6 +170,16 @@ class Task(ABC, Generic[RequestT, StateT]):
         if cls.has_labels and not manifest.labels:
             raise BundleError(f"{cls.name} needs labels")
         settings_of(manifest, cls.settings_type)
+        names = set(cls.threshold_names(manifest))
+        for precision, graph in manifest.graphs.items():
+            if graph.thresholds is not None and graph.thresholds.keys() != names:
+                expected = "those of the labels" if cls.has_labels else ", ".join(sorted(names)) or "known here"
+                raise BundleError(f"the thresholds of {precision} are not {expected}")
+
+    @classmethod
+    def threshold_names(cls, manifest: Manifest) -> Collection[str]:
+        """Return the names of the thresholds that a graph has, where any were fitted for it."""
+        return manifest.labels
 
     @abstractmethod
     def encode(self, request: RequestT) -> Encoded[StateT]:

@@ -108,13 +108,6 @@ def test_a_file_that_the_manifest_does_not_name_harms_nothing(bundle):
     assert read(bundle).verified
 
 
-def test_thresholds_that_are_not_those_of_the_labels_are_refused(bundle):
-    (graph,) = json.loads((bundle / "manifest.json").read_text())["graphs"].values()
-    edit(bundle, graphs={"fp32": {**graph, "thresholds": {"a": 0.5}}})
-    with pytest.raises(BundleError, match="the thresholds of fp32 are not those of the labels"):
-        read(bundle)
-
-
 def test_the_task_of_a_bundle_is_read_whatever_it_is(bundle):
     edit(bundle, task="translation")
     assert read(bundle).manifest.task == "translation"

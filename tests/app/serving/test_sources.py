@@ -7,7 +7,12 @@ import pytest
 
 from app.bundle import BundleError
 from app.serving.sources import read_folder
-from tests.app.builders import write_bundle, write_hub_folder
+from app.tasks import TASKS
+from tests.app.builders import make_graph, write_bundle, write_hub_folder
+
+
+def with_thresholds(*names):
+    return {"fp32": make_graph(thresholds=dict.fromkeys(names, 0.5))}
 
 
 def read(folder, name="toy"):
@@ -28,12 +33,17 @@ def test_a_folder_with_a_manifest_is_read_as_a_bundle(tmp_path, byte_level):
     [
         (
             {"task": "translation"},
-            "task 'translation' is not served here; there are fill-mask, text-classification, token-classification",
+            f"task 'translation' is not served here; there are {', '.join(sorted(TASKS))}",
         ),
         ({"labels": []}, "text-classification needs labels"),
         ({"task": "token-classification", "labels": []}, "token-classification needs labels"),
+        ({"graphs": with_thresholds("a")}, "the thresholds of fp32 are not those of the labels"),
+        (
+            {"task": "fill-mask", "labels": [], "graphs": with_thresholds("a")},
+            "the thresholds of fp32 are not known here",
+        ),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_a_bundle_that_no_task_can_serve_is_refused_with_its_reason(fields, reason, tmp_path, byte_level):
     folder = write_bundle(tmp_path, byte_level, **fields)

@@ -20,9 +20,9 @@ from prometheus_client import CollectorRegistry
 from app.errors import DrainingError, RouteNotFoundError, quote
 from app.metrics import Metrics
 from app.serving.memory import AnswerMemory
-from app.serving.model import Answer, Model, Shared
 from app.serving.orders import Order
 from app.serving.parsing import INLINE_BYTES, Bounds, json_of, parse
+from app.serving.pipeline import Answer, Pipeline, Shared
 from app.serving.pool import Pool
 from app.serving.registry import Registry
 from app.settings import Settings, available_cores
@@ -176,7 +176,7 @@ class Service:
         content = body if isinstance(body, bytes) else json_of(body)
         request = await self.parse(content, REQUEST_TYPES[route], deadline=deadline)
         chosen = self.registry.find(route, request.model or model)
-        return await self.ask(chosen, request, deadline=deadline, priority=priority)
+        return await self.ask(chosen.pipelines[route], request, deadline=deadline, priority=priority)
 
     def note_refusal(self) -> None:
         """Take note of a request that was refused for want of room or time."""
@@ -196,9 +196,9 @@ class Service:
             turns -= 1
             await asyncio.sleep(0)
 
-    async def ask(self, model: Model, request: TaskRequest, *, deadline: float, priority: int = 0) -> Answer:
-        """Answer a validated request by one of the models."""
-        return await model.answer(request, self.shared, deadline=deadline, priority=priority)
+    async def ask(self, pipeline: Pipeline, request: TaskRequest, *, deadline: float, priority: int = 0) -> Answer:
+        """Answer a validated request by a task of one of the models."""
+        return await pipeline.answer(request, self.shared, deadline=deadline, priority=priority)
 
     async def parse(self, body: bytes, request_type: type[RequestT], *, deadline: float) -> RequestT:
         """Validate a JSON body; see `app.serving.parsing.parse`. A large one is parsed while other requests go on."""

@@ -118,7 +118,7 @@ class Gate:
         """Whether the path says which model is asked: no body can choose another."""
         if call.path.startswith(MODELS):
             return True
-        return sum(model.task.route == call.task for model in self._service.registry.served().values()) == 1
+        return sum(call.task in model.pipelines for model in self._service.registry.served().values()) == 1
 
     def _target_of(self, call: Call) -> Target:
         metrics, kinds = self._service.metrics, (QueueFullError, DeadlineUnmeetableError)

@@ -34,7 +34,7 @@ from app.errors import (
     UnsupportedMediaTypeError,
 )
 from app.settings import Settings
-from app.tasks import TASKS
+from app.tasks import MODEL_TASKS, TASKS
 
 REF = "#/components/schemas/{model}"
 BEARER = "key"
@@ -126,7 +126,7 @@ class Predictions:
             self._put(f"/{task.route}", operation)
             if task.route == self._settings.default_route:
                 self._put("/", operation | {"operationId": "default"})
-        tasks = list(TASKS.values())
+        tasks = list(MODEL_TASKS.values())
         by_name = self._describe(
             "model",
             "Answer with one model by the body of its task.",

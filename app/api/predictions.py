@@ -31,9 +31,11 @@ from app.errors import (
     RequestTooLargeError,
 )
 from app.service import BYTES_PER_CHARACTER, Service
-from app.serving.model import Answer, Model
+from app.serving.model import Model
+from app.serving.pipeline import Answer
 from app.tasks import TASKS
-from app.tasks.base import Task, TaskRequest
+from app.tasks.base import TaskRequest
+from app.tasks.discovery import AnyTask
 
 LEFT = "the client closed the connection"
 WATCH_AFTER_S = 0.05  # most requests are answered by then, and watching every connection is expensive
@@ -94,14 +96,14 @@ class Predictions:
         folder, slash, name = path.rpartition("/")
         return self._answer_by_name if name and folder + slash == MODELS else None
 
-    async def _answer_for_task(self, task: type[Task[Any, Any]], call: Call) -> None:
+    async def _answer_for_task(self, task: AnyTask, call: Call) -> None:
         """Answer a task's own route; the body or the query may choose the model."""
         call.task = task.route
         await self._admit(call)
         request = await self._service.parse(call.body, task.request_type, deadline=call.deadline)
         call.body = b""  # what it says is in the request
         model = self._service.registry.find(task.route, request.model or model_in_query(call.scope))
-        await self._respond(call, model, request)
+        await self._respond(call, model, task.route, request)
 
     async def _answer_by_name(self, call: Call) -> None:
         """Answer `/models/{name}`: one model, `name` or `name:version`, by the body of its task."""
@@ -113,7 +115,7 @@ class Predictions:
         call.body = b""  # what it says is in the request
         if request.model not in (None, name):
             raise InvalidRequestError(f"model: the path already names {name}")
-        await self._respond(call, model, request)
+        await self._respond(call, model, call.task, request)
 
     async def _admit(self, call: Call) -> None:
         """Check everything that needs no model, and read the body. `end` must follow."""
@@ -156,10 +158,11 @@ class Predictions:
         self._bodies.free(call.body_bytes)
         call.key.leave()
 
-    async def _respond(self, call: Call, model: Model, request: TaskRequest) -> None:
-        """Ask `model` and send its answer."""
-        call.task, call.model = model.task.route, model.name
-        work = model.answer(request, self._service.shared, deadline=call.deadline, priority=call.priority)
+    async def _respond(self, call: Call, model: Model, route: str, request: TaskRequest) -> None:
+        """Ask `model` for what `route` answers, and send its answer."""
+        call.task, call.model = route, model.name
+        pipeline = model.pipelines[route]
+        work = pipeline.answer(request, self._service.shared, deadline=call.deadline, priority=call.priority)
         try:
             if call.exchange is None:
                 answer = await unless_disconnected(call.receive, work)
@@ -187,7 +190,7 @@ class Predictions:
             await call.send({"type": "http.response.start", "status": 200, "headers": headers})
             await call.send({"type": "http.response.body", "body": answer.content})
         # After the answer has left: the client need not wait for it.
-        model.series.observe_request(total_s, answer.tokenize_s, answer.queue_s, answer.windows)
+        pipeline.series.observe_request(total_s, answer.tokenize_s, answer.queue_s, answer.windows)
 
 
 def model_in_query(scope: Scope) -> str | None:

@@ -83,6 +83,7 @@ def describe(entry: Entry) -> dict[str, Any]:
             "version": manifest.version,
             "task": manifest.task,
             "route": f"/{model.task.route}",
+            "routes": [f"/{route}" for route in model.pipelines],
             "labels": manifest.labels,
             "layout": manifest.layout,
             "precision": model.precision,

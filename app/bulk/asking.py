@@ -10,15 +10,14 @@ from pydantic.fields import FieldInfo
 
 from app.errors import InvalidRequestError
 from app.serving.parsing import explain
-from app.tasks import TASKS
+from app.tasks import MODEL_TASKS
 from app.tasks.base import Task, TaskRequest
-from app.tasks.discovery import AnyTask
 
 INPUTS, PARAMETERS = "inputs", "parameters"
 NOT_ASKED = (INPUTS, PARAMETERS, "model", "options")  # of every input; `options` means nothing here
 
 
-def fields_of(task: AnyTask) -> dict[str, FieldInfo]:
+def fields_of(task: type[Task[Any, Any]]) -> dict[str, FieldInfo]:
     """Return what may be asked of a task about every input: fields of its request, and of its parameters."""
     request = task.request_type.model_fields
     fields = {name: field for name, field in request.items() if name not in NOT_ASKED}
@@ -28,10 +27,10 @@ def fields_of(task: AnyTask) -> dict[str, FieldInfo]:
     return fields
 
 
-def all_fields() -> dict[str, list[tuple[AnyTask, FieldInfo]]]:
+def all_fields() -> dict[str, list[tuple[type[Task[Any, Any]], FieldInfo]]]:
     """Return every name that may be asked for, with the tasks that know it."""
-    found: dict[str, list[tuple[AnyTask, FieldInfo]]] = {}
-    for task in TASKS.values():
+    found: dict[str, list[tuple[type[Task[Any, Any]], FieldInfo]]] = {}
+    for task in MODEL_TASKS.values():
         for name, field in fields_of(task).items():
             found.setdefault(name, []).append((task, field))
     return found

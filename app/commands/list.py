@@ -18,7 +18,7 @@ from app.commands.models_folder import in_words, make_parser, models_of, size_of
 from app.commands.parsing import complain
 from app.serving.places import Place, Places
 from app.serving.sources import read_hub_folder
-from app.tasks import TASKS, task_named
+from app.tasks import MODEL_TASKS, task_named
 
 COLUMNS = ("name", "version", "task", "precision", "size", "source", "default")
 DESCRIPTION = """List the models of the models folder: each version with its task, precisions, size, where it comes
@@ -80,8 +80,8 @@ def with_defaults(rows: list[dict[str, Any]], models: Path) -> list[dict[str, An
     except DefaultsError as error:
         complain(str(error))
         return rows
-    for route in (task.route for task in TASKS.values()):
-        of_route = [row for row in rows if row.get("task") in TASKS and task_named(row["task"]).route == route]
+    for route in (task.route for task in MODEL_TASKS.values()):
+        of_route = [row for row in rows if row.get("task") in MODEL_TASKS and task_named(row["task"]).route == route]
         spec = configured.get(route)
         chosen = of_route[:1] if spec is None else [row for row in of_route if is_named(row, spec)][:1]
         for row in chosen:

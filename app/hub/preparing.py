@@ -19,7 +19,7 @@ from app.hub.integrity import pointers_among
 from app.hub.naming import Spec
 from app.serving.places import Place, Source, place_of
 from app.serving.scanning import is_bundle
-from app.tasks import TASKS, task_of
+from app.tasks import MODEL_TASKS, task_of
 
 PRECISIONS: dict[Device, Precision] = {"cpu": "fp32", "cuda": "fp16"}  # of what is exported
 
@@ -186,7 +186,8 @@ def without_task(config: Mapping[str, Any], spec: Spec) -> str:
     """Say which architecture is not served, and which are."""
     named = config.get("architectures")
     architecture = ", ".join(map(str, named)) if isinstance(named, list) and named else "no architecture"
-    served = ", ".join(f"{name} (...{task.architecture})" for name, task in sorted(TASKS.items()) if task.architecture)
+    endings = {name: task.architecture for name, task in sorted(MODEL_TASKS.items()) if task.architecture}
+    served = ", ".join(f"{name} (...{ending})" for name, ending in endings.items())
     return f"{spec.repository or spec.text} is {architecture[:200]}, which is not served; these tasks are: {served}"
 
 

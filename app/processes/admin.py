@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, cast
 
@@ -16,15 +17,15 @@ from app.processes.child import DRAIN, LEAVE, ChildProcess
 from app.processes.remote_models import RemoteModels
 from app.processes.worker import open_pool
 from app.service import Service
-from app.tasks import task_named
-from app.tasks.base import Task
+from app.tasks import tasks_of
+from app.tasks.base import BaseTask
 
 
 class DescribedModels(RemoteModels):
     """Models that are shown and never asked: their tokenizers, which take most of their memory, are not opened."""
 
-    def task_of(self, bundle: Bundle, precision: Precision) -> Task[Any, Any]:
-        return cast("Task[Any, Any]", task_named(bundle.manifest.task))  # of which pages read the route
+    def tasks_of(self, bundle: Bundle, precision: Precision) -> Sequence[BaseTask[Any, Any]]:
+        return cast("Sequence[BaseTask[Any, Any]]", tasks_of(bundle.manifest))  # of which pages read the route
 
 
 class AdminProcessServer(AdminServer):

@@ -16,8 +16,8 @@ from app.processes.messages import ModelRow, ServedModel
 from app.processes.tokenizers import is_as_kept
 from app.serving.model import Model
 from app.serving.registry import Entry
-from app.tasks import open_task
-from app.tasks.base import Task
+from app.tasks import open_task, task_named, with_secondary
+from app.tasks.base import BaseTask
 from app.window import Window
 
 
@@ -76,8 +76,9 @@ class RemoteModels:
             built = self._built[row.name] = (served, self._open(served))
         return built[1]
 
-    def task_of(self, bundle: Bundle, precision: Precision) -> Task[Any, Any]:
-        return open_task(bundle, precision, self._max_tokens)
+    def tasks_of(self, bundle: Bundle, precision: Precision) -> Sequence[BaseTask[Any, Any]]:
+        """Return the tasks that a bundle can answer, its own first."""
+        return with_secondary(open_task(bundle, precision, self._max_tokens), precision)
 
     def _open(self, served: ServedModel) -> Model:
         manifest = Manifest.model_validate_json(served.manifest)
@@ -86,7 +87,7 @@ class RemoteModels:
             raise KeptTokenizerError(f"the kept tokenizer of {manifest.name} is gone or altered")
         bundle = Bundle(Path(served.path), manifest, config, served.verified, tokenizer)
         precision = cast(Precision, served.precision)
-        task = self.task_of(bundle, precision)
-        series = self._metrics.of_model(task.route, manifest.name)
+        series = self._metrics.of_model(task_named(manifest.task).route, manifest.name)
         lane = RemoteLane(self._engines, served.key, served.max_batch_tokens, series)
-        return Model(bundle, precision, served.provider, task, lane)
+        tasks = self.tasks_of(bundle, precision)
+        return Model(bundle, precision, served.provider, tasks, lane, self._metrics)

@@ -11,6 +11,7 @@ from pathlib import Path
 from app.bundle.defaults import FILE, DefaultsError, read_defaults
 from app.serving.model import Model
 from app.tasks import TASKS
+from app.tasks import reason_against as reason_for
 
 ROUTES = tuple(task.route for task in TASKS.values())
 
@@ -62,7 +63,7 @@ def choose_defaults(configured: Configured, served: Mapping[str, Model], before:
     problems = [configured.doubt] if configured.doubt else []
     for route in ROUTES:
         spec = configured.models.get(route)
-        if spec is None and (configured.doubt is None or not any(m.task.route == route for m in served.values())):
+        if spec is None and (configured.doubt is None or not any(route in m.pipelines for m in served.values())):
             continue  # answered by the first by name, or by none
         wrong = configured.doubt if spec is None else reason_against(route, spec, served)
         if wrong is None and spec is not None:
@@ -86,6 +87,7 @@ def reason_against(route: str, spec: str, served: Mapping[str, Model]) -> str | 
         return f"the default of /{route}, {spec[:80]!r}, is not served"
     if version and version != str(model.bundle.manifest.version):
         return f"the default of /{route} is {spec[:80]!r}, but {model.id} is served"
-    if model.task.route != route:
-        return f"the default of /{route}, {name!r}, answers /{model.task.route}"
+    if route not in model.pipelines:
+        why = reason_for(route, model.bundle.manifest)
+        return f"the default of /{route}, {name!r}, {why or f'answers /{model.task.route}'}"
     return None

@@ -14,7 +14,7 @@ from app.runtime.session import Session, SessionError
 from app.runtime.warmup import synthetic_windows
 from app.serving.model import Model
 from app.settings import Settings
-from app.tasks import open_task
+from app.tasks import open_task, with_secondary
 from app.tasks.base import Task
 from app.window import Window
 
@@ -36,7 +36,7 @@ def load_model(bundle: Bundle, session: Session, engine: Engine, metrics: Metric
         max_batch_tokens=session.max_batch_tokens,
         series=metrics.of_model(task.route, name),
     )
-    return Model(bundle, session.precision, session.provider, task, lane)
+    return Model(bundle, session.precision, session.provider, with_secondary(task, session.precision), lane, metrics)
 
 
 def prove(bundle: Bundle, session: Session, max_tokens: int | None, max_batch_tokens: int | None) -> Task[Any, Any]:

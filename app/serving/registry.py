@@ -10,6 +10,7 @@ from typing import Any, Literal
 from app.errors import ModelNotFoundError, NotReadyError, quote
 from app.serving.defaults import ROUTES, Defaults
 from app.serving.model import Model
+from app.tasks import reason_against, routes_behind
 
 State = Literal["ready", "failed", "unloaded"]
 
@@ -63,6 +64,38 @@ class Table:
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_models", any(entry.model for entry in self.entries.values()))
 
+    def default_of(self, route: str) -> str | None:
+        """Return the model, `name` or `name:version`, that is to answer a route; None where the first may.
+
+        A task that is asked of another task's models is answered by the default of that one, if it can be. Raises
+        `NotReadyError` where a default cannot be honored.
+        """
+        for other in (route, *routes_behind(route)):
+            if (reason := self.defaults.blocked.get(other)) is not None:
+                raise NotReadyError(reason)
+            spec = self.defaults.models.get(other)
+            if spec is not None and (other == route or self._answers(spec, route)):
+                return spec
+        return None
+
+    def _answers(self, spec: str, route: str) -> bool:
+        entry = self.entries.get(spec.partition(":")[0])
+        return entry is not None and entry.model is not None and route in entry.model.pipelines
+
+    def first_for(self, route: str) -> Model | None:
+        """Return the first model by name that answers a route."""
+        models = (entry.model for entry in self.entries.values())
+        return next((model for model in models if model is not None and route in model.pipelines), None)
+
+    def answering(self, route: str) -> str | None:
+        """Return the model that answers a route when a request names none; None where no model does."""
+        try:
+            spec = self.default_of(route)
+        except NotReadyError:
+            return None
+        first = self.first_for(route) if spec is None else None
+        return spec if first is None else first.name
+
 
 class Registry:
     """Finds models by route, name and version. `folder` is the name of the models folder in messages of errors."""
@@ -88,13 +121,7 @@ class Registry:
     def answering(self) -> dict[str, str]:
         """Return the model, `name` or `name:version`, that answers each route when a request names none."""
         table = self._table
-        found = {}
-        for route in set(ROUTES) - table.defaults.blocked.keys():
-            if (spec := table.defaults.models.get(route)) is not None:
-                found[route] = spec
-            elif (first := first_for(route, table)) is not None:
-                found[route] = first.name
-        return found
+        return {route: spec for route in ROUTES if (spec := table.answering(route)) is not None}
 
     def entry(self, name: str) -> Entry | None:
         return self._table.entries.get(name)
@@ -135,11 +162,9 @@ class Registry:
         `ModelNotFoundError` when no model fits.
         """
         table = self._table_with_models()
-        if not spec and (reason := table.defaults.blocked.get(route or "")) is not None:
-            raise NotReadyError(reason)
-        spec = spec or table.defaults.models.get(route or "")
+        spec = spec or table.default_of(route or "")
         if spec is None:
-            if (first := first_for(route, table)) is None:
+            if (first := table.first_for(route or "")) is None:
                 raise ModelNotFoundError(f"no model for /{route} is loaded; GET /models lists what is")
             return first
         name, _, version = spec.partition(":")
@@ -149,8 +174,9 @@ class Registry:
         model = entry.model
         if version and version != str(model.bundle.manifest.version):
             raise ModelNotFoundError(f"version {quote(version)} of {name!r} is not loaded; {model.id} is")
-        if route and model.task.route != route:
-            raise ModelNotFoundError(f"{name!r} answers /{model.task.route}, not /{route}")
+        if route and route not in model.pipelines:
+            reason = reason_against(route, model.bundle.manifest) or f"answers /{model.task.route}, not /{route}"
+            raise ModelNotFoundError(f"{name!r} {reason}")
         return model
 
     def _table_with_models(self) -> Table:
@@ -160,11 +186,3 @@ class Registry:
             nothing = f"no model under {self._folder}/ could be loaded; GET /models says why"
             raise NotReadyError(table.suspended or nothing)
         return table
-
-
-def first_for(route: str | None, table: Table) -> Model | None:
-    """Return the first model by name that answers a route."""
-    for entry in table.entries.values():
-        if entry.model and entry.model.task.route == route:
-            return entry.model
-    return None

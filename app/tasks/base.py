@@ -1,7 +1,8 @@
 """What a task is: it makes windows of a request, and an answer of the model's outputs for them.
 
 A task is pure: it does no I/O and knows neither asyncio nor a session. To add one, write a module in this folder that
-defines a concrete `Task`; to train models for it, one in `training/tasks` as well.
+defines a concrete `Task`, or a `SecondaryTask`, which is asked of other tasks' models. To train models for a `Task`,
+write one in `training/tasks` as well.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ def settings_of(manifest: Manifest, kind: type[SettingsT]) -> SettingsT:
         raise BundleError(f"{MANIFEST} is not valid at task_settings.{first_problem(error)}") from error
 
 
-class Task(ABC, Generic[RequestT, StateT]):
+class BaseTask(ABC, Generic[RequestT, StateT]):
     """One kind of question, bound to a bundle's labels and tokenizer, and to what was fitted for one of its graphs.
 
     What a task says of itself stands in its class attributes; no module outside `app/tasks` repeats any of it.
@@ -136,20 +137,50 @@ class Task(ABC, Generic[RequestT, StateT]):
 
     name: ClassVar[str]  # of Hugging Face's pipeline; manifests name the task by it
     route: ClassVar[str]  # POST /{route}
+    request_type: ClassVar[type[TaskRequest]]
+    answer_type: ClassVar[Any]
+    example: ClassVar[dict[str, Any]]  # the body of a request, for the page and the documentation
+    pair: ClassVar[tuple[str, str] | None] = None  # fields of an input of two texts; None: an input is one text
+    priority: ClassVar[int] = 0  # is added to a request's
+
+    def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
+        self.manifest, self.encoder = manifest, encoder
+        self.temperature, self.thresholds = graph.temperature, graph.thresholds
+
+    @abstractmethod
+    def encode(self, request: RequestT) -> Encoded[StateT]:
+        """Tokenize and cut into windows.
+
+        Raises `InvalidRequestError` naming the field, `RequestTooLargeError` where the answer would be too large.
+        """
+
+    @abstractmethod
+    def decode(self, request: RequestT, state: StateT, outputs: Sequence[Floats]) -> Any:
+        """Turn the outputs, (rows, width) per window, into the answer's body.
+
+        An iterator stands for a list, so that a long answer is never in memory as a whole. Inputs that are a list have
+        one answer each, in order.
+        """
+
+    @classmethod
+    def columns(cls, request: RequestT) -> dict[str, Any]:
+        """Return the columns that the answers to such a request have in a table, by name, with their types."""
+        return {"answer": Any}
+
+    def cells(self, answer: Any) -> dict[str, Any]:
+        """Return what the answer to one input says in each column; columns that are not asked for may be among them."""
+        return {"answer": answer}
+
+
+class Task(BaseTask[RequestT, StateT]):
+    """A task that models are trained for: a bundle is of one of them."""
+
     aliases: ClassVar[tuple[str, ...]] = ()  # shorter names that a person may use in a recipe or a command
     architecture: ClassVar[str | None]  # end of the class names of its checkpoints; None: no class is made for it
     is_default: ClassVar[bool] = False  # of one task: its route answers POST / too
     reads: ClassVar[Literal["rows", "window"]] = "rows"  # output rows of chosen tokens, or one vector per window
     has_labels: ClassVar[bool] = True  # whether output columns stand for the labels of the bundle
     settings_type: ClassVar[type[TaskSettings]] = TaskSettings
-    request_type: ClassVar[type[TaskRequest]]
-    answer_type: ClassVar[Any]
-    example: ClassVar[dict[str, Any]]  # the body of a request, for the page and the documentation
-    pair: ClassVar[tuple[str, str] | None] = None  # fields of an input of two texts; None: an input is one text
-
-    def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
-        self.manifest, self.encoder = manifest, encoder
-        self.temperature, self.thresholds = graph.temperature, graph.thresholds
 
     @classmethod
     def width(cls, manifest: Manifest, config: dict[str, Any]) -> int | None:
@@ -182,32 +213,19 @@ class Task(ABC, Generic[RequestT, StateT]):
         return manifest.labels
 
     @abstractmethod
-    def encode(self, request: RequestT) -> Encoded[StateT]:
-        """Tokenize and cut into windows.
-
-        Raises `InvalidRequestError` naming the field, `RequestTooLargeError` where the answer would be too large.
-        """
-
-    @abstractmethod
-    def decode(self, request: RequestT, state: StateT, outputs: Sequence[Floats]) -> Any:
-        """Turn the outputs, (rows, width) per window, into the answer's body.
-
-        An iterator stands for a list, so that a long answer is never in memory as a whole. Inputs that are a list have
-        one answer each, in order.
-        """
-
-    @classmethod
-    def columns(cls, request: RequestT) -> dict[str, Any]:
-        """Return the columns that the answers to such a request have in a table, by name, with their types."""
-        return {"answer": Any}
-
-    def cells(self, answer: Any) -> dict[str, Any]:
-        """Return what the answer to one input says in each column; columns that are not asked for may be among them."""
-        return {"answer": answer}
-
-    @abstractmethod
     def probe(self, text: str) -> Window:
         """Return the first window of `text`, with every row that the task would ask for."""
+
+
+class SecondaryTask(BaseTask[RequestT, StateT]):
+    """Another question to the models of other tasks: it has no models of its own, and reads what theirs answer."""
+
+    models_of: ClassVar[tuple[str, ...]]  # names of tasks
+
+    @classmethod
+    def reason_against(cls, manifest: Manifest) -> str | None:
+        """Return why a bundle of one of those tasks cannot answer, as the end of a sentence; None where it can."""
+        return None
 
 
 def by_input(outputs: Sequence[Floats], windows: Iterable[int]) -> Iterator[Sequence[Floats]]:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from app.metrics import Metrics
 from app.serving.defaults import Defaults
-from app.serving.model import Answer
+from app.serving.pipeline import Answer
 from app.serving.registry import Entry, Registry
 from app.tasks.classify import Classify
 
@@ -19,7 +19,7 @@ class ToyModel:
     def __init__(self, metrics, name="toy", error=None):
         self.name, self.id, self.task, self.error = name, f"{name}:1", Classify, error
         self.bundle = SimpleNamespace(manifest=SimpleNamespace(version=1))
-        self.series = metrics.of_model("classify", name)
+        self.series, self.pipelines = metrics.of_model("classify", name), {"classify": self}
         self.asked = []
 
     async def answer(self, request, shared, *, deadline, priority=0):

@@ -1,4 +1,4 @@
-"""docs/adding-a-task.md, word by word: two tasks are added, trained, exported, served and asked over HTTP."""
+"""docs/adding-a-task.md, word by word: three tasks are added, trained, exported, served and asked over HTTP."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def project(tmp_path_factory):
     for package in ("app", "training"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     modules = MODULE.findall(PAGE.read_text(encoding="utf-8"))
-    assert sorted(Path(name).parent.as_posix() for name, _ in modules) == [*["app/tasks"] * 2, *["training/tasks"] * 2]
+    assert sorted(Path(name).parent.as_posix() for name, _ in modules) == [*["app/tasks"] * 3, *["training/tasks"] * 2]
     for name, code in modules:
         assert not (folder / name).exists()
         (folder / name).write_text(code, encoding="utf-8")
@@ -136,6 +136,16 @@ def test_a_pooled_vector_answers_over_http_the_same_by_itself_and_in_a_batch(ask
     likeness = unit @ unit.T
     assert likeness[0, 1] > likeness[0, 2]
     assert likeness[2, 3] > likeness[2, 0]
+
+
+def test_a_secondary_task_is_asked_of_the_models_of_another(ask):
+    texts = ["good lovely", "great warm good " * 4, "awful"]
+    itself, like, unlike = ask("/likeness", texts)
+    assert itself == pytest.approx(1.0, abs=1e-4)
+    assert like > unlike
+    vectors = np.array(ask("/fingerprint", texts))
+    cosine = vectors[0] @ vectors[1] / np.linalg.norm(vectors[0]) / np.linalg.norm(vectors[1])
+    assert like == pytest.approx(cosine, abs=1e-4)
 
 
 def test_long_texts_are_answered_whole(ask):

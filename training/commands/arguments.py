@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.bundle.naming import slug
-from app.tasks import TASKS
+from app.tasks import MODEL_TASKS
 from training.config import Recipe, RecipeError, load_recipe
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ FIELDS = {
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """Add RECIPE, the options that can stand in for it, --data and --set."""
     parser.add_argument("recipe", type=Path, nargs="?", help="TOML file, such as training/recipes/sentiment.toml")
-    names = ", ".join(next(iter(task.aliases), task.name) for task in TASKS.values())
+    names = ", ".join(next(iter(task.aliases), task.name) for task in MODEL_TASKS.values())
     parser.add_argument("--task", help=f"{names}; overrides the recipe's, as do the next five")
     parser.add_argument("--train", metavar="FILE", help="labeled examples to train on")
     parser.add_argument("--validation", metavar="FILE", help="labeled examples to choose by (a share of train)")

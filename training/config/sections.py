@@ -7,19 +7,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from app.tasks import TASKS
+from app.tasks import MODEL_TASKS
 from training.config.base import Section
 
 
 def full_task_name(name: str) -> str:
     """Return the pipeline name of a task, which may be called by a shorter one; see `app.tasks`."""
-    known = {each: task.name for task in TASKS.values() for each in (task.name, *task.aliases)}
+    known = {each: task.name for task in MODEL_TASKS.values() for each in (task.name, *task.aliases)}
     if name not in known:
         raise ValueError(f"there is no task {name!r}; there are {', '.join(known)}")
     return known[name]
 
 
-TaskName = Annotated[str, AfterValidator(full_task_name), Field(json_schema_extra={"enum": list(TASKS)})]
+TaskName = Annotated[str, AfterValidator(full_task_name), Field(json_schema_extra={"enum": list(MODEL_TASKS)})]
 
 
 class TrainingConfig(Section):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.serving.memory import AnswerMemory
-from app.serving.model import Model, Shared
+from app.serving.pipeline import Pipeline, Shared
 from app.serving.pool import Pool
 from app.tasks.classify import ClassifyRequest
 
@@ -17,6 +17,7 @@ from app.tasks.classify import ClassifyRequest
 class Task:
     """Notes the threads that it works on."""
 
+    priority = 0
     encoder = SimpleNamespace(special=SimpleNamespace(prefix=[0], suffix=[2]))
 
     def __init__(self, answer_bytes):
@@ -45,9 +46,8 @@ class Lane:
 def threads_of(inputs, answer_bytes=0, output=(1, 2)):
     """Return the threads that tokenize and answer a request."""
     task, lane = Task(answer_bytes), Lane(np.zeros(output, np.float32))
-    bundle = SimpleNamespace(manifest=SimpleNamespace(name="toy", version=1))
-    model, pool = Model(bundle, "fp32", "CPUExecutionProvider", task, lane), Pool(1, 2**20)
-    work = model.answer(
+    pipeline, pool = Pipeline(task, lane, None), Pool(1, 2**20)
+    work = pipeline.answer(
         ClassifyRequest(inputs=inputs), Shared(pool, AnswerMemory(2**24)), deadline=time.monotonic() + 60
     )
     asyncio.run(work)

@@ -17,7 +17,7 @@ from app.engine.engine import Engine
 from app.errors import ModelNotFoundError
 from app.metrics import Metrics
 from app.serving.memory import AnswerMemory
-from app.serving.model import Shared
+from app.serving.pipeline import Shared
 from app.serving.pool import Pool
 from app.tasks.classify import ClassifyRequest
 from tests.app.builders import TABLE, wordpiece_tokenizer, write_bundle, write_hub_folder
@@ -38,7 +38,7 @@ def running_engine():
 def ask(registry, body, route="classify"):
     """Answer a classification request as a route would."""
     request, shared = ClassifyRequest.model_validate(body), Shared(Pool(1, 2**20), AnswerMemory(2**20))
-    work = registry.find(route, None).answer(request, shared, deadline=time.monotonic() + 30)
+    work = registry.find(route, None).pipelines[route].answer(request, shared, deadline=time.monotonic() + 30)
     return json.loads(asyncio.run(work).content)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import DeadlineUnmeetableError, DisplacedError, QueueFullError
 from app.serving.memory import AnswerMemory
-from app.serving.model import Model, Shared
+from app.serving.pipeline import Pipeline, Shared
 from app.serving.pool import Pool
 from app.serving.room import MOMENT_S, OVERLOAD_S, Asked, Density, Margin, Refusals
 from app.tasks.classify import ClassifyRequest
@@ -104,7 +104,7 @@ def test_the_density_follows_the_texts():
     assert density.tokens_per_character == pytest.approx(0.9, rel=1e-3)
 
 
-# --- A model ----------------------------------------------------------------------------------------------
+# --- A pipeline ---------------------------------------------------------------------------------------------
 
 
 class Lane:
@@ -127,6 +127,7 @@ class Lane:
 class Task:
     """Counts what it is asked to encode."""
 
+    priority = 0
     encoder = SimpleNamespace(special=SimpleNamespace(prefix=[0], suffix=[2]))
 
     def __init__(self):
@@ -140,58 +141,57 @@ class Task:
         return []
 
 
-def make_model(error=None):
-    bundle = SimpleNamespace(manifest=SimpleNamespace(name="toy", version=1))
-    return Model(bundle, "fp32", "CPUExecutionProvider", Task(), Lane(error))
+def make_pipeline(error=None):
+    return Pipeline(Task(), Lane(error), None)
 
 
-def answer(model, text="a text of some characters", timeout_s=10.0):
+def answer(pipeline, text="a text of some characters", timeout_s=10.0):
     request = ClassifyRequest(inputs=text)
-    work = model.answer(request, Shared(Pool(1, 2**20), AnswerMemory(2**20)), deadline=time.monotonic() + timeout_s)
+    work = pipeline.answer(request, Shared(Pool(1, 2**20), AnswerMemory(2**20)), deadline=time.monotonic() + timeout_s)
     return asyncio.run(work)
 
 
 @pytest.fixture
 def one_output(monkeypatch):
-    monkeypatch.setattr("app.serving.model.size_of", lambda *_: 0)
+    monkeypatch.setattr("app.serving.pipeline.size_of", lambda *_: 0)
 
 
 @pytest.mark.parametrize("error", [FULL, UNMEETABLE], ids=lambda error: error.code)
 def test_once_one_was_refused_the_next_is_not_tokenized(error):
-    model = make_model(error)
+    pipeline = make_pipeline(error)
     for _ in range(3):
         with pytest.raises(type(error), match=error.message):
-            answer(model)
-    assert model.task.encoded == len(model.lane.submitted) == 1
+            answer(pipeline)
+    assert pipeline.task.encoded == len(pipeline.lane.submitted) == 1
 
 
 def test_who_gave_way_is_not_the_next_ones_refusal():
-    model = make_model(DisplacedError(retry_after_s=1.0))
+    pipeline = make_pipeline(DisplacedError(retry_after_s=1.0))
     for _ in range(2):
         with pytest.raises(DisplacedError):
-            answer(model)
-    assert model.task.encoded == 2
+            answer(pipeline)
+    assert pipeline.task.encoded == 2
 
 
 def test_the_lane_is_asked_before_a_long_text_is_tokenized():
-    model = make_model()
+    pipeline = make_pipeline()
 
     def refuse(tokens, **_):
         assert tokens == 3 * 2  # the special tokens of three texts
         raise QueueFullError("the queue is full")
 
-    model.lane.check_room = refuse
+    pipeline.lane.check_room = refuse
     with pytest.raises(QueueFullError):
-        answer(model, ["one", "two", "three " * 200])
-    assert model.task.encoded == 0
+        answer(pipeline, ["one", "two", "three " * 200])
+    assert pipeline.task.encoded == 0
 
 
 @pytest.mark.usefixtures("one_output")
 def test_windows_are_to_run_earlier_by_what_sending_takes():
-    model = make_model()
+    pipeline = make_pipeline()
     for _ in range(60):
-        answer(model)
+        answer(pipeline)
     before = time.monotonic()
-    answer(model)
-    _, deadline = model.lane.submitted[-1]
+    answer(pipeline)
+    _, deadline = pipeline.lane.submitted[-1]
     assert before + 9.75 < deadline < before + 9.95  # every answer was ready 0.2 s before it was delivered

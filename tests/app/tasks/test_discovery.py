@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from app.bundle import BundleError
-from app.tasks import DEFAULT_ROUTE, TASKS, open_task, task_named, task_of
+from app.tasks import DEFAULT_ROUTE, MODEL_TASKS, TASKS, open_task, task_named, task_of
 from app.tasks.base import by_input
 from app.tasks.discovery import default_route_of, find_tasks
 from tests.app.builders import make_manifest
@@ -86,6 +86,26 @@ def test_one_task_is_the_default(defaults, sentence, package):
         default_route_of(package(**modules))
 
 
+SECONDARY = """
+from app.tasks.base import SecondaryTask, TextsRequest
+
+class Other(SecondaryTask):
+    name, route, models_of = "other-task", "other", ({model!r},)
+    request_type, answer_type, example = TextsRequest, list, {{"inputs": "a"}}
+
+    def encode(self, request): ...
+    def decode(self, request, state, outputs): ...
+"""
+
+
+def test_a_secondary_task_is_asked_of_the_models_of_a_task_that_there_is(package):
+    one = source("One", "one-task", "one", "ForOne")
+    assert list(package(a=one, b=SECONDARY.format(model="one-task"))) == ["one-task", "other-task"]
+    for model in ("nothing", "other-task"):
+        with pytest.raises(ImportError, match=rf"b\.py: models_of names '{model}', which has no models"):
+            package(a=one, b=SECONDARY.format(model=model))
+
+
 def test_the_tasks_that_are_served():
     assert {name: task.route for name, task in TASKS.items()} == {
         "fill-mask": "fill-mask",
@@ -135,10 +155,10 @@ FIELDS = {
 }
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", MODEL_TASKS)
 def test_the_fields_of_a_manifest_that_depend_on_the_task(name):
-    assert TASKS[name].manifest_fields(CONFIG) == FIELDS[name]
-    assert TASKS[name].has_labels == ("labels" in FIELDS[name])
+    assert MODEL_TASKS[name].manifest_fields(CONFIG) == FIELDS[name]
+    assert MODEL_TASKS[name].has_labels == ("labels" in FIELDS[name])
 
 
 @pytest.mark.parametrize(
@@ -152,7 +172,7 @@ def test_the_fields_of_a_manifest_that_depend_on_the_task(name):
     ],
 )
 def test_the_columns_that_an_output_must_have(name, labels, config, width):
-    assert TASKS[name].width(make_manifest(task=name, labels=labels), config) == width
+    assert MODEL_TASKS[name].width(make_manifest(task=name, labels=labels), config) == width
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -18,8 +18,12 @@ FILES = {
     for file in sorted((ROOT / package).rglob("*.py"))
     if not any(file.is_relative_to(ROOT / folder) for folder in FOLDERS)
 }
-# Keys and columns of other programs' files that are called as a task of ours is.
-KEYS_OF_FILES = {"training/data/annotations/spacy.py": {"ner"}, "training/data/columns.py": {"ner"}}
+# Keys and columns of other programs' files, and names of their modules, that are called as a task of ours is.
+KEYS_OF_FILES = {
+    "training/data/annotations/spacy.py": {"ner"},
+    "training/data/columns.py": {"ner"},
+    "training/fit/optimizer.py": {"embeddings"},
+}
 
 
 def names_in(source: str) -> set[str]:

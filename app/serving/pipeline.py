@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from pydantic_core import to_json
-
 from app.errors import DeadlineUnmeetableError, QueueFullError
 from app.metrics import ModelSeries
 from app.serving.memory import AnswerMemory
@@ -106,9 +104,9 @@ class Pipeline:
         try:
             ticket = await self._run(encoded.windows, characters, asked)
             if (size := size_of(encoded.answer_bytes, ticket.outputs) + per_input) > INLINE_CHARACTERS:
-                content = await on_pool(self.render, request, encoded.state, ticket.outputs, size=size)
+                content = await on_pool(self.task.render, request, encoded.state, ticket.outputs, size=size)
             else:
-                content = self.render(request, encoded.state, ticket.outputs)
+                content = self.task.render(request, encoded.state, ticket.outputs)
         finally:
             shared.memory.free(encoded.answer_bytes)
         if ticket.ended:
@@ -142,10 +140,6 @@ class Pipeline:
             raise
         refusals.forget()
         return finished
-
-    def render(self, request: TaskRequest, state: Any, outputs: Sequence[Floats]) -> bytes:
-        """Return the body of the answer, as JSON."""
-        return to_json(self.task.decode(request, state, outputs))
 
 
 def size_of(answer_bytes: int, outputs: Sequence[Floats]) -> int:

@@ -27,12 +27,15 @@ def task_named(name: str) -> type[Task[Any, Any]]:
 
 
 def task_of(config: dict[str, Any]) -> type[Task[Any, Any]]:
-    """Return the task that a config's `architectures` name. Raises `BundleError` when none of ours is among them."""
+    """Return the task that a config's `architectures` name, by the longest ending of a class name that fits.
+
+    Raises `BundleError` when none of ours is among them.
+    """
     architectures = config.get("architectures") or []
+    endings = {task.architecture: task for task in MODEL_TASKS.values() if task.architecture is not None}
     for architecture in architectures if isinstance(architectures, list) else ():
-        for task in MODEL_TASKS.values():
-            if task.architecture is not None and str(architecture).endswith(task.architecture):
-                return task
+        if fitting := [ending for ending in endings if str(architecture).endswith(ending)]:
+            return endings[max(fitting, key=len)]
     raise BundleError(f"config.json's architectures {architectures} name no task served here")
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic_core import to_json
 
 from app.bundle import MANIFEST, BundleError, Graph, Manifest, labels_of
 from app.bundle.files import first_problem
@@ -161,6 +162,10 @@ class BaseTask(ABC, Generic[RequestT, StateT]):
         An iterator stands for a list, so that a long answer is never in memory as a whole. Inputs that are a list have
         one answer each, in order.
         """
+
+    def render(self, request: RequestT, state: StateT, outputs: Sequence[Floats]) -> bytes:
+        """Return the answer's body as JSON."""
+        return to_json(self.decode(request, state, outputs))
 
     @classmethod
     def columns(cls, request: RequestT) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_what_is_out_of_bounds_is_refused_by_name(name, value):
 
 
 def test_a_route_that_there_is_not_is_refused_with_those_that_there_are():
-    with pytest.raises(ValidationError, match="there is no route 'translate'; choose one of classify, fill-mask, ner"):
+    with pytest.raises(ValidationError, match=r"there is no route 'translate'; choose one of classify, .*ner"):
         Settings(default_route="translate")
     assert Settings(default_route="ner").default_route == "ner"
 

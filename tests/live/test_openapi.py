@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.support.embedding import with_embedding
 from tests.support.server import REPOSITORY, SHAPES, serve_as
 
 KEY = "a-key-for-schemathesis"
@@ -21,10 +22,11 @@ CASES = [
 
 
 @pytest.mark.parametrize(("shape", "settings", "more"), CASES, ids=SHAPES)
-def test_the_document_is_true(shape, settings, more, tiny_models, tmp_path):
+def test_the_document_is_true(shape, settings, more, tiny_models, tokenizer, tmp_path):
+    models = with_embedding(tiny_models, tokenizer.backend_tokenizer, tmp_path / "models")
     configuration = tmp_path / "schemathesis.toml"
     configuration.write_text(CONFIGURATION.read_text() + more)
-    with serve_as(shape, tiny_models, tmp_path, **SETTINGS, **settings) as service:
+    with serve_as(shape, models, tmp_path, **SETTINGS, **settings) as service:
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration)),
             *("run", f"{service.url}/openapi.json"),

@@ -9,12 +9,15 @@ OF_NER = {
     *("aggregation_strategy", "ignore_labels", "stride"),
     *("grouped_entities", "is_split_into_words", "delimiter", "offset_unit"),
 }
+OF_EMBED = {"normalize", "dimensions", "prompt_name", "pooling", "encoding_format"}
+WIDTH = 16  # of the vectors of the toy that answers
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Give a request time, and a valid one no words that a vocabulary lacks, no stride of over half a window, no pair
-    that fills one or of which the first text alone is to be cut, and no text that is said to be words.
+    that fills one or of which the first text alone is to be cut, no text that is said to be words, and of vectors what
+    the toy has.
 
     A valid body for `/models/{name}` is one of some task: ask a model of that task.
     """
@@ -30,6 +33,12 @@ def before_call(context, case, kwargs):
         elif isinstance(item, list):
             item[:] = [text.strip()[:MOST_OF_A_PAIR] for text in item]
     parameters = case.body.get("parameters") or {}
+    asks_of_vectors = bool(OF_EMBED & {*case.body, *parameters})
+    for fields in (case.body, parameters):
+        fields.pop("pooling", None)
+        fields.pop("prompt_name", None)
+        if fields.get("dimensions") is not None:
+            fields["dimensions"] = 1 + int(fields["dimensions"]) % WIDTH
     parameters.pop("targets", None)
     parameters.pop("max_length", None)  # which may leave no mask
     if not isinstance(inputs, str):
@@ -39,7 +48,7 @@ def before_call(context, case, kwargs):
     if parameters.get("stride") is not None:
         parameters["stride"] %= MOST_STRIDE
     if case.operation.path == "/models/{name}":
-        name = "tiny-ner" if parameters.keys() & OF_NER else "tiny-classify"
+        name = "tiny-ner" if parameters.keys() & OF_NER else "toy-embed" if asks_of_vectors else "tiny-classify"
         case.path_parameters["name"] = name
         if case.body.get("model") is not None:
             case.body["model"] = name

@@ -27,9 +27,9 @@ class Task:
         self.threads.append(threading.current_thread().name)
         return SimpleNamespace(windows=[range(3)], state=None, answer_bytes=self.answer_bytes)
 
-    def decode(self, request, state, outputs):
+    def render(self, request, state, outputs):
         self.threads.append(threading.current_thread().name)
-        return []
+        return b"[]"
 
 
 class Lane:

@@ -137,8 +137,8 @@ class Task:
         self.encoded += 1
         return SimpleNamespace(windows=[range(12)] * request.count_inputs(), state=None, answer_bytes=0)
 
-    def decode(self, request, state, outputs):
-        return []
+    def render(self, request, state, outputs):
+        return b"[]"
 
 
 def make_pipeline(error=None):

@@ -107,11 +107,12 @@ def test_a_secondary_task_is_asked_of_the_models_of_a_task_that_there_is(package
 
 
 def test_the_tasks_that_are_served():
-    assert {name: task.route for name, task in TASKS.items()} == {
+    assert {name: task.route for name, task in TASKS.items()}.items() >= {
+        "feature-extraction": "embed",
         "fill-mask": "fill-mask",
         "text-classification": "classify",
         "token-classification": "ner",
-    }
+    }.items()
     assert DEFAULT_ROUTE == "classify"
 
 
@@ -136,29 +137,44 @@ def test_the_task_of_a_checkpoint_is_that_of_its_class(architectures, name):
     assert task_of({"architectures": architectures}).name == name
 
 
-@pytest.mark.parametrize("config", [{}, {"architectures": None}, {"architectures": ["RobertaModel"]}])
+@pytest.mark.parametrize("config", [{}, {"architectures": None}, {"architectures": ["RobertaForMultipleChoice"]}])
 def test_a_checkpoint_of_no_task_is_refused(config):
     with pytest.raises(BundleError, match="name no task served here"):
         task_of(config)
 
 
 def test_an_unknown_task_is_refused_with_those_that_there_are():
-    with pytest.raises(BundleError, match="task 'translation' is not served here; there are fill-mask, text-"):
+    with pytest.raises(
+        BundleError, match=f"task 'translation' is not served here; there are {', '.join(sorted(TASKS))}"
+    ):
         task_named("translation")
 
 
-CONFIG = {"id2label": {"0": "a", "1": "b"}, "vocab_size": 320}
+CONFIG = {"id2label": {"0": "a", "1": "b"}, "vocab_size": 320, "hidden_size": 48}
 FIELDS = {
+    "feature-extraction": {"task_settings": {"dimensions": 48, "normalize": False}},
     "fill-mask": {},
     "text-classification": {"labels": ["a", "b"], "problem_type": "single_label_classification"},
     "token-classification": {"labels": ["a", "b"]},
 }
 
 
-@pytest.mark.parametrize("name", MODEL_TASKS)
+@pytest.mark.parametrize("name", FIELDS)
 def test_the_fields_of_a_manifest_that_depend_on_the_task(name):
     assert MODEL_TASKS[name].manifest_fields(CONFIG) == FIELDS[name]
     assert MODEL_TASKS[name].has_labels == ("labels" in FIELDS[name])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    [
+        ("RobertaModel", "feature-extraction"),
+        ("RobertaForMaskedLM", "fill-mask"),
+        ("BertForTokenClassification", "token-classification"),
+    ],
+)
+def test_a_checkpoint_is_of_the_task_that_its_class_names(architecture, name):
+    assert task_of({"architectures": [architecture]}).name == name
 
 
 @pytest.mark.parametrize(

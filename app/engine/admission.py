@@ -261,7 +261,8 @@ class Admission:
         batch = self._batch_s()
         if end + self.caution * (in_hand + self._queued_s()) / runners + batch <= queue.first_due().point:
             return True
-        if any(item.ticket.deadline < end for item in items):
+        latest = now + items[0].ticket.lane.cost.slowest * seconds
+        if any(item.ticket.deadline < latest for item in items):
             return False
         requests = queue.requests
         for item in items:

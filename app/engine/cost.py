@@ -12,11 +12,14 @@ import numpy as np
 # lengths and saves little.
 OVERHEAD_SHARE = 0.25
 LEAST_BUDGET, GREATEST_BUDGET = 192, 65_536
-# The correction is the mean ratio of the batches so far: the fit counts as some, and only so many are remembered.
+# The correction is what the batches so far took, over what was predicted of them: the fit counts as some, and only so
+# many are remembered.
 FIT_COUNTS, REMEMBERED = 5, 20
 WILD = 4.0  # the most by which one batch may differ from what was predicted
 LEAST_CORRECTION = 0.5  # of predictions that nothing confirms
 RELAXED = 0.9
+LEAST_SLOWEST, MOST_SLOWEST = 1.1, 1.6  # bounds of what is expected of slow batches, in predictions
+RISING, FALLING = 0.3, 0.003  # how that follows slower and faster batches: few are slower
 
 
 class Shape(NamedTuple):
@@ -42,8 +45,10 @@ class CostModel:
     per_token: float = 0.0
     per_cell: float = 0.0
     correction: float = 1.0
-    remembered: int = FIT_COUNTS  # batches that the correction is the mean of
+    remembered: int = FIT_COUNTS  # batches that the correction is taken from
     per_head_row: float = 0.0
+    usual: float = 0.0  # uncorrected seconds of the batches so far, on average
+    slowest: float = LEAST_SLOWEST  # nearly no batch takes longer than so many times what is predicted
 
     @classmethod
     def fit(cls, samples: Sequence[tuple[Shape, float]]) -> CostModel:
@@ -66,6 +71,10 @@ class CostModel:
         cost = self.fixed + self.per_token * tokens + self.per_cell * grid + self.per_head_row * head_rows
         return self.correction * cost
 
+    def predict_most(self, shape: Shape) -> float:
+        """Return the seconds that nearly no batch of this shape exceeds."""
+        return self.slowest * self.predict(shape)
+
     def share(self, length: int) -> float:
         """Return the seconds that one window of `length` adds to a batch of windows of this length."""
         return self.correction * (self.per_token * length + self.per_cell * length**2)
@@ -87,12 +96,17 @@ class CostModel:
         return int(head_rows * self.per_head_row / self.per_token) if self.per_token > 0 else 0
 
     def refine(self, shape: Shape, seconds: float) -> None:
-        """Move the correction towards the seconds that a batch took."""
+        """Move the correction towards the seconds that a batch took; the longer a batch is, the more it counts."""
         predicted = self.predict(shape)
         if predicted > 0:
             ratio = min(max(seconds / predicted, 1 / WILD), WILD)
             self.remembered = min(self.remembered + 1, REMEMBERED)
-            self.correction *= 1 + (ratio - 1) / self.remembered
+            plain = predicted / self.correction
+            self.usual += (plain - self.usual) / self.remembered if self.usual else plain
+            weight = min(plain / self.usual, self.remembered / 2)
+            self.correction *= 1 + weight * (ratio - 1) / self.remembered
+            rate = RISING if ratio > self.slowest else FALLING
+            self.slowest = min(max(self.slowest + rate * (ratio - self.slowest), LEAST_SLOWEST), MOST_SLOWEST)
 
     def relax(self) -> None:
         """Predict less: a request was refused while no batch ran that could confirm what was predicted."""

@@ -53,7 +53,7 @@ def add_nearest(queue: Queue, items: list[QueuedWindow], keys: list[FillKey], no
 def fill_by_due(queue: Queue, first: QueuedRequest, now: float) -> list[QueuedWindow]:
     """Fill a batch with the windows of `first` and then of what its lane has to answer next.
 
-    The batch ends before `first` is due, if its first window alone does.
+    The batch ends before `first` is due, a slow one too, if its first window alone does.
     """
     lane, items = first.ticket.lane, [first.next]
     tokens, longest, head_rows = first.next.length, first.next.length, first.next.head_rows
@@ -66,7 +66,7 @@ def fill_by_due(queue: Queue, first: QueuedRequest, now: float) -> list[QueuedWi
                 continue
             more, most, rows = tokens + item.length, max(longest, item.length), head_rows + item.head_rows
             fits = lane.computed_tokens(len(items) + 1, more, most) + lane.tokens_of(rows) <= lane.max_batch_tokens
-            seconds = lane.cost.predict(Shape(more, -(-more // most) * most**2, rows)) if fits else 0.0
+            seconds = lane.cost.predict_most(Shape(more, -(-more // most) * most**2, rows)) if fits else 0.0
             if fits and now + seconds <= first.ticket.deadline:
                 items.append(item)
                 tokens, longest, head_rows = more, most, rows

@@ -66,6 +66,27 @@ def test_one_wild_batch_does_not_move_the_model_far():
     assert 1 < model.correction < 1.6
 
 
+def test_small_batches_whose_fixed_cost_is_overestimated_do_not_sway_what_large_ones_take():
+    model = CostModel(fixed=2e-4, per_token=1e-5)
+    for _ in range(100):
+        model.refine(Shape.of([16] * 32), 20 * 512e-5)
+        model.refine(Shape.of([16]), 20 * 16e-5)  # less than half of what is predicted
+    assert model.predict(Shape.of([16] * 32)) == pytest.approx(20 * 512e-5, rel=0.05)
+
+
+def test_nearly_no_batch_takes_longer_than_what_is_predicted_at_most():
+    generator = np.random.default_rng(4)
+    model, shape, longer = CostModel(per_token=1e-5), Shape.of([100]), 0
+    for ratio in generator.lognormal(0, 0.15, 500):
+        longer += ratio * 1e-3 > model.predict_most(shape)
+        model.refine(shape, ratio * 1e-3)
+    assert longer < 25
+    assert 1.1 < model.slowest < 1.6
+    for _ in range(1000):
+        model.refine(shape, 1e-3)
+    assert model.slowest == pytest.approx(1.1, abs=0.02)
+
+
 def test_refine_of_a_model_that_predicts_nothing_changes_nothing():
     model = CostModel()
     model.refine(Shape.of([100]), 1.0)

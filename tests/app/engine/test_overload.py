@@ -55,6 +55,18 @@ def test_what_is_accepted_is_answered_in_time():
     assert tally.errors["deadline_unmeetable"] > tally.in_time
 
 
+@pytest.mark.parametrize("load", [1.5, 3, 10])
+def test_nearly_all_that_is_accepted_is_in_time_where_a_full_batch_takes_as_long_as_the_deadline_allows(load):
+    """A batch that ends later than predicted is late for all in it that were due by what was predicted."""
+    lane = machine(25)
+    assert lane.full_batch_s > 0.3
+    simulation = Simulation([Kind(lane, (12,), 0.5)], noise=0.15)
+    simulation.run(load, seconds=12, counted=(1, 11))
+    (tally,) = simulation.tallies
+    assert tally.errors["deadline_exceeded"] <= 0.03 * tally.in_time
+    assert simulation.share_useful >= WANTED
+
+
 def test_few_requests_of_high_priority_are_all_answered_however_long_the_queue_is():
     lane = machine(2)
     kinds = [Kind(lane, (128,), 30.0, share=0.95), Kind(lane, (128,), 1.0, priority=10, share=0.05)]

@@ -20,7 +20,7 @@ test: .venv/test-$(ACCELERATOR)  ## every test, the lint and the types
 	$(MAKE) check
 
 clients: .venv/bin/python  ## the clients of other languages that tests/live asks with, where npm is
-	npm install --silent --no-fund --no-audit --prefix .venv/clients @huggingface/inference@4.13.30
+	npm install --silent --no-fund --no-audit --prefix .venv/clients @huggingface/inference@4.13.30 axe-core@4.14.1
 
 check:  ## what CI runs, in an environment that is already there
 	$(BIN)/ruff format --check .

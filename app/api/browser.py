@@ -11,6 +11,7 @@ from importlib.resources import files
 from fastapi import Response
 
 SCRIPT, STYLE = re.compile(r"<script>(.*?)</script>", re.DOTALL), re.compile(r"<style>(.*?)</style>", re.DOTALL)
+SCRIPTS = ("schema.js", "form.js", "drawing.js", "spans.js", "page.js")  # of the page at `/`, in one, in this order
 ASSETS = {  # of the pages of documentation; app/api/assets/README.md says where they come from
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -20,7 +21,8 @@ ASSETS = {  # of the pages of documentation; app/api/assets/README.md says where
 
 def index_page() -> Response:
     """Return the page at `/`. It is static: who opens it needs no key to read it, but one to ask a model."""
-    html = read("index.html")
+    html = read("page/index.html").replace("<!-- style.css -->", read("page/style.css"))
+    html = html.replace("<!-- scripts -->", "".join(read(f"page/{name}") for name in SCRIPTS))
     return page(html, script=hashes(SCRIPT, html), style=hashes(STYLE, html))
 
 

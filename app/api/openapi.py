@@ -123,6 +123,7 @@ class Predictions:
     def add(self) -> None:
         for task in TASKS.values():
             operation = self._describe(task.route, task.__doc__, task.request_type, task.answer_type, MODEL)
+            operation["requestBody"]["content"]["application/json"]["schema"]["examples"] = [task.example]
             self._put(f"/{task.route}", operation)
             if task.route == self._settings.default_route:
                 self._put("/", operation | {"operationId": "default"})

@@ -10,11 +10,12 @@ from app.api.responses import CODES
 from app.errors import ServeError
 from app.service import Service
 from app.settings import Settings
+from app.tasks import TASKS
 from app.tasks.base import NOT_BLANK
 from tests.app.backends import ToyBackend
 
 STATUSES = ["200", "400", "404", "413", "415", "422", "429", "500", "503", "504"]
-PREDICTIONS = ["/", "/classify", "/ner", "/fill-mask", "/models/{name}"]
+PREDICTIONS = ["/", *(f"/{task.route}" for task in TASKS.values()), "/models/{name}"]
 
 
 def document(**settings):

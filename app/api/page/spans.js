@@ -1,0 +1,119 @@
+// Parts of a text, from `start` to `end`: marked where they stand, or colored where a signed number says how much each
+// counts.
+const isSpan = item => isObject(item) && Number.isInteger(item.start) && Number.isInteger(item.end);
+
+// Offsets count code points, unless the request asked for others. Each way to cut is prepared once for a text.
+function cuttersOf(text) {
+  const points = Array.from(text), bytes = new TextEncoder().encode(text);
+  return [
+    (start, end) => points.slice(start, end).join(""),
+    (start, end) => text.slice(start, end),
+    (start, end) => new TextDecoder().decode(bytes.slice(start, end ?? bytes.length)),
+  ];
+}
+
+// The text that the spans are parts of, and how they cut it: each of them quotes what stands there.
+function citing(items, texts) {
+  for (const text of texts) {
+    for (const cut of cuttersOf(text)) {
+      if (items.every(item => Object.values(item).includes(cut(item.start, item.end)))) return { text, cut };
+    }
+  }
+  const longest = texts.reduce((found, text) => (text.length > found.length ? text : found), "");
+  return { text: longest, cut: cuttersOf(longest)[0] };
+}
+
+function drawSpans(items, texts) {
+  const { cut } = citing(items, texts.all);
+  const weight = weightOf(items);
+  return weight ? heat(items, cut, weight) : marks(items, cut);
+}
+
+const isSigned = (items, name) => items.some(item => item[name] < 0);
+
+// The field with how much a span counts: one beside its score, or a score that may be negative.
+function weightOf(items) {
+  const names = entries(items[0], isNumber).map(([name]) => name).filter(name => items.every(item => isNumber(item[name])));
+  return names.find(name => name !== "score") ?? names.find(name => isSigned(items, name));
+}
+
+// The first word of a span that is not the text itself: what kind of thing it is.
+const kindOfSpan = (item, cut) => entries(item, value => typeof value === "string" && value !== cut(item.start, item.end))[0]?.[1];
+
+// Spans in the order of the text; of those that overlap, the first.
+function inOrder(items) {
+  let end = 0;
+  return [...items].sort((a, b) => a.start - b.start || b.end - a.end).filter(item => item.start >= end && item.end > item.start && (end = item.end));
+}
+
+function along(items, cut, make) {
+  const line = element("div", "", { class: "text", dir: "auto" });
+  let end = 0;
+  for (const item of inOrder(items)) {
+    line.append(cut(end, item.start), make(item));
+    end = item.end;
+  }
+  line.append(cut(end));
+  return line;
+}
+
+function marks(items, cut) {
+  const kinds = [...new Set(items.map(item => kindOfSpan(item, cut)))];
+  const line = along(items, cut, item => {
+    const kind = kindOfSpan(item, cut), mark = element("mark", cut(item.start, item.end), { class: `kind-${kinds.indexOf(kind) % 6}` });
+    if (kind ?? items.length > 1) mark.append(element("small", kind ?? items.indexOf(item) + 1));
+    return mark;
+  });
+  return [line, ...(kinds[0] === undefined ? [] : [legend(items, kinds, cut)]), tableOf(items, cut)];
+}
+
+function legend(items, kinds, cut) {
+  const list = element("ul", "", { class: "legend", "aria-label": "Kinds" });
+  for (const [i, kind] of kinds.entries()) {
+    const entry = element("li"), count = items.filter(item => kindOfSpan(item, cut) === kind).length;
+    entry.append(element("mark", kind ?? "other", { class: `kind-${i % 6}` }), ` ${count}`);
+    list.append(entry);
+  }
+  return list;
+}
+
+function tableOf(items, cut) {
+  const table = element("table"), head = element("tr"), body = element("tbody"), top = element("thead");
+  const columns = ["no.", "part", ...(items.some(item => kindOfSpan(item, cut)) ? ["kind"] : []), ...(items.some(scoreOf) ? ["score"] : []), "from", "to"];
+  head.append(...columns.map(name => element("th", name, { scope: "col", ...(["score", "from", "to"].includes(name) && { class: "number" }) })));
+  top.append(head);
+  for (const [i, item] of items.entries()) {
+    const row = element("tr");
+    const values = { "no.": i + 1, part: cut(item.start, item.end) || "(nothing)", kind: kindOfSpan(item, cut) ?? "", from: item.start, to: item.end };
+    for (const name of columns) {
+      const value = name === "score" ? shown(scoreOf(item) ?? NaN) : String(values[name]);
+      row.append(element("td", value, ["score", "from", "to"].includes(name) ? { class: "number" } : { dir: "auto" }));
+    }
+    body.append(row);
+  }
+  table.append(top, body);
+  return table;
+}
+
+const NOTABLE = 0.05; // of the greatest: smaller numbers are not written over the words
+
+function heat(items, cut, weight) {
+  const most = Math.max(...items.map(item => Math.abs(item[weight]))) || 1;
+  const line = along(items, cut, item => {
+    const value = item[weight], share = Math.abs(value) / most;
+    const word = element("ruby", cut(item.start, item.end), { class: value < 0 ? "minus" : "plus", title: signed(value) });
+    word.style.setProperty("--share", `${Math.round(share * 100)}%`);
+    if (share >= NOTABLE) word.append(element("rt", signed(value)));
+    return word;
+  });
+  line.classList.add("heat");
+  return [line, scaleOf(weight, most)];
+}
+
+const signed = number => `${number < 0 ? "−" : "+"}${shown(Math.abs(number))}`;
+
+function scaleOf(weight, most) {
+  const line = element("p", "", { class: "note" });
+  line.append(`${weight}: lowers (dashed) −${shown(most)} `, element("span", "", { class: "scale", "aria-hidden": "true" }), ` +${shown(most)} raises (solid)`);
+  return line;
+}

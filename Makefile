@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := .venv/tools/bin
 LOCKED ?= cpu
 
-.PHONY: serve train test clients check test-app test-rest chaos fuzz format audit lock clean
+.PHONY: serve train test clients check test-app test-rest chaos watch dashboards fuzz format audit lock clean
 
 serve: .venv/serve-$(ACCELERATOR)  ## start the service on http://localhost:8000 with the bundles in models/
 	$(BIN)/roberta-serve --models models --port $(PORT)
@@ -37,6 +37,12 @@ test-rest:  ## all other tests
 
 chaos:  ## every fault, under load, against the real command: one table; CHAOS="--seconds 3600 --only soak"
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+watch:  ## every alert made to fire and to end, and every query asked, by a real Prometheus and Alertmanager; WATCH="--list"
+	$(BIN)/python -m tests.watch $(WATCH)
+
+dashboards:  ## draw deploy/grafana/dashboards anew from deploy/grafana/*.py and docs/operations.md
+	$(BIN)/python -m deploy.grafana.draw
 
 fuzz:  ## random bytes for every reader of what others wrote, SECONDS of each; HARNESSES="http-head" chooses
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(HARNESSES)

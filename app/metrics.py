@@ -20,6 +20,8 @@ from app.errors import ServeError
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+WINDOW_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+DEADLINE_SECONDS = (0.01, 0.1, 1.0, 5.0, 30.0)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 LOAD_PROBLEMS = ("folder", "defaults")
@@ -27,6 +29,8 @@ LOAD_PROBLEMS = ("folder", "defaults")
 PROCESS_ROLES = ("engine", "worker", "admin")
 
 TASK_MODEL = ("task", "model")
+
+FAILURES = (500, 503, 504)  # at zero from the start: a counter that begins at its first failure hides that one
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` gauge for every series would double a scrape
 
@@ -37,6 +41,7 @@ class ModelSeries:
 
     ok: Counter
     request_duration: Histogram
+    request_duration_per_window: Histogram
     tokenize_duration: Histogram
     queue_duration: Histogram
     windows_per_request: Histogram
@@ -51,6 +56,7 @@ class ModelSeries:
         """Count one answered request and its parts."""
         self.ok.inc()
         self.request_duration.observe(total_s)
+        self.request_duration_per_window.observe(total_s / (windows or 1))
         self.tokenize_duration.observe(tokenize_s)
         self.queue_duration.observe(queue_s)
         self.windows_per_request.observe(windows)
@@ -97,6 +103,18 @@ class Metrics:
             "From a request's arrival to its answer.",
             TASK_MODEL,
             buckets=SECONDS,
+        )
+        self.request_duration_per_window = histogram(
+            "roberta_request_duration_per_window_seconds",
+            "A request's duration over its windows, so that long texts and short ones are judged alike.",
+            TASK_MODEL,
+            buckets=WINDOW_SECONDS,
+        )
+        self.missed_deadline = histogram(
+            "roberta_missed_deadline_seconds",
+            "The time that requests to a model which were answered 504 had been given.",
+            TASK_MODEL,
+            buckets=DEADLINE_SECONDS,
         )
         self.tokenize_duration = histogram(
             "roberta_tokenize_duration_seconds", "Tokenizing a request.", TASK_MODEL, buckets=SECONDS
@@ -206,9 +224,13 @@ class Metrics:
 
     def of_model(self, task: str, model: str) -> ModelSeries:
         """Return the series of one model, made at zero where they do not exist yet."""
+        for status in FAILURES:
+            self.requests.labels(task, model, str(status))
+        self.missed_deadline.labels(task, model)
         return ModelSeries(
             ok=self.requests.labels(task, model, "200"),
             request_duration=self.request_duration.labels(task, model),
+            request_duration_per_window=self.request_duration_per_window.labels(task, model),
             tokenize_duration=self.tokenize_duration.labels(task, model),
             queue_duration=self.queue_duration.labels(task, model),
             windows_per_request=self.windows_per_request.labels(task, model),

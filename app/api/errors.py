@@ -40,6 +40,8 @@ class ErrorResponses:
             self._metrics.rejected.labels(error.code).inc()
         if call.model:
             self._metrics.request_duration.labels(call.task, call.model).observe(time.monotonic() - call.started)
+            if error.status == 504:
+                self._metrics.missed_deadline.labels(call.task, call.model).observe(call.deadline - call.started)
         return render(error, call.request_id, call.model)
 
     def of_defect(self, call: Call, error: Exception) -> Response:

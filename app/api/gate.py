@@ -36,6 +36,7 @@ class Target:
     requests: dict[str, Counter]
     rejected: dict[str, Counter]
     duration: Histogram
+    missed_deadline: Histogram
     refusals: Refusals = field(default_factory=Refusals)
 
 
@@ -107,6 +108,9 @@ class Gate:
         known.requests[error.code].inc()
         known.rejected[error.code].inc()
         known.duration.observe(time.monotonic() - arrived)
+        if error.status == 504:
+            given_s = timeout_s_of(headers, self._service.settings.request_timeout_s)
+            known.missed_deadline.observe(given_s)
         request_id = request_id_of(headers)
         log_refusal(error, request_id, known.model)
         body = body_of(error, request_id)
@@ -127,6 +131,7 @@ class Gate:
             {kind.code: metrics.requests.labels(call.task, call.model, str(kind.status)) for kind in kinds},
             {kind.code: metrics.rejected.labels(kind.code) for kind in kinds},
             metrics.request_duration.labels(call.task, call.model),
+            metrics.missed_deadline.labels(call.task, call.model),
         )
 
 

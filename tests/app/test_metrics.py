@@ -27,7 +27,9 @@ OF_A_MODEL = {
     "batch_tokens",
     "forward_duration_seconds",
     "forward_failures_total",
+    "missed_deadline_seconds",
     "queue_duration_seconds",
+    "request_duration_per_window_seconds",
     "request_duration_seconds",
     "requests_total",
     "tokenize_duration_seconds",
@@ -79,6 +81,13 @@ def test_every_series_exists_at_zero_from_the_start():
         assert {sample.value for sample in after[name]} == {0}
 
 
+def test_failures_of_a_model_are_counted_from_zero():
+    metrics = make_metrics()
+    metrics.of_model("classify", "toy")
+    codes = {sample.labels["code"]: sample.value for sample in samples_of(metrics)["requests_total"]}
+    assert codes == {"200": 0, "500": 0, "503": 0, "504": 0}
+
+
 def test_every_reason_of_a_rejection_exists_from_the_start():
     reasons = {sample.labels["reason"] for sample in samples_of(make_metrics())["rejected_total"]}
     assert reasons == {error.code for error in ServeError.__subclasses__() if error.before_work}
@@ -109,6 +118,7 @@ def test_a_batch_and_a_request_are_counted_in_base_units():
     series.observe_request(total_s=0.3, tokenize_s=0.001, queue_s=0.002, windows=3)
     sums = {
         "request_duration_seconds": 0.3,
+        "request_duration_per_window_seconds": 0.1,
         "forward_duration_seconds": 0.25,
         "batch_sequences": 4,
         "batch_tokens": 60,

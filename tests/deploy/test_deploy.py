@@ -1,119 +1,29 @@
 """The files of deploy/ and the containers: well formed, in agreement with each other and with the service."""
 
-import json
 import re
-import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
 
-from app.metrics import Metrics
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"
 GRAFANA = ROOT / "deploy/grafana"
+ALERTMANAGER = ROOT / "deploy/alertmanager/alertmanager.yml"
 COMPOSE = ROOT / "docker-compose.yml"
-RULES = PROMETHEUS / "rules.yml"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
-SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 
 
 def load(path):
     return yaml.safe_load(path.read_text("utf-8"))
 
 
-def families():
-    """The names of the samples of every series that the service may expose, by the name of the series."""
-    registry = CollectorRegistry()
-    Metrics(registry)
-    return {f.name: {f.name + suffix for suffix in SUFFIXES.get(f.type, ("",))} for f in registry.collect()}
-
-
-def exported():
-    return set().union(*families().values())
-
-
-def panels(dashboard):
-    """Panels, those inside collapsed rows included; rows left out."""
-    every = [inner for panel in dashboard["panels"] for inner in (panel, *panel.get("panels", ()))]
-    return [panel for panel in every if panel["type"] != "row"]
-
-
-def dashboard_expressions(dashboard):
-    expressions = [target["expr"] for panel in panels(dashboard) for target in panel["targets"]]
-    expressions += [annotation["expr"] for annotation in dashboard["annotations"]["list"]]
-    return expressions + [variable.get("definition", "") for variable in dashboard["templating"]["list"]]
-
-
-def rules():
-    return [rule for group in load(RULES)["groups"] for rule in group["rules"]]
-
-
-def named_metrics(expressions):
-    # No colon beside it: a:roberta_requests:rate5m is recorded by a rule and not exported.
-    return {name for text in expressions for name in re.findall(r"(?<![\w:])roberta_\w+(?![\w:])", text)}
-
-
-def unknown_metrics(expressions):
-    named = named_metrics(expressions)
-    assert named, "no metric found: has the spelling changed?"
-    return named - exported()
-
-
 @pytest.mark.parametrize("path", [*sorted(ROOT.glob("deploy/**/*.yml")), COMPOSE], ids=lambda p: p.name)
 def test_yaml_parses(path):
     assert isinstance(load(path), dict)
-
-
-@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda p: p.name)
-def test_dashboard_names_only_exported_metrics(path):
-    assert not unknown_metrics(dashboard_expressions(json.loads(path.read_text("utf-8"))))
-
-
-def test_every_series_stands_on_a_panel():
-    dashboards = [json.loads(path.read_text("utf-8")) for path in DASHBOARDS]
-    shown = named_metrics(
-        target["expr"] for dashboard in dashboards for p in panels(dashboard) for target in p["targets"]
-    )
-    own = {series: samples for series, samples in families().items() if series.startswith("roberta_")}
-    assert [series for series, samples in own.items() if not samples & shown] == []
-
-
-def test_rules_name_only_exported_metrics():
-    assert not unknown_metrics([rule["expr"] for rule in rules()])
-
-
-def test_rules_use_every_recorded_series_and_no_other():
-    recorded = {rule["record"] for rule in rules() if "record" in rule}
-    used = {name for rule in rules() for name in re.findall(r"\w+:\w+:\w+", rule["expr"])}
-    assert used == recorded
-
-
-def test_every_alert_is_unit_tested():
-    alerts = {rule["alert"] for rule in rules() if "alert" in rule}
-    tested = set(re.findall(r'alertname="(\w+)"', (PROMETHEUS / "rules_test.yml").read_text("utf-8")))
-    assert tested == alerts
-
-
-@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda p: p.name)
-def test_dashboard_panels_explain_themselves_and_do_not_overlap(path):
-    dashboard = json.loads(path.read_text("utf-8"))
-    taken = set()
-    for panel in panels(dashboard):
-        assert panel["description"].endswith("."), panel["title"]
-        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
-        at = panel["gridPos"]
-        cells = {(at["x"] + i, at["y"] + j) for i in range(at["w"]) for j in range(at["h"])}
-        assert at["x"] + at["w"] <= 24, panel["title"]
-        assert not cells & taken, panel["title"]
-        taken |= cells
-    identifiers = [panel["id"] for panel in panels(dashboard)]
-    assert len(identifiers) == len(set(identifiers))
 
 
 def test_provisioning_agrees_with_compose():
@@ -149,6 +59,37 @@ def test_compose_images_are_pinned_and_mounts_exist():
                 assert (ROOT / volume.split(":")[0]).is_dir(), volume
 
 
+def test_what_watches_is_bounded_and_starts_in_order():
+    services = load(COMPOSE)["services"]
+    for name in ("prometheus", "alertmanager", "grafana"):
+        service = services[name]
+        assert {"mem_limit", "cpus", "pids_limit", "healthcheck"} <= service.keys(), name
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
+        after = service.get("depends_on", {})
+        assert all(each == {"condition": "service_healthy"} for each in after.values()), name
+    assert "prometheus" in services["grafana"]["depends_on"]
+    assert "alertmanager" in services["prometheus"]["depends_on"]
+    assert all(set(service["logging"]["options"]) == {"max-size", "max-file"} for service in services.values())
+
+
+def test_secrets_are_files_that_are_mounted_where_they_are_read():
+    compose = load(COMPOSE)
+    for name, service in compose["services"].items():
+        for secret in service.get("secrets", ()):
+            default = re.fullmatch(r"\$\{\w+:-(.+)\}", compose["secrets"][secret]["file"])
+            assert default, secret
+            assert (ROOT / default[1]).is_file(), name
+    receivers = load(ALERTMANAGER)["receivers"]
+    files = {hook["url_file"] for receiver in receivers for hook in receiver["webhook_configs"]}
+    assert files == {f"/run/secrets/{name}" for name in compose["services"]["alertmanager"]["secrets"]}
+
+
+def test_prometheus_sends_alerts_where_alertmanager_listens():
+    [alertmanagers] = load(PROMETHEUS / "prometheus.yml")["alerting"]["alertmanagers"]
+    assert alertmanagers["static_configs"] == [{"targets": ["alertmanager:9093"]}]
+    assert any(port.endswith(":9093") for port in load(COMPOSE)["services"]["alertmanager"]["ports"])
+
+
 def test_containers_name_only_settings_that_exist():
     dockerfile = re.findall(r"\bROBERTA_(\w+)=", (ROOT / "Dockerfile").read_text("utf-8"))
     environment = load(COMPOSE)["services"]["roberta"]["environment"]
@@ -175,16 +116,6 @@ def test_targets_of_compose_are_stages_of_the_dockerfile():
     gpu = load(ROOT / "deploy/docker-compose.gpu.yml")["services"]["roberta"]["build"]["target"]
     assert stages[-1] == "cpu", "the last stage is what `docker build .` makes"
     assert gpu in stages
-
-
-@pytest.mark.parametrize(
-    "command", ["check config prometheus.yml", "check rules rules.yml", "test rules rules_test.yml"]
-)
-def test_promtool(command):
-    if not shutil.which("promtool"):
-        pytest.skip("promtool is not installed (it comes with Prometheus)")
-    done = subprocess.run(["promtool", *command.split()], cwd=PROMETHEUS, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # --- What the images install ------------------------------------------------------------------------------

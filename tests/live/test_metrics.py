@@ -10,12 +10,14 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.server import SHAPES, Service, serve_as
+from tests.support.server import SHAPES, Service, held, serve_as, until
 
 TASKS = ["classify", "ner", "fill-mask"]
 FAMILIES = {
     "roberta_requests": "counter",
     "roberta_request_duration_seconds": "histogram",
+    "roberta_request_duration_per_window_seconds": "histogram",
+    "roberta_missed_deadline_seconds": "histogram",
     "roberta_tokenize_duration_seconds": "histogram",
     "roberta_queue_duration_seconds": "histogram",
     "roberta_forward_duration_seconds": "histogram",
@@ -61,9 +63,9 @@ def test_every_family_is_there_from_the_start(shape, tiny_models, tmp_path):
         families = {family.name: family for family in text_string_to_metric_families(text)}
 
     assert {name: families[name].type for name in FAMILIES} == FAMILIES
-    for name in ("requests", "tokens", "forward_failures", "model_load_failures"):
+    for name, of_each in {"requests": 4, "tokens": 1, "forward_failures": 1, "model_load_failures": 1}.items():
         samples = families[f"roberta_{name}"].samples
-        assert len(samples) == 3
+        assert len(samples) == 3 * of_each
         assert all(sample.value == 0 for sample in samples)
     for name in ("cancelled", "deadline_missed", "queue_tokens", "queue_requests"):
         assert [sample.value for sample in families[f"roberta_{name}"].samples] == [0]
@@ -91,6 +93,21 @@ def test_a_request_is_counted_once_in_every_series(service, task):
 def test_a_refusal_is_counted(service):
     assert service.metric("roberta_requests_total", task="classify", code="422") == 1
     assert service.metric("roberta_rejected_total", reason="invalid_request") == 1
+
+
+def test_a_missed_deadline_is_counted_with_the_time_that_was_given(service):
+    of_ner = {"task": "ner", "model": "tiny-ner"}
+    hasty = {"X-Request-Timeout-Ms": "200"}
+
+    def missed() -> float:
+        assert service.client.post("/ner", json={"inputs": "a film"}, headers=hasty).status_code == 504
+        return service.metric("roberta_missed_deadline_seconds_count", **of_ner)
+
+    with held(service, "tiny-ner"):
+        until(missed)
+    assert service.metric("roberta_missed_deadline_seconds_bucket", le="0.1", **of_ner) == 0
+    counted = service.metric("roberta_missed_deadline_seconds_bucket", le="1.0", **of_ner)
+    assert counted == service.metric("roberta_requests_total", code="504", **of_ner) > 0
 
 
 def test_runners_are_busy_while_they_work(service):

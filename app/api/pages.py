@@ -62,7 +62,7 @@ def build_pages(
     pages = Pages(
         title="roberta-serve",
         version=__version__,
-        description="RoBERTa classifiers, named entities and fill-mask, without padding.",
+        description="RoBERTa and its relatives behind HTTP, without padding.",
         lifespan=lifespan,
         redirect_slashes=False,
         docs_url=None,  # FastAPI's own could not be guarded; see `add_docs`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from app.commands.models_folder import in_words, make_parser, models_of, size_of
 from app.commands.parsing import complain
 from app.serving.places import Place, Places
 from app.serving.sources import read_hub_folder
-from app.tasks import MODEL_TASKS, task_named
+from app.tasks import MODEL_TASKS, TASKS, routes_behind, tasks_of
 
 COLUMNS = ("name", "version", "task", "precision", "size", "source", "default")
 DESCRIPTION = """List the models of the models folder: each version with its task, precisions, size, where it comes
-from, and the route whose default it is. Nothing is opened or hashed: GET /models of a service says what it serves."""
+from, and the routes whose default it is. Nothing is opened or hashed: GET /models of a service says what it serves."""
 
 
 def run(arguments: list[str]) -> None:
@@ -55,6 +55,7 @@ def rows_of(place: Place) -> Iterator[dict[str, Any]]:
             continue
         yield row | {
             "task": manifest.task,
+            "routes": [f"/{task.route}" for task in tasks_of(manifest)] if manifest.task in MODEL_TASKS else [],
             "precision": [*manifest.graphs],
             "size": size_of(folder),
             "source": manifest.provenance.get("source"),
@@ -74,19 +75,26 @@ def glance(place: Place, version: int, folder: Path) -> Bundle:
 
 
 def with_defaults(rows: list[dict[str, Any]], models: Path) -> list[dict[str, Any]]:
-    """Add the route that a model answers when a request names none."""
+    """Add the routes that a model answers when a request names none, parted by spaces."""
     try:
         configured = read_defaults(models)
     except DefaultsError as error:
         complain(str(error))
         return rows
-    for route in (task.route for task in MODEL_TASKS.values()):
-        of_route = [row for row in rows if row.get("task") in MODEL_TASKS and task_named(row["task"]).route == route]
-        spec = configured.get(route)
-        chosen = of_route[:1] if spec is None else [row for row in of_route if is_named(row, spec)][:1]
-        for row in chosen:
-            row["default"] = f"/{route}"
+    for route in (task.route for task in TASKS.values()):
+        able = [row for row in rows if f"/{route}" in row.get("routes", ())]
+        for row in defaults_among(able, route, configured)[:1]:
+            row["default"] = f"{row.get('default', '')} /{route}".lstrip()
     return rows
+
+
+def defaults_among(able: list[dict[str, Any]], route: str, configured: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return those that are named to answer a route, or else the task behind it; all where none of them is named."""
+    for other in (route, *routes_behind(route)):
+        named = [row for row in able if other in configured and is_named(row, configured[other])]
+        if named or (other == route and other in configured):
+            return named
+    return able
 
 
 def is_named(row: dict[str, Any], spec: str) -> bool:

@@ -1,4 +1,4 @@
-"""The README's curl examples answer what the README says."""
+"""The README's curl examples answer what the README says, and the reference has every field of a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.answers import assert_alike
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 BLOCK = re.compile(r"^```console\n(\$ curl .*?)^```$", re.MULTILINE | re.DOTALL)
 ADDRESS = re.compile(r"(http://)?(localhost|127\.0\.0\.1):8000")
 TWO_DECIMALS = 0.01
@@ -50,3 +51,14 @@ def test_every_endpoint_has_an_example(route):
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.command[:60])
 def test_an_example_answers_what_the_readme_says(example, shipped):
     assert_alike(run(example, shipped.url), json.loads(example.answer), TWO_DECIMALS)
+
+
+def test_the_reference_has_every_field_of_a_model(shipped):
+    _, _, section = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8").partition("## What is served")
+    rows = re.findall(r"^\| (`.*?) \|", section.partition("\n## ")[0], re.MULTILINE)
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    models = shipped.client.get("/models").json()["models"]
+    shown = {name for model in models for name in model}
+    assert shown <= documented
+    assert documented - shown <= {"task_settings", "note", "refused", "source"}
+    assert models[0] == shipped.client.get(f"/models/{models[0]['name']}").json()

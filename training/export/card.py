@@ -9,6 +9,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from app.bundle import Manifest
+from app.tasks import tasks_of
 from training.config import CardConfig
 from training.tasks.base import TrainingTask
 
@@ -32,7 +33,7 @@ def model_card(
         f"---\n{front_matter(card, manifest, encoder)}\n---",
         f"# {card.title or manifest.name}",
         card.summary,
-        f"Served by `POST /{task.serving.route}`, or `POST /models/{manifest.name}`.",
+        served_by(manifest),
         "## Quality\n\n" + metrics_table(manifest, baseline) if baseline else "",
         "## Examples\n\nReal answers of the graph in this folder.\n\n" + answers if examples else "",
         "## Made from\n\n" + bullets(card.data_attribution or [f"Base: {manifest.provenance['base']}"]),
@@ -41,6 +42,13 @@ def model_card(
         "## How it was trained\n\n```json\n" + json.dumps(training, indent=2) + "\n```" if training else "",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def served_by(manifest: Manifest) -> str:
+    """Return the routes that the bundle answers, that of its own task first."""
+    own, *others = (f"`POST /{task.route}`" for task in tasks_of(manifest))
+    more = f" It answers {', '.join(others)} too." if others else ""
+    return f"Served by {own}, or `POST /models/{manifest.name}`.{more}"
 
 
 def front_matter(card: CardConfig, manifest: Manifest, encoder: str) -> str:

@@ -5,12 +5,14 @@ import sys
 
 import pytest
 
+import app.tasks
 from app.__main__ import main
 from app.bundle import MANIFEST
 from app.bundle.defaults import set_default
 from app.hub.errors import HubError
 from app.hub.pulling import pull
 from app.serving.places import Place
+from app.tasks.base import SecondaryTask
 from tests.app.builders import write_bundle, write_hub_folder
 from tests.app.registries import load, states
 
@@ -74,6 +76,35 @@ def test_without_a_default_the_first_by_name_answers(models, byte_level, run):
     write_bundle(models, byte_level, name="b")
     write_bundle(models, byte_level, name="a")
     assert [row.get("default") for row in json.loads(run("list", "--json")[1])] == ["/classify", None]
+
+
+def test_the_routes_of_other_tasks_are_those_of_the_first_that_can(models, byte_level, run, monkeypatch):
+    class Agreeing(SecondaryTask):
+        name, route, models_of = "agreeing", "agree", ("text-classification",)
+
+        @classmethod
+        def reason_against(cls, manifest):
+            return None if "yes" in manifest.labels else "has no label yes"
+
+    monkeypatch.setitem(app.tasks.SECONDARY_TASKS, Agreeing.name, Agreeing)
+    monkeypatch.setitem(app.tasks.TASKS, Agreeing.name, Agreeing)
+    for name, labels in (("a", ["b"]), ("b", ["no", "yes"]), ("c", ["no", "yes"])):
+        write_bundle(models, byte_level, name=name, labels=labels)
+
+    def defaults():
+        rows = json.loads(run("list", "--json")[1])
+        assert [row["routes"][-1] for row in rows] == ["/classify", "/agree", "/agree"]
+        return [row.get("default") for row in rows]
+
+    assert defaults() == ["/classify", "/agree", None]
+    set_default(models, "classify", "c")
+    assert defaults() == [None, None, "/classify /agree"]
+    set_default(models, "classify", "a")
+    assert defaults() == ["/classify", "/agree", None]
+    set_default(models, "agree", "c")
+    assert defaults() == ["/classify", None, "/agree"]
+    set_default(models, "agree", "a")
+    assert defaults() == ["/classify", None, None]
 
 
 def test_a_folder_that_is_away_is_a_sentence(models, run):

@@ -48,6 +48,22 @@ def tiny_models(tiny_checkpoints, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_reader(tmp_path_factory) -> Path:
+    """Return a random checkpoint that answers questions."""
+    from tests.support.tiny import save_checkpoint, tiny_model
+
+    return save_checkpoint(tiny_model("question-answering"), tmp_path_factory.mktemp("reader"))
+
+
+@pytest.fixture(scope="session")
+def tiny_reader_models(tiny_reader, tmp_path_factory) -> Path:
+    """Return a models folder with the bundle tiny-reader, int8 and fp32."""
+    from tests.support.tiny import publish_tiny
+
+    return publish_tiny(tiny_reader, tmp_path_factory.mktemp("models"), "tiny-reader").parents[1]
+
+
+@pytest.fixture(scope="session")
 def shipped_models() -> Path:
     """Return the bundles that the repository ships."""
     return Path(__file__).parents[1] / "models"

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime is imported
 
+import numpy as np
 import onnxruntime as ort
 
 from app.bundle import Bundle, Precision
@@ -17,6 +18,7 @@ from app.runtime.cuda.shared_lock import SharedLock
 from app.runtime.memory import available_bytes
 from app.runtime.packing import Layout, PackedLayout
 from app.runtime.padding import Input, PaddedLayout
+from app.runtime.parts import width_of
 from app.settings import Settings
 from app.window import Floats, Window
 
@@ -140,10 +142,20 @@ def layout_of(bundle: Bundle, inputs: Sequence[ort.NodeArg]) -> Layout:
     return PaddedLayout(known, max(0, offset - 1) if padding is None else int(padding), offset)
 
 
-def output_of(session: ort.InferenceSession) -> ort.NodeArg:
-    """Return the output of a graph that is read: its logits, or the first."""
-    outputs = session.get_outputs()
-    return next((output for output in outputs if output.name == "logits"), outputs[0])
+class Outputs:
+    """The outputs of a graph that are read: its `logits`; or all that end so, one column each; or the first."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        outputs = session.get_outputs()
+        several = [output for output in outputs if output.name.endswith("_logits")]
+        chosen = [output for output in outputs if output.name == "logits"] or several or outputs[:1]
+        self.names = [output.name for output in chosen]
+        self.width = width_of(chosen[0].shape) if len(chosen) == 1 else len(chosen)
+
+    @staticmethod
+    def joined(arrays: Sequence[Floats]) -> Floats:
+        """Return what was computed as one array; several are (B, S) each and become (B, S, width)."""
+        return arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=-1)
 
 
 def session_options(intra_op_threads: int) -> ort.SessionOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -22,8 +23,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("shape", "settings", "more"), CASES, ids=SHAPES)
-def test_the_document_is_true(shape, settings, more, tiny_models, tokenizer, tmp_path):
+def test_the_document_is_true(shape, settings, more, tiny_models, tiny_reader_models, tokenizer, tmp_path):
     models = with_embedding(tiny_models, tokenizer.backend_tokenizer, tmp_path / "models")
+    shutil.copytree(tiny_reader_models, models, dirs_exist_ok=True)
     configuration = tmp_path / "schemathesis.toml"
     configuration.write_text(CONFIGURATION.read_text() + more)
     with serve_as(shape, models, tmp_path, **SETTINGS, **settings) as service:

@@ -29,9 +29,11 @@ def before_call(context, case, kwargs):
     inputs = case.body.get("inputs")
     for item in inputs if isinstance(inputs, list) else [inputs]:
         if isinstance(item, dict):
-            item.update({name: text and text.strip()[:MOST_OF_A_PAIR] for name, text in item.items()})
+            item.update({name: shortened(text) for name, text in item.items()})
+            if isinstance(item.get("question"), list) and isinstance(item.get("context"), list):
+                item["context"] = item["context"][0]
         elif isinstance(item, list):
-            item[:] = [text.strip()[:MOST_OF_A_PAIR] for text in item]
+            item[:] = shortened(item)
     parameters = case.body.get("parameters") or {}
     asks_of_vectors = bool(OF_EMBED & {*case.body, *parameters})
     for fields in (case.body, parameters):
@@ -45,10 +47,31 @@ def before_call(context, case, kwargs):
         parameters.pop("truncation", None)
     if not isinstance(inputs, list):
         parameters.pop("is_split_into_words", None)
-    if parameters.get("stride") is not None:
-        parameters["stride"] %= MOST_STRIDE
+    parameters.pop("max_seq_len", None)  # of a larger model
+    for name in ("stride", "doc_stride"):
+        if parameters.get(name) is not None:
+            parameters[name] %= MOST_STRIDE
     if case.operation.path == "/models/{name}":
-        name = "tiny-ner" if parameters.keys() & OF_NER else "toy-embed" if asks_of_vectors else "tiny-classify"
+        asks = isinstance(inputs, dict) and "question" in inputs
+        asks = asks or (
+            isinstance(inputs, list) and any("question" in each for each in inputs if isinstance(each, dict))
+        )
+        name = (
+            "tiny-reader"
+            if asks
+            else "tiny-ner"
+            if parameters.keys() & OF_NER
+            else "toy-embed"
+            if asks_of_vectors
+            else "tiny-classify"
+        )
         case.path_parameters["name"] = name
         if case.body.get("model") is not None:
             case.body["model"] = name
+
+
+def shortened(value):
+    """Return a text, or each of a list, so short that a pair fits into a window."""
+    if isinstance(value, list):
+        return [shortened(each) for each in value]
+    return value and value.strip()[:MOST_OF_A_PAIR]

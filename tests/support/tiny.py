@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaForMaskedLM,
+    RobertaForQuestionAnswering,
     RobertaForSequenceClassification,
     RobertaForTokenClassification,
 )
@@ -39,6 +40,7 @@ MODEL_CLASSES = {
     "text-classification": RobertaForSequenceClassification,
     "token-classification": RobertaForTokenClassification,
     "fill-mask": RobertaForMaskedLM,
+    "question-answering": RobertaForQuestionAnswering,
 }
 
 

@@ -20,7 +20,9 @@ def duplicates(parts: Sequence[Part]) -> list[Finding]:
             groups.setdefault(normal(item.words), []).append((part.split, item))
     copies = [group for group in groups.values() if len(group) > 1]
     splits = [part.split for part in parts]
-    pairs = [(one, other) for one, other, _ in near_pairs(list(groups))]
+    alone = {key: number for number, (key, group) in enumerate(groups.items()) if not group[0][1].shares_pair}
+    numbers = list(alone.values())
+    pairs = [(numbers[one], numbers[other]) for one, other, _ in near_pairs(list(alone))]
     near = near_copies(splits, list(groups.values()), pairs)
     return [*across(splits, copies), *near, *conflicts(copies), *within(splits, copies)]
 

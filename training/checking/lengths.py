@@ -9,6 +9,7 @@ import numpy as np
 from training.checking.findings import Finding, Severity, first
 from training.config import Recipe
 from training.data import Part
+from training.tasks import training_task
 
 CUT = 0.05  # share of cut texts from which it is a warning
 
@@ -22,7 +23,8 @@ def token_lengths(parts: Sequence[Part], recipe: Recipe) -> list[Finding]:
     except (OSError, ValueError):
         summary = f"not measured: the tokenizer of base {recipe.base} cannot be loaded"
         return [Finding("note", "length", "all", 0, summary, (), "Name another base with --base.")]
-    limit, by_windows = recipe.training.max_length, recipe.data.windows
+    limit = recipe.training.max_length
+    by_windows = recipe.data.windows or training_task(recipe.task).always_windows
     return [of_part(part, tokenizer, limit, by_windows) for part in parts if part.items]
 
 

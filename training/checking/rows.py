@@ -23,7 +23,7 @@ KINDS: tuple[tuple[type[DataError], str, str], ...] = (
     (
         MissingColumnError,
         "missing column",
-        "Name the columns in the recipe: data.text_column, data.label_column, data.tokens_column.",
+        "Name the columns in the recipe, as data.text_column, data.label_column, or data.question_column.",
     ),
     (SpanError, "wrong span", "Correct these spans in the tool that marked them, and export them again."),
     (IllegalTagError, "illegal tags", "Correct the tags, or name the scheme: data.tag_scheme."),

@@ -16,7 +16,7 @@ def too_few_to_set_aside(parts: Sequence[Part], recipe: Recipe) -> list[Finding]
     if not items:
         return []
     try:
-        take_shares(recipe, sample_of_train(items, recipe, labels_of), lambda item: item.words, labels_of)
+        take_shares(recipe, sample_of_train(items, recipe, labels_of), lambda item: item.kept_together, labels_of)
     except (DataError, RecipeError) as error:
         return [Finding("error", "too few examples", "train", len(items), "training would stop", (str(error),))]
     return []

@@ -55,7 +55,8 @@ def compression_recipe(options: argparse.Namespace, keep: Literal["spaced", "imp
     given = {name: value for name in OPTIONS if (value := getattr(options, name)) is not None}
     settings = [*options.set, *(f"distillation.{name}={value}" for name, value in given.items())]
     recipe = recipe_of(argparse.Namespace(**vars(options) | {"set": settings}))
-    if not training_task(recipe.task).has_examples:
+    task = training_task(recipe.task)
+    if not task.has_examples or not task.serving.has_labels:
         raise RecipeError(f"a student needs labels to learn from, which {recipe.task} has none of; choose another task")
     if recipe.distillation is None:
         raise RecipeError("give the teacher with --teacher, or as distillation.teacher in the recipe")

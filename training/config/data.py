@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from training.config.base import RecipeError, Section
 
-DataFormat = Literal["jsonl", "csv", "tsv", "parquet", "conll", "text"]
+DataFormat = Literal["jsonl", "csv", "tsv", "parquet", "conll", "squad", "text"]
 TagScheme = Literal["IO", "IOB1", "IOB2", "BIOES"]
 
 SUFFIXES: dict[DataFormat, tuple[str, ...]] = {
@@ -18,6 +18,7 @@ SUFFIXES: dict[DataFormat, tuple[str, ...]] = {
     "tsv": (".tsv", ".tab"),
     "parquet": (".parquet", ".pq"),
     "conll": (".conll", ".conllu", ".conllup", ".iob", ".iob1", ".iob2", ".bio", ".bio2", ".bioes", ".bilou"),
+    "squad": (),
     "text": (".txt",),
 }
 FORMATS: dict[str, DataFormat] = {suffix: name for name, suffixes in SUFFIXES.items() for suffix in suffixes}
@@ -96,6 +97,16 @@ class DataConfig(Section):
     )
     tag_scheme: TagScheme | None = Field(
         None, description="Scheme of the tags; none finds it out from the training split."
+    )
+    question_column: str = Field("question", description="Column of a question about a context.")
+    context_column: str = Field("context", description="Column of the text that has the answer.")
+    answers_column: str | None = Field(
+        None,
+        description="Column of the answer, or of several; empty where there is none; none: `answers`, `answer` or "
+        "`answer_text`.",
+    )
+    start_column: str = Field(
+        "answer_start", description="Column of the character that an answer begins with, from 0; or `start`."
     )
     windows: bool = Field(
         False,

@@ -16,7 +16,8 @@ class Item:
     `text_pair`: the second text of a pair. `labels`: its labels, or the entity types in it. `answer`: what
     must be equal for the same text everywhere: the labels, the number, or the entities. `target`: the number of a
     regression example. `bare`: an entity begins with I- although the scheme is IOB2. `doubts`: marked spans that begin
-    or end within a word. `word_count`: words of a sentence with tags.
+    or end within a word. `word_count`: words of a sentence with tags. `shares_pair`: other items may have the same
+    second text, such as questions about it: then it is what must not be in two splits.
     """
 
     where: str
@@ -28,11 +29,17 @@ class Item:
     bare: bool = False
     doubts: tuple[str, ...] = ()
     word_count: int = 0
+    shares_pair: bool = False
 
     @property
     def words(self) -> str:
         """Return all the text that there is."""
         return self.text if self.text_pair is None else f"{self.text}\n{self.text_pair}"
+
+    @property
+    def kept_together(self) -> str:
+        """Return the text by which items go into one split."""
+        return self.text_pair if self.shares_pair and self.text_pair is not None else self.words
 
 
 @dataclass

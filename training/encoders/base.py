@@ -126,6 +126,13 @@ class Encoder(ABC):
             raise self.lacks(model, "classifier")
         return Head(classifier)
 
+    def span_head(self, model: PreTrainedModel) -> Head:
+        """Return the head of a `ForQuestionAnswering`: a logit per token for "begins here" and one for "ends here"."""
+        outputs = getattr(model, "qa_outputs", None)
+        if not isinstance(outputs, nn.Linear) or outputs.out_features != 2:
+            raise self.lacks(model, "layer qa_outputs with two logits per token")
+        return Head(outputs)
+
     def language_head(self, model: PreTrainedModel) -> Head:
         """Return the head of a `ForMaskedLM`: a logit per token of the vocabulary."""
         raise self.lacks(model, "language-model head")

@@ -59,6 +59,9 @@ class ModernBert(Encoder):
     def token_head(self, model: PreTrainedModel) -> Head:
         return Head(self.two_parts(model, "classifier"))
 
+    def span_head(self, model: PreTrainedModel) -> Head:
+        return Head(self.two_parts(model, "classifier"))
+
     def language_head(self, model: PreTrainedModel) -> Head:
         return Head(self.two_parts(model, "decoder"))
 

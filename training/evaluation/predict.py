@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
 
 from training.data import ModelInput
 from training.evaluation.protocols import Classify, FillMasks, FloatArray, Offsets, TagTokens
@@ -66,8 +68,12 @@ def forward(
     tokenizer: PreTrainedTokenizerBase,
     encoded: Sequence[dict[str, list[int]]],
     batch_size: int,
+    read: Callable[[ModelOutput], torch.Tensor] = attrgetter("logits"),
 ) -> list[FloatArray]:
-    """Run the model on batches of similar length; return logits per input, in order, without padding."""
+    """Run the model on batches of similar length; return logits per input, in order, without padding.
+
+    `read` takes them out of the model's output: (B, labels) or (B, S, labels).
+    """
     training = model.training
     model.eval()
     lengths = [len(each["input_ids"]) for each in encoded]
@@ -76,7 +82,7 @@ def forward(
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
         padded = tokenizer.pad([encoded[index] for index in batch], return_tensors="pt").to(model.device)
-        logits = model(**padded).logits.float().cpu().numpy()  # (B, labels) or (B, S, labels)
+        logits = read(model(**padded)).float().cpu().numpy()
         for index, scores in zip(batch, logits, strict=True):
             outputs[index] = scores[: lengths[index]] if scores.ndim > 1 else scores
     model.train(training)

@@ -181,6 +181,6 @@ def write_card(
 ) -> None:
     """Answer the card's examples with the first graph that is shipped and that a CPU can run, and write README.md."""
     served = candidates[next((p for p in publication.export.precisions if p in candidates), "fp32")].served
-    examples = {text: served.answer({"inputs": text}) for text in publication.card.examples}
+    examples = {text: served.answer({"inputs": draft.task.input_of(text)}) for text in publication.card.examples}
     card = model_card(publication.card, manifest, draft.task, draft.bundle.config["model_type"], examples, baseline)
     (draft.folder / "README.md").write_text(card, encoding="utf-8")

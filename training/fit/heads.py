@@ -28,7 +28,7 @@ def load_with_head(
     """
     labels = labeling.labels
     if not labels:
-        return load(base, task, settings)
+        return load(base, task, settings | task.base_settings(labeling))
     trained_for, names = task_of_base(config), names_in(config)
     named = task.base_settings(labeling)
     if trained_for == task.name and is_same_head(config, names, labeling):

@@ -48,6 +48,7 @@ def prepare(recipe: Recipe, splits: Splits, cache: Path) -> Plan:
     model, tokenizer = load_base(recipe, splits.labeling)
     length = longest_input(model, recipe.training.max_length)
     rows = features_of(recipe, splits, splits.train, tokenizer, length, cache)
+    model.config.update(task.config_of(rows, length))
     loss = task.loss(recipe, splits.labeling, rows)
     return Plan(model, tokenizer, length, rows, task.collator(tokenizer), loss, task.targets, metric_of(recipe, splits))
 

@@ -47,6 +47,7 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
     serving: ClassVar[type[Task[Any, Any]]]
     auto_model: ClassVar[Any]  # the class of transformers that loads a base with this task's head
     targets: ClassVar[tuple[str, ...]] = ("labels",)  # columns that the loss reads, and the model does not
+    always_windows: ClassVar[bool] = False  # whether long texts are trained on by windows, whatever `data.windows` says
     has_examples: ClassVar[bool] = True  # False: the task is not fine-tuned on labeled examples but pretrained on text
 
     @property
@@ -108,6 +109,10 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
     ) -> Dataset:
         """Return a row for each example: the model's inputs, the targets, and `length` in tokens."""
 
+    def config_of(self, rows: Dataset, max_length: int) -> dict[str, Any]:
+        """Return what a trained checkpoint's config keeps of its features, for whoever serves it."""
+        return {}
+
     def window_features(
         self, examples: Sequence[ExampleT], labeling: Labeling, tokenizer: PreTrainedTokenizerBase, max_length: int
     ) -> Dataset:
@@ -130,7 +135,11 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
 
     def request_body(self, examples: Sequence[ExampleT]) -> dict[str, Any]:
         """Return the body of the request by which the service would be asked about examples."""
-        return {"inputs": [self.text_of(example) for example in examples]}
+        return {"inputs": [self.input_of(self.text_of(example)) for example in examples]}
+
+    def input_of(self, text: str) -> Any:
+        """Return an input of a request for a text, written as `text_of` writes it."""
+        return text
 
     @abstractmethod
     def predict_checkpoint(

@@ -15,8 +15,8 @@ from app.runtime.cpu.denormals import denormals_as_zero
 from app.runtime.cpu.idle_cores import IdleCores
 from app.runtime.packing import Feed
 from app.runtime.padding import run_by_length
-from app.runtime.parts import run_in_parts, width_of
-from app.runtime.session import PROVIDERS, Device, SessionError, layout_of, output_of, session_options, thread_options
+from app.runtime.parts import run_in_parts
+from app.runtime.session import PROVIDERS, Device, Outputs, SessionError, layout_of, session_options, thread_options
 from app.runtime.warmup import measure_cost, shortened, synthetic_windows
 from app.window import Floats, Window
 
@@ -48,8 +48,8 @@ class CpuSession:
             self.layout = layout_of(bundle, self.session.get_inputs())
         except ValueError as error:
             raise SessionError(f"{bundle.graph_file(precision).name} cannot be fed: {error}") from error
-        output = output_of(self.session)
-        self.output_names, self.width = [output.name], width_of(output.shape)
+        outputs = Outputs(self.session)
+        self.output_names, self.width = outputs.names, outputs.width
 
     def run(self, windows: Sequence[Window], *, runner: int = 0, idle_machine: bool = False) -> list[Floats]:
         run = partial(self._run_part, idle_machine)
@@ -98,8 +98,7 @@ class CpuSession:
 def compute(session: ort.InferenceSession, output_names: Sequence[str], feed: Feed) -> Floats:
     """Return a graph's output for the arrays of one batch."""
     with denormals_as_zero():
-        output: Floats = session.run(output_names, feed)[0]
-    return output
+        return Outputs.joined(session.run(output_names, feed))
 
 
 def open_graph(bundle: Bundle, precision: Precision, options: ort.SessionOptions) -> ort.InferenceSession:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
 
 from app.runtime.packing import Feed
-from app.runtime.session import output_of
+from app.runtime.session import Outputs
 from app.window import Bytes, Floats
 
 LEAST_CAPACITY = 1 << 16  # bytes of a buffer; about 1,500 tokens of a packed batch
@@ -117,31 +118,34 @@ class IoRunner:
     def __init__(self, session: ort.InferenceSession, memory: DeviceMemory) -> None:
         self._session, self._memory = session, memory
         self._binding = session.io_binding()
-        self._output = output_of(session).name
+        self._outputs = Outputs(session).names
         self.inputs, self.outputs = InputBuffer(memory), OutputBuffer(memory)
         self._in_use = threading.Lock()  # a runner is one thread; warm-up is another
 
     def compute(self, feed: Feed) -> Floats:
         """Return the graph's output for one batch."""
         with self._in_use:
-            bind(self._binding, feed, self.inputs.load(feed), self._output, self._memory)
+            bind(self._binding, feed, self.inputs.load(feed), self._outputs, self._memory)
             self._memory.synchronize()
             try:
                 self._session.run_with_iobinding(self._binding)
-                return self.outputs.fetch(self._binding.get_outputs()[0])
+                return Outputs.joined([self.outputs.fetch(each) for each in self._binding.get_outputs()])
             finally:
                 self._binding.clear_binding_outputs()  # free it now: fill-mask logits are large
 
 
-def bind(binding: ort.IOBinding, feed: Feed, addresses: dict[str, int], output: str, memory: DeviceMemory) -> None:
-    """Bind arrays of the shapes of `feed` at `addresses`; onnxruntime allocates `output`.
+def bind(
+    binding: ort.IOBinding, feed: Feed, addresses: dict[str, int], outputs: Sequence[str], memory: DeviceMemory
+) -> None:
+    """Bind arrays of the shapes of `feed` at `addresses`; onnxruntime allocates the `outputs`.
 
     To be called for every batch, because each has an output of its own shape.
     """
     device = memory.device_type, memory.device_id
     for name, array in feed.items():
         binding.bind_input(name, *device, array.dtype.type, array.shape, addresses[name])
-    binding.bind_output(output, *device)
+    for output in outputs:
+        binding.bind_output(output, *device)
 
 
 def place(feed: Feed) -> tuple[dict[str, int], int]:

@@ -112,7 +112,7 @@ class CudaGraphs:
         inputs, feed = InputBuffer(self._memory), pad_to(bucket, self._layout.feed(windows))
         binding = self._session.io_binding()
         with self._in_use:
-            bind(binding, feed, inputs.load(feed), self._output, self._memory)
+            bind(binding, feed, inputs.load(feed), [self._output], self._memory)
             self._memory.synchronize()  # `feed` may be freed as soon as the copy of it has ended
             for _ in range(UNCAPTURED_RUNS):
                 self._session.run_with_iobinding(binding)

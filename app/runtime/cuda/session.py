@@ -26,8 +26,8 @@ from app.runtime.cuda.shared_lock import SharedLock
 from app.runtime.cuda.warmup import TIMED_SHAPES, capture_small_batches, largest_batches
 from app.runtime.packing import PackedLayout
 from app.runtime.padding import run_by_length
-from app.runtime.parts import run_in_parts, width_of
-from app.runtime.session import PROVIDERS, Device, SessionError, layout_of, output_of
+from app.runtime.parts import run_in_parts
+from app.runtime.session import PROVIDERS, Device, Outputs, SessionError, layout_of
 from app.runtime.warmup import measure_cost, shortened
 from app.window import Floats, Window
 
@@ -86,7 +86,7 @@ class CudaSession:
         sessions = [open_on(graph, gpu, self.options.memory_limit_mb) for gpu in gpus]
         memories = [CudaMemory(self._runtime, gpus[r % len(gpus)]) for r in range(runners)]
         self._runners = [IoRunner(sessions[r % len(gpus)], memory) for r, memory in enumerate(memories)]
-        self.width = width_of(output_of(sessions[0]).shape)
+        self.width = Outputs(sessions[0]).width
         self.layout = layout_of(bundle, sessions[0].get_inputs())
         # Attention's grid has another shape for every batch: only a graph without it can be captured.
         can_capture = isinstance(self.layout, PackedLayout) and not self.layout.has_grid

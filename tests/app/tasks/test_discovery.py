@@ -110,6 +110,7 @@ def test_the_tasks_that_are_served():
     assert {name: task.route for name, task in TASKS.items()}.items() >= {
         "feature-extraction": "embed",
         "fill-mask": "fill-mask",
+        "question-answering": "question-answering",
         "text-classification": "classify",
         "token-classification": "ner",
     }.items()

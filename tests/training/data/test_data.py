@@ -67,7 +67,7 @@ def test_columns_pairs_limits_and_lists_of_labels(tmp_path):
         ),
         ("a.csv", "text,joy,fear\nx,0,1\n", r"no column 'label'.* or data\.label_columns to \[\"joy\", \"fear\"\]"),
         ("a.csv", 'text,label\nx,a\n"x" y,a\n', r"a\.csv:3: not valid CSV"),
-        ("a.conll", "x O\n", r"a\.conll: a table is needed, jsonl, parquet, csv, tsv, not conll"),
+        ("a.conll", "x O\n", r"a\.conll: a table is needed, squad, jsonl, parquet, csv, tsv, not conll"),
     ],
 )
 def test_unusable_rows_are_named(tmp_path, name, content, message):

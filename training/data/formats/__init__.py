@@ -9,7 +9,10 @@ from training.config import DataConfig
 from training.data.errors import DataError
 from training.data.formats.base import Format, Head, Row
 
-FORMATS: dict[str, Format] = {kind.name: kind() for kind in classes_in(__name__, Format)}  # type: ignore[type-abstract]
+KINDS = classes_in(__name__, Format)  # type: ignore[type-abstract]
+# A format that is a special case of another one, a subclass of it, looks at a file first.
+SPECIAL = [kind for kind in KINDS if any(issubclass(kind, other) and kind is not other for other in KINDS)]
+FORMATS: dict[str, Format] = {kind.name: kind() for kind in [*SPECIAL, *KINDS]}
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx, and .xls
 
 

@@ -6,9 +6,9 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from training.config import DataConfig
+from training.config import DataConfig, DataFormat
 from training.data.errors import DataError, Refuse
 from training.data.formats.base import Format, Head, Row
 
@@ -17,7 +17,7 @@ Numbered = Iterable[tuple[int, str]]
 
 
 class JsonLines(Format):
-    name = "jsonl"
+    name: ClassVar[DataFormat] = "jsonl"
     is_utf8 = True
 
     def recognizes(self, head: Head) -> bool:

@@ -12,7 +12,7 @@ from app.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("app/tasks", "training/tasks")
-NAMES = {name for task in TASKS.values() for name in (task.name, task.route, *task.aliases)}
+NAMES = {name for task in TASKS.values() for name in (task.name, task.route, *getattr(task, "aliases", ()))}
 FILES = {
     str(file.relative_to(ROOT)): file
     for package in ("app", "training")

@@ -41,6 +41,7 @@ LEFT = "the client closed the connection"
 WATCH_AFTER_S = 0.05  # most requests are answered by then, and watching every connection is expensive
 
 ResultT = TypeVar("ResultT")
+RequestT = TypeVar("RequestT", bound=TaskRequest)
 
 
 @dataclass(slots=True, eq=False)
@@ -100,8 +101,7 @@ class Predictions:
         """Answer a task's own route; the body or the query may choose the model."""
         call.task = task.route
         await self._admit(call)
-        request = await self._service.parse(call.body, task.request_type, deadline=call.deadline)
-        call.body = b""  # what it says is in the request
+        request = await self._parse(call, task.request_type)
         model = self._service.registry.find(task.route, request.model or model_in_query(call.scope))
         await self._respond(call, model, task.route, request)
 
@@ -111,11 +111,16 @@ class Predictions:
         name = call.path.removeprefix(MODELS)
         model = self._service.registry.find(None, name)
         call.task = model.task.route
-        request = await self._service.parse(call.body, model.task.request_type, deadline=call.deadline)
-        call.body = b""  # what it says is in the request
+        request = await self._parse(call, model.task.request_type)
         if request.model not in (None, name):
             raise InvalidRequestError(f"model: the path already names {name}")
         await self._respond(call, model, call.task, request)
+
+    async def _parse(self, call: Call, request_type: type[RequestT]) -> RequestT:
+        """Return the request that a body holds, as its client means it; the body is let go."""
+        request = await self._service.parse(call.body, request_type, deadline=call.deadline)
+        call.body = b""
+        return request.for_client(call.headers.get(b"user-agent", b"").decode("latin-1"))
 
     async def _admit(self, call: Call) -> None:
         """Check everything that needs no model, and read the body. `end` must follow."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,11 @@ class TaskRequest(Strict, ABC):
 
     @abstractmethod
     def count_characters(self) -> int:
-        """Return the number of characters to tokenize."""
+        """Return the number of characters that windows are made of: those of a text as often as it is repeated."""
+
+    def for_client(self, name: str) -> Self:
+        """Return the request as it is meant by a client that calls itself so, in its header `User-Agent`."""
+        return self
 
 
 class TextsRequest(TaskRequest):

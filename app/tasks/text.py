@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidRequestError
+from app.tasks.pausing import pause
 from app.tasks.tokenizer import open_tokenizer, probe_special_tokens
 from app.tasks.tokens import TextTokenizer, Tokens
 from app.window import Ints, Window
 
+PAUSE_EVERY = 64  # windows
 OVERLAP_SHARE = 4  # consecutive windows share a quarter of their tokens, unless the request says otherwise
 
 BEYOND_SPACES = 0x3001  # a code point beyond all white space
 IS_SPACE = np.array([chr(point).isspace() for point in range(BEYOND_SPACES + 1)])
 
-CutSide = Literal["longer", "second"]  # which text of a pair is cut where both do not fit into one window
+CutSide = Literal["longer", "first", "second"]  # which text of a pair is cut where both do not fit into one window
 
 
 class Piece(NamedTuple):
@@ -124,6 +126,20 @@ class TextEncoder:
             result.append(EncodedText(text, tokens.ids, tokens.offsets, tokens.words, pieces))
         return result
 
+    def bounded(self, windows: Iterable[Window]) -> list[Window]:
+        """Return the windows of one request, where texts are in several of them, as a list.
+
+        Raises `RequestTooLargeError` as soon as they have more tokens than one request may have.
+        """
+        result, tokens = [], 0
+        for number, window in enumerate(windows):
+            if number % PAUSE_EVERY == 0:
+                pause()
+            tokens += len(window)
+            self.texts.check(tokens)
+            result.append(window)
+        return result
+
     def window(self, ids: list[int], piece: Piece, head_rows: Ints) -> Window:
         """Put special tokens around one piece; `head_rows` count from the window's first special token."""
         prefix, suffix = self.special.prefix, self.special.suffix
@@ -151,14 +167,16 @@ class TextEncoder:
         `fields` are the names of the two texts in errors. Raises `InvalidRequestError` when the text that stays whole
         leaves less than a quarter of a window to the other, and the other does not fit into that.
         """
-        every = list(itertools.chain.from_iterable(pairs))
+        every = list(dict.fromkeys(itertools.chain.from_iterable(pairs)))  # a text of several pairs is tokenized once
         window = min(self.max_length, max_length or self.max_length) if truncate else self.max_length
         most = window + 1 if truncate else None  # enough to see which text is the longer one
         tokenized = self.texts.tokens_of(every, with_offsets=with_offsets, most=most)
-        texts = [encoded_whole(*each) for each in zip(every, tokenized, strict=True)]
-        result = []
-        for first, second in zip(texts[::2], texts[1::2], strict=True):
-            is_second_cut = cut_side == "second" or len(second.ids) > len(first.ids)
+        texts = {text: encoded_whole(text, tokens) for text, tokens in zip(every, tokenized, strict=True)}
+        result, count = [], 0
+        for first, second in ((texts[first], texts[second]) for first, second in pairs):
+            count += sum(len(each.ids) if most is None else min(most, len(each.ids)) for each in (first, second))
+            self.texts.check(count)
+            is_second_cut = len(second.ids) > len(first.ids) if cut_side == "longer" else cut_side == "second"
             whole, other = (first, second) if is_second_cut else (second, first)
             capacity = window - self.special.of_pair - len(whole.ids)
             if capacity < min(len(other.ids), max(1, (self.capacity - self.max_length + window) // OVERLAP_SHARE)):
@@ -171,8 +189,9 @@ class TextEncoder:
 
     def too_long(self, cut_side: CutSide, window: int, first: str, second: str) -> str:
         """Return what is wrong with a pair whose uncut text leaves too little of a window to the other."""
-        if cut_side == "second":
-            return f"{first} leaves {second} too little of a window of {window} tokens; shorten {first}"
+        if cut_side != "longer":
+            whole, other = (first, second) if cut_side == "second" else (second, first)
+            return f"{whole} leaves {other} too little of a window of {window} tokens; shorten {whole}"
         return f"{first} and {second} are both too long for one window of {window} tokens; shorten one"
 
     def pair_window(self, pair: EncodedPair, piece: Piece, head_rows: Ints) -> Window:

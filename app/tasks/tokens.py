@@ -76,7 +76,7 @@ class TextTokenizer:
         for tokens in self._one_by_one(texts, with_offsets, most):
             result.append(tokens)
             count += len(tokens.ids) if most is None else min(most, len(tokens.ids))
-            self._check(count)
+            self.check(count)
         return result
 
     def _one_by_one(self, texts: Sequence[str], with_offsets: bool, most: int | None) -> Iterator[Tokens]:
@@ -115,11 +115,12 @@ class TextTokenizer:
             count += len(parts[-1].ids)
             if most is not None and count >= most:
                 break
-            self._check(count)
+            self.check(count)
             pause()
         return Tokens.join(parts, starts)
 
-    def _check(self, count: int) -> None:
+    def check(self, count: int) -> None:
+        """Raise `RequestTooLargeError` for more tokens than one request may have."""
         if self._max_tokens is not None and count > self._max_tokens:
             raise RequestTooLargeError(
                 f"the request has more than {self._max_tokens} tokens; at most {self._max_tokens} are taken at once"

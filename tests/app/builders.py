@@ -109,15 +109,18 @@ def decoded(task, request, encoded, outputs):
     return from_json(to_json(task.decode(request, encoded.state, kept)))
 
 
-def serve_checkpoint(folder):
-    """Return a function from a request's body to its answer: our tasks around PyTorch's own logits."""
+def serve_checkpoint(folder, secondary=None):
+    """Return a function from a request's body to its answer: our tasks around PyTorch's own logits.
+
+    `secondary` is asked of the checkpoint's model, where it is given, in place of the task that it was trained for.
+    """
     from tests.support.reference import reference_logits
     from training.encoders.loading import load_checkpoint
 
     config = json.loads((folder / "config.json").read_text())
     kind = task_of(config)
     manifest = make_manifest(task=kind.name, labels=kind.manifest_fields(config).get("labels", ()))
-    task = kind(manifest, TextEncoder(folder / "tokenizer.json", 64), make_graph())
+    task = (secondary or kind)(manifest, TextEncoder(folder / "tokenizer.json", 64), make_graph())
     model = load_checkpoint(str(folder))
 
     def answer(body):

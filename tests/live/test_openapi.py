@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.app.builders import write_bundle
 from tests.support.embedding import with_embedding
 from tests.support.server import REPOSITORY, SHAPES, serve_as
 
@@ -26,6 +27,7 @@ CASES = [
 def test_the_document_is_true(shape, settings, more, tiny_models, tiny_reader_models, tokenizer, tmp_path):
     models = with_embedding(tiny_models, tokenizer.backend_tokenizer, tmp_path / "models")
     shutil.copytree(tiny_reader_models, models, dirs_exist_ok=True)
+    write_bundle(models, tokenizer.backend_tokenizer, "toy-nli", labels=["contradiction", "neutral", "entailment"])
     configuration = tmp_path / "schemathesis.toml"
     configuration.write_text(CONFIGURATION.read_text() + more)
     with serve_as(shape, models, tmp_path, **SETTINGS, **settings) as service:

@@ -153,11 +153,10 @@ def test_strange_texts_are_texts(text):
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.route)
 def test_null_is_not_given_in_every_field(task):
     kind, parameters = task.request_type, task.request_type.model_fields["parameters"].annotation
-    inputs = {"inputs": task.example["inputs"]}
-    said = dict.fromkeys(set(kind.model_fields) - {"inputs"}) | inputs
-    plain = kind.model_validate(inputs)
+    plain = kind.model_validate(task.example)
+    said = dict.fromkeys(kind.model_fields) | task.example
     assert parse(json.dumps(said).encode(), kind) == plain
-    said["parameters"] = dict.fromkeys(parameters.model_fields)
+    said["parameters"] = dict.fromkeys(parameters.model_fields) | task.example.get("parameters", {})
     assert parse(json.dumps(said).encode(), kind) == plain
 
 

@@ -76,19 +76,19 @@ def refused_or_read(body: bytes, request_type: type) -> None:
     assert 0 < len(sentence) < 400
 
 
-def takes_texts(request_type: type) -> bool:
+def takes_texts(task) -> bool:
     """Whether an input is a text, or may be one."""
     with suppress(ValidationError):
-        return bool(request_type.model_validate({"inputs": "a [MASK]"}))
+        return bool(task.request_type.model_validate(task.example | {"inputs": "a [MASK]"}))
     return False
 
 
-@pytest.mark.parametrize("request_type", list(filter(takes_texts, REQUEST_TYPES)))
+@pytest.mark.parametrize("task", list(filter(takes_texts, TASKS.values())), ids=lambda task: task.route)
 @given(inputs=TEXT | st.lists(TEXT, min_size=1, max_size=8), model=st.none() | TEXT, truncate=st.booleans())
-def test_what_is_read_is_what_was_written(request_type, inputs, model, truncate):
-    body = {"inputs": inputs, "model": model, "truncate": truncate}
+def test_what_is_read_is_what_was_written(task, inputs, model, truncate):
+    body = task.example | {"inputs": inputs, "model": model, "truncate": truncate}
     for escaped in (True, False):
-        request = parse(json.dumps(body, ensure_ascii=escaped).encode(), request_type, BOUNDS)
+        request = parse(json.dumps(body, ensure_ascii=escaped).encode(), task.request_type, BOUNDS)
         assert (request.inputs, request.model, request.truncate) == (inputs, model, truncate)
 
 

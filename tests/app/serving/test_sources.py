@@ -7,7 +7,7 @@ import pytest
 
 from app.bundle import BundleError
 from app.serving.sources import read_folder
-from app.tasks import TASKS
+from app.tasks import MODEL_TASKS
 from tests.app.builders import make_graph, write_bundle, write_hub_folder
 
 
@@ -33,7 +33,7 @@ def test_a_folder_with_a_manifest_is_read_as_a_bundle(tmp_path, byte_level):
     [
         (
             {"task": "translation"},
-            f"task 'translation' is not served here; there are {', '.join(sorted(TASKS))}",
+            f"task 'translation' is not served here; there are {', '.join(sorted(MODEL_TASKS))}",
         ),
         ({"labels": []}, "text-classification needs labels"),
         ({"task": "token-classification", "labels": []}, "token-classification needs labels"),

@@ -146,7 +146,7 @@ def test_a_checkpoint_of_no_task_is_refused(config):
 
 def test_an_unknown_task_is_refused_with_those_that_there_are():
     with pytest.raises(
-        BundleError, match=f"task 'translation' is not served here; there are {', '.join(sorted(TASKS))}"
+        BundleError, match=f"task 'translation' is not served here; there are {', '.join(sorted(MODEL_TASKS))}"
     ):
         task_named("translation")
 

@@ -135,7 +135,9 @@ class Settings(HttpSettings):
         "429. A request's own work does not count.",
     )
     max_queue_age_ms: float = Field(
-        500.0, gt=0, description="A window that has waited this long in ms goes next, whatever its priority."
+        500.0,
+        gt=0,
+        description="A window that has waited this long in ms goes next, whatever its priority, in every second batch.",
     )
 
     request_timeout_s: float = Field(30.0, gt=0, le=3600, description="Deadline of a request that names none, in s.")

@@ -12,7 +12,7 @@ from app.engine.work import Lane, QueuedWindow, Ticket
 
 # The keys that requests are sorted by. Plain tuples, because the first two are made anew for every window that starts.
 Age = tuple[float, int]  # (turn, number of the next window)
-Urgency = tuple[int, float, int]  # (-priority, turn, number of the next window)
+Urgency = tuple[int, float, int]  # (-priority, share, number of the next window)
 Due = tuple[float, int, "QueuedRequest"]  # (when it is due, number of its first window, the request)
 
 
@@ -30,9 +30,10 @@ KeyT = TypeVar("KeyT", Age, Urgency, FillKey, Due)
 class QueuedRequest:
     """The windows of a request that are in the queue, by number, and the keys that they are sorted by.
 
-    The first window is the next to be started. Requests are sorted by the number of that window and by their turn: the
-    time, in seconds of the engine's clock, when a request counts as having arrived. `due` is when it is to be answered:
-    the deadline, or before that where requests of lower priority are to wait for it.
+    The first window is the next to be started. Requests are sorted by the number of that window, by their turn: the
+    time, in seconds of the engine's clock, when a request counts as having arrived, and by their share: see
+    `Queue.shared_s`. `due` is when it is to be answered: the deadline, or before that where requests of lower priority
+    are to wait for it.
     """
 
     __slots__ = (
@@ -43,16 +44,18 @@ class QueuedRequest:
         "fill_keys",
         "next_number",
         "point",
+        "share",
         "ticket",
         "turn",
         "urgency",
         "windows",
     )
 
-    def __init__(self, ticket: Ticket, windows: dict[int, QueuedWindow], due: float) -> None:
+    def __init__(self, ticket: Ticket, windows: dict[int, QueuedWindow], due: float, shared_s: float) -> None:
         self.ticket, self.windows = ticket, windows
         self.cost_s = ticket.cost
-        self.take_turn(ticket.arrival)
+        self.share = shared_s
+        self.take_turn(ticket.arrival, shared_s)
         self.due_number = self.next_number
         self.be_due(due)
         # Within a priority, the next window of every request has a lower rank than all further ones.
@@ -61,12 +64,13 @@ class QueuedRequest:
             number: FillKey(rank + (number != first), window.length, number) for number, window in windows.items()
         }
 
-    def take_turn(self, turn: float) -> None:
-        """Set the turn; the next window may be another than before."""
-        ticket, number = self.ticket, next(iter(self.windows))
+    def take_turn(self, turn: float, shared_s: float) -> None:
+        """Set the turn, and the share at which the next window, which may be another than before, would be done."""
+        ticket, (number, window) = self.ticket, next(iter(self.windows.items()))
         self.turn, self.next_number = turn, number
+        self.share = max(self.share, shared_s) + window.cost * ticket.lane.cost.correction
         self.age: Age = turn, number
-        self.urgency: Urgency = -ticket.priority, turn, number
+        self.urgency: Urgency = -ticket.priority, self.share, number
 
     @property
     def due_key(self) -> Due:
@@ -92,9 +96,16 @@ class QueuedRequest:
 
 
 class Queue:
-    """The windows of every model that wait to be started."""
+    """The windows of every model that wait to be started.
+
+    `shared_s` is the time of runners that each request would have had so far, had all that wait shared them equally
+    from the beginning on. What is done at a lower share goes first: a cheap request before an expensive one that came
+    somewhat earlier, those of equal cost in the order of their arrival, and each no later than by equal shares.
+    Source: Friedman and Henderson, Fairness and efficiency in web server protocols, 2003 (doi:10.1145/781027.781056).
+    """
 
     def __init__(self) -> None:
+        self.shared_s = 0.0
         self.tokens = 0
         self.windows: dict[int, QueuedWindow] = {}  # in order of arrival
         self.requests: dict[Ticket, QueuedRequest] = {}
@@ -117,7 +128,7 @@ class Queue:
             number = next(self._numbers)
             cost = costs[index]
             windows[number] = QueuedWindow(number, ticket, index, lengths[index], cost, units(cost), head_rows[index])
-        self._put(QueuedRequest(ticket, windows, due))
+        self._put(QueuedRequest(ticket, windows, due, self.shared_s))
 
     def _put(self, request: QueuedRequest) -> None:
         ticket, lane = request.ticket, request.ticket.lane
@@ -145,9 +156,9 @@ class Queue:
     def start(self, window: QueuedWindow, now: float, runners: int) -> None:
         """Take out a window that starts now. The rest of its request queues as if it arrived when that window ends."""
         request = self.requests[window.ticket]
-        self._remove(
-            window, request, max(request.turn, now) + window.cost * window.ticket.lane.cost.correction / runners
-        )
+        seconds = window.cost * window.ticket.lane.cost.correction
+        self.shared_s += seconds / len(self.requests)
+        self._remove(window, request, max(request.turn, now) + seconds / runners)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Take out all windows of a request, if it is in the queue."""
@@ -190,7 +201,7 @@ class Queue:
         counts[1] -= 1
         if request.windows:
             is_next = number == request.next_number
-            request.take_turn(turn)
+            request.take_turn(turn, self.shared_s)
             if is_next:
                 self._promote(request, fill_keys)
             self._index(request)

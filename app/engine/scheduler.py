@@ -3,7 +3,8 @@
 The scheduler is work-conserving: a free runner takes a batch at once, and batches form by themselves while all runners
 are busy. Requests take turns. When some windows of a request start, the rest queue as if they arrived when those end.
 Within a priority, a batch takes one window of every waiting request before a second of any. So a new request waits for
-running batches only, and not for a large request.
+running batches only, and not for a large request. Nor does a cheap one wait for expensive ones that came before it: the
+window goes first that would be done first, if all requests shared the runners equally.
 
 They take turns as long as every accepted deadline can still be kept after the batch. Otherwise what is due first goes
 first: taking turns would make all of them late together.
@@ -36,6 +37,7 @@ class Scheduler:
         self._queue = Queue()
         self._in_hand = InHand(limits.runners)
         self._admission = Admission(limits, self._queue, self._in_hand)
+        self._was_old = False  # whether the last batch began with the oldest window because of its age
 
     def __len__(self) -> int:
         return len(self._queue.windows)
@@ -153,6 +155,7 @@ class Scheduler:
 
     def _start(self, items: list[QueuedWindow], seconds: float, now: float) -> Batch:
         queue = self._queue
+        self._was_old = self._is_old(now) and items[0].number == queue.by_age[0][1]
         for item in items:
             queue.expect(queue.requests[item.ticket], (item,), -1)
             queue.start(item, now, self.limits.runners)
@@ -166,12 +169,16 @@ class Scheduler:
         request.ticket.finish(error)
 
     def _most_urgent(self, now: float) -> QueuedWindow:
-        """Return the window to start next: that of the oldest request if its turn is too long ago, else that of the
-        most urgent."""
-        turn, number = self._queue.by_age[0]
-        if now - turn <= self.limits.max_queue_age_s:
-            *_, number = self._queue.by_urgency[0]
-        return self._queue.windows[number]
+        """Return the window to start next: that of the oldest request if its turn is too long ago, but not twice in a
+        row, else that of the most urgent."""
+        queue = self._queue
+        is_due_by_age = self._is_old(now) and not self._was_old
+        *_, number = queue.by_age[0] if is_due_by_age else queue.by_urgency[0]
+        return queue.windows[number]
+
+    def _is_old(self, now: float) -> bool:
+        """Whether the turn of the oldest request is too long ago."""
+        return now - self._queue.by_age[0][0] > self.limits.max_queue_age_s
 
     def _due_first(self, now: float) -> list[QueuedWindow]:
         """Return a batch of what is due first. Requests that cannot be answered in time any more fail."""

@@ -7,9 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-REFUSALS_PER_S = 2000.0  # by heads, of one process, that are sent at once: a tenth of a core
+REFUSALS_PER_S = 1000.0  # by heads, of one process, that are sent at once: a tenth of a core
 BURST = 100.0
-LONGEST_S = 0.25  # that a refusal waits
+LONGEST_S = 0.5  # that a refusal waits
 AGAIN_S = 1.0  # whoever asks again so soon did not wait as long as any refusal says
 TICK_S = 0.02
 

@@ -23,6 +23,7 @@ from app.api.exchange import Exchange, exchange_of
 from app.api.gate import MODELS, Gate
 from app.api.keys import ANYBODY, Key, Keyring
 from app.api.request import BodyMemory, Headers, priority_of, read_body, request_id_of, timeout_s_of
+from app.api.turns import Turns
 from app.errors import (
     ClientGoneError,
     DeadlineExceededError,
@@ -85,6 +86,7 @@ class Predictions:
     def __init__(self, service: Service, keys: Keyring, gate: Gate) -> None:
         self._service, self._keys, self._gate = service, keys, gate
         self._bodies = BodyMemory(service.settings.max_body_memory_mb * 2**20)
+        self._turns = Turns()
         self._endpoints: dict[str, Endpoint] = {
             f"/{task.route}": partial(self._answer_for_task, task) for task in TASKS.values()
         }
@@ -125,6 +127,8 @@ class Predictions:
     async def _admit(self, call: Call) -> None:
         """Check everything that needs no model, and read the body. `end` must follow."""
         settings = self._service.settings
+        if (turn := self._turns.take()) is not None:
+            await turn
         if self._service.is_refusing():
             await self._service.let_answers_go()
         key = self._keys.check(call.headers, "predict")

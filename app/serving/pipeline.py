@@ -110,7 +110,8 @@ class Pipeline:
         finally:
             shared.memory.free(encoded.answer_bytes)
         if ticket.ended:
-            self._room.margin.learn(time.monotonic() - ticket.ended)
+            now = time.monotonic()
+            self._room.margin.learn(now - ticket.ended, now)
         return Answer(content, len(encoded.windows), tokenize_s, ticket.queue_s, ticket.forward_s)
 
     def _check_room(self, request: TaskRequest, now: float, deadline: float, priority: int) -> tuple[int, Asked]:

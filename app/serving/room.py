@@ -21,7 +21,8 @@ LIKE = 0.5  # a request of this share of the tokens, or of more, is like the one
 MORE_TIME = 1.05  # so is one that has this much of its time, or less
 LEARNING = 0.02  # weight of the newest request in the mean number of tokens per character
 MOST_MARGIN = 0.5  # of the time that a request allows
-RISING, FALLING = 0.1, 0.002  # how the margin follows longer and shorter times: few are longer
+RISING = 0.1  # weight of a longer time in the margin
+FORGET_S = 10.0  # in which shorter times replace most of the margin, however many they are
 
 
 class Asked(NamedTuple):
@@ -118,9 +119,12 @@ class Margin:
     """How long nearly every answer takes at most, from the end of its last batch until it can be sent."""
 
     seconds: float = 0.0
+    learned_at: float = 0.0
 
-    def learn(self, seconds: float) -> None:
-        self.seconds += (RISING if seconds > self.seconds else FALLING) * (seconds - self.seconds)
+    def learn(self, seconds: float, now: float) -> None:
+        weight = RISING if seconds > self.seconds else min(1.0, (now - self.learned_at) / FORGET_S)
+        self.seconds += weight * (seconds - self.seconds)
+        self.learned_at = now
 
     def before(self, deadline: float, now: float) -> float:
         """Return by when the windows of a request with this deadline must have run."""

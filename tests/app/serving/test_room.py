@@ -88,12 +88,21 @@ def test_only_a_few_refusals_are_remembered():
 def test_the_margin_is_what_nearly_every_answer_needs():
     margin = Margin()
     for number in range(3000):
-        margin.learn(0.05 if number % 10 == 0 else 0.001)
+        margin.learn(0.05 if number % 10 == 0 else 0.001, 0.005 * number)
     assert 0.03 < margin.seconds < 0.05
     assert margin.before(10.0, 0.0) == pytest.approx(10.0 - margin.seconds)
     assert margin.before(0.04, 0.0) == pytest.approx(0.02)  # half of the time at most
-    for _ in range(3000):
-        margin.learn(0.001)
+
+
+@pytest.mark.parametrize("per_s", [1, 1000])
+def test_the_margin_is_forgotten_within_seconds_and_not_before_whatever_the_number_of_answers(per_s):
+    margin = Margin()
+    for _ in range(100):
+        margin.learn(0.1, 0.0)
+    for number in range(60 * per_s):
+        margin.learn(0.001, number / per_s)
+        if number == 2 * per_s:
+            assert margin.seconds > 0.07
     assert margin.seconds < 0.002
 
 

@@ -13,7 +13,7 @@ from tests.chaos.scenario import Scenario
 from tests.chaos.stage import Stage
 from tests.chaos.tally import LATE_S
 
-LEAST_GOODPUT = 0.9  # of capacity, answered in time; the aim on a machine that does nothing else is 0.95
+LEAST_GOODPUT = 0.9  # of capacity, or of what is sent where that is less, in time; the aim on a quiet machine is 0.95
 REFUSED_WITHIN_S = 0.05  # nineteen of twenty refusals
 SETTLING_S = 4.0
 KINDS = 8  # different requests
@@ -64,11 +64,10 @@ class Overload(Scenario):
         after = await stage.capacity(questions, CONNECTIONS[self.windows], stage.seconds / 2)
         counted = answered_in_time(asked)
         took_s = max([stage.seconds, *(each.done - begun for each in counted)])  # the queue is emptied after the load
-        goodput = len(counted) / took_s / statistics.mean((before, after))
+        goodput = len(counted) / min(len(asked), took_s * statistics.mean((before, after)))
         stage.tally.measured = f"goodput {goodput:.2f}"
         claim = stage.tally.claim
-        least = LEAST_GOODPUT * min(self.load, 1.0)
-        claim(goodput >= least, f"goodput {goodput:.2f} of {before:.1f}/s before and {after:.1f}/s after")
+        claim(goodput >= LEAST_GOODPUT, f"goodput {goodput:.2f} of {before:.1f}/s before and {after:.1f}/s after")
         claim(after >= 0.75 * before, f"capacity went from {before:.1f}/s to {after:.1f}/s")
         claim(watch.longest_ms < 1000, f"a probe took {watch.longest_ms:.0f} ms")
         self.claim_early(stage, asked)

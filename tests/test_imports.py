@@ -25,7 +25,10 @@ LAYERS = {
     "tasks": {"tasks", "discovery", "window", "bundle", "errors"},
     "engine": {"engine", "window", "errors", "metrics"},
     "runtime": {"runtime", "engine.cost", "graphs", "window", "bundle", "metrics", "settings"},
-    "serving": {"serving", "tasks", "engine", "runtime", "window", "bundle", "errors", "metrics", "settings"},
+    "serving": {
+        *("serving", "tasks", "engine", "runtime", "graphs.pooling", "window", "bundle", "errors", "metrics"),
+        "settings",
+    },
     "hub": {
         "hub",
         "serving.places",

@@ -102,8 +102,10 @@ def describe(entry: Entry) -> dict[str, Any]:
             about["task_settings"] = manifest.task_settings
         if isinstance(source := manifest.provenance.get("source"), dict):
             about["source"] = source
-        if graph.depends_on_batch:
-            about["advice"] = DEPENDS_ON_BATCH
+        advice = [DEPENDS_ON_BATCH] if graph.depends_on_batch else []
+        advice += [] if model.task.advice is None else [model.task.advice]
+        if advice:
+            about["advice"] = "; ".join(advice)
     if entry.note is not None:
         about["note"] = entry.note
     if entry.refused:

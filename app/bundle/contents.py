@@ -38,10 +38,10 @@ def reason_against(path: Path, name: str) -> BundleError:
     has_config = "config.json" in there
     if ADAPTER in there:
         return BundleError("it is an adapter; merge it into its base (merge_and_unload of peft) and save that")
-    if there.intersection(SENTENCES):
+    if not has_config and there.intersection(SENTENCES):
         return BundleError(
-            "it is a sentence-transformers folder, an embedding model, which is not served yet; "
-            "classification, entities and masked words are"
+            "it is a folder of sentence-transformers whose transformer is in a folder of its own; save it again with "
+            "version 3 or newer, which puts config.json beside modules.json"
         )
     if has_config and there.intersection(WEIGHTS):
         return NoGraphError(f"it has weights and no ONNX graph yet; type: {export_command(path, name)}")

@@ -30,11 +30,12 @@ MOST_TEXT = 4096  # bytes of a name that is read
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MODEL = {"graph": 7, "opset": 8, "training": 20, "function": 25}
-GRAPH = {"node": 1, "initializer": 5, "output": 12, "sparse": 15}
+GRAPH = {"node": 1, "initializer": 5, "input": 11, "output": 12, "sparse": 15}
 NODE = {"operator": 4, "attribute": 5, "domain": 7}
 ATTRIBUTE = {"tensor": 5, "graph": 6, "tensors": 10, "graphs": 11, "sparse": 22, "sparses": 23}
 TENSOR = {"type": 2, "raw": 9, "external": 13}
 OUTPUT = {"name": 1, "type": 2}
+VALUE_NAME = 1  # of an input
 TYPE_TENSOR, TENSOR_SHAPE, SHAPE_DIMENSION, DIMENSION_VALUE = 1, 2, 1, 1  # on the way to an output's columns
 ENTRY = {"key": 1, "value": 2}
 SPARSE = {"values": 1, "indices": 2}
@@ -53,12 +54,15 @@ class Part(NamedTuple):
 class GraphFacts:
     """What a graph is made of: its operators, the bytes of weights by ONNX's number of their type, and its outputs.
 
-    `outputs` has the number of columns of each output by name, None where the graph does not state it.
+    `outputs` has the number of columns of each output by name, None where the graph does not state it; `ranks` has the
+    number of its dimensions. `inputs` are the names of what it is fed.
     """
 
     operators: set[str] = field(default_factory=set)
     weights: Counter[int] = field(default_factory=Counter)
     outputs: dict[str, int | None] = field(default_factory=dict)
+    ranks: dict[str, int] = field(default_factory=dict)
+    inputs: set[str] = field(default_factory=set)
 
 
 class GraphReader:
@@ -161,10 +165,12 @@ class GraphReader:
                 self.sparse(part)
             elif part.number == GRAPH["output"] and depth == 0:
                 self.output(part)
+            elif part.number == GRAPH["input"] and depth == 0:
+                self.facts.inputs |= {self.text(each) for each in self.parts(*part[1:]) if each.number == VALUE_NAME}
 
     def output(self, whole: Part) -> None:
         """Note the number of columns of an output: its last dimension."""
-        name, columns = "", None
+        name, columns, rank = "", None, 0
         for part in self.parts(*whole[1:]):
             if part.number == OUTPUT["name"]:
                 name = self.text(part)
@@ -178,8 +184,9 @@ class GraphReader:
                     for dimension in self.parts(*shape[1:])
                     if dimension.number == SHAPE_DIMENSION
                 ]
+                rank = len(dimensions)
                 columns = self.numbers(*dimensions[-1][1:]).get(DIMENSION_VALUE) if dimensions else None
-        self.facts.outputs[name] = columns
+        self.facts.outputs[name], self.facts.ranks[name] = columns, rank
 
     def node(self, whole: Part, depth: int) -> None:
         self._nodes += 1

@@ -19,6 +19,8 @@ EIGHT_BITS = DYNAMIC | {
 FLOAT, FLOAT16, BFLOAT16 = 1, 10, 16  # of TensorProto.DataType
 # Of several graphs of one precision, the first by what its name has goes before the others.
 WORDS = ("model.onnx", "quantized", "optimized", "O3", "O2", "O1", "O4", "int8", "qint8", "uint8", "quint8", "q4")
+# Names of outputs, as Optimum and sentence-transformers give them.
+TOKEN_OUTPUTS, POOLED_OUTPUTS = ("last_hidden_state", "token_embeddings"), ("sentence_embedding",)
 ARM, X86 = ("arm64",), ("avx2", "avx512", "vnni")  # in names of graphs that are made for one kind of processor
 
 
@@ -52,3 +54,20 @@ def in_order(files: Iterable[str]) -> list[str]:
         return any(word in name for word in foreign), word, file.count("/"), file
 
     return sorted(files, key=rank)
+
+
+def token_output_of(facts: GraphFacts) -> str | None:
+    """Return the output that has a vector for each token; None where there is none."""
+    return named_or_only(facts, TOKEN_OUTPUTS, rank=3)
+
+
+def pooled_output_of(facts: GraphFacts) -> str | None:
+    """Return the output that has a vector for each window, by its name or because it is the only one."""
+    return named_or_only(facts, POOLED_OUTPUTS, rank=2)
+
+
+def named_or_only(facts: GraphFacts, names: Iterable[str], rank: int) -> str | None:
+    if (named := next((name for name in names if name in facts.outputs), None)) is not None:
+        return named
+    only = next(iter(facts.outputs), None) if len(facts.outputs) == 1 else None
+    return only if only is not None and only != "logits" and facts.ranks[only] == rank else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from app.bundle.naming import NAME_RULE, slug
 
 MANIFEST = "manifest.json"
 TEMPORARY_PREFIX = ".partial-"
+ADDED_OUTPUT = "added.output"
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Precision = Literal["fp32", "fp16", "int8", "int4"]
@@ -129,6 +131,8 @@ class Bundle:
 
     `kept_tokenizer` is a copy of its tokenizer that is read instead, where there is one.
     `fingerprint` tells its content from another content of the same name and version.
+    `additions` are models in ONNX's format whose nodes are added to a graph when it is opened; they make the output
+    `ADDED_OUTPUT`, which is read instead of the graph's own.
     """
 
     path: Path
@@ -137,6 +141,7 @@ class Bundle:
     verified: bool = True
     kept_tokenizer: Path | None = None
     fingerprint: str = ""
+    additions: Mapping[Precision, bytes] = field(default_factory=dict)
 
     @property
     def tokenizer_file(self) -> Path:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from app.bundle import MANIFEST
 from app.bundle.graph_kind import in_order
+from app.bundle.sentence_modules import is_sentence_model
 from app.hub.devices import Device
 from app.hub.errors import HubError
 
@@ -19,6 +20,8 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 SMALL = (".json", ".txt", ".model")  # config, tokenizers, modules of sentence-transformers
 SMALL_FOLDER = re.compile(r"(onnx|\d+_[A-Za-z]+)?")
+MODULE = re.compile(r"(\d+_[A-Za-z]+)/model\.safetensors")  # a dense layer of sentence-transformers
+PICKLED_MODULE = re.compile(r"(\d+_[A-Za-z]+)/pytorch_model\.bin")
 UNNEEDED = re.compile(r".*\.bin\.index\.json|trainer_state\.json|all_results\.json|(train|eval)_results\.json")
 OTHER_FORMATS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf")
 # Of the names of graphs, how far each is from the trained model: fp32, fp16, int8 and less.
@@ -43,7 +46,9 @@ def choose(names: Collection[str], *, prefers_export: bool, device: Device, what
         return Choice("bundle", MANIFEST, tuple(name for name in names if is_of_bundle(name)))
     if "config.json" not in names:
         raise HubError(without_config(names, what))
-    small = [name for name in names if is_small(name)]
+    if modules := sorted(name for name in names if is_pickled_module(name, names)):
+        raise HubError(pickled_module(modules[0], what))
+    small = [name for name in names if is_small(name) or MODULE.fullmatch(name)]
     weights, graph = weights_in(names), graph_in(names, device)
     if weights and (prefers_export or graph is None):
         return Choice("safetensors", weights[0], (*small, *weights))
@@ -61,6 +66,12 @@ def is_small(name: str) -> bool:
     path = PurePosixPath(name)
     folder = "" if path.parent == PurePosixPath(".") else str(path.parent)
     return path.suffix in SMALL and SMALL_FOLDER.fullmatch(folder) is not None and not UNNEEDED.fullmatch(path.name)
+
+
+def is_pickled_module(name: str, names: Collection[str]) -> bool:
+    """Whether a file has the weights of a module of sentence-transformers, and none are there as safetensors."""
+    found = PICKLED_MODULE.fullmatch(name)
+    return found is not None and is_sentence_model(names) and f"{found[1]}/model.safetensors" not in names
 
 
 def weights_in(names: Collection[str]) -> list[str]:
@@ -114,8 +125,20 @@ def without_weights(names: Collection[str], what: str) -> str:
     others = sorted(name for name in names if name.endswith(OTHER_FORMATS) and name != "training_args.bin")
     if not others:
         return f"{what} has neither ONNX graphs nor safetensors; save it with save_pretrained, and push that"
+    return pickled(others[0], what)
+
+
+def pickled_module(name: str, what: str) -> str:
+    """Say what to do about a module's weights that are pickled; they are part of the model."""
     return (
-        f"{what} has its weights as {others[0]} only, which may run code when it is opened and is never loaded here; "
+        f"{what} has the weights of a module as {name} only, which may run code when it is opened and is never loaded "
+        "here; download it and type: roberta-train convert FOLDER"
+    )
+
+
+def pickled(name: str, what: str) -> str:
+    return (
+        f"{what} has its weights as {name} only, which may run code when it is opened and is never loaded here; "
         "convert it at https://huggingface.co/spaces/safetensors/convert and give @refs/pr/N of the change that this "
         "makes, or download it and type: roberta-train convert FOLDER"
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.bundle import MANIFEST, BundleError, Precision, read_json, versions
 from app.bundle.hub_cache import is_cached_repository, repository_of, snapshot_in
+from app.bundle.sentence_modules import is_sentence_model
 from app.hub.choosing import Choice, choose
 from app.hub.devices import Device
 from app.hub.errors import HubError
@@ -131,7 +132,7 @@ class Preparation:
         if choice.kind == "bundle":
             return
         try:
-            task_of(dict(config))
+            task_of(dict(config), has_modules=is_sentence_model(choice.files))
         except BundleError:
             raise HubError(without_task(config, spec)) from None
         if choice.kind == "safetensors" and self._missing:

@@ -13,6 +13,7 @@ import onnxruntime as ort
 
 from app.bundle import Bundle, Precision
 from app.bundle.graph_file import check_graph
+from app.bundle.manifest import ADDED_OUTPUT
 from app.engine.cost import CostModel
 from app.runtime.cuda.shared_lock import SharedLock
 from app.runtime.memory import available_bytes
@@ -34,6 +35,9 @@ PREFERENCES: dict[Device, tuple[Precision, ...]] = {
 }
 # Graphs of others that a device can run too, where there is none of those.
 LAST_RESORTS: dict[Device, tuple[Precision, ...]] = {"cpu": ("int4", "fp16"), "cuda": ("int4",)}
+
+# The option that says where a graph that is given as bytes has its external data.
+EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
 
 
 class SessionError(Exception):
@@ -143,12 +147,14 @@ def layout_of(bundle: Bundle, inputs: Sequence[ort.NodeArg]) -> Layout:
 
 
 class Outputs:
-    """The outputs of a graph that are read: its `logits`; or all that end so, one column each; or the first."""
+    """The outputs of a graph that are read: the one that was added to it; its `logits`; or all that end so, one column
+    each; or the first."""
 
     def __init__(self, session: ort.InferenceSession) -> None:
         outputs = session.get_outputs()
         several = [output for output in outputs if output.name.endswith("_logits")]
-        chosen = [output for output in outputs if output.name == "logits"] or several or outputs[:1]
+        named = {output.name: [output] for output in outputs}
+        chosen = named.get(ADDED_OUTPUT) or named.get("logits") or several or outputs[:1]
         self.names = [output.name for output in chosen]
         self.width = width_of(chosen[0].shape) if len(chosen) == 1 else len(chosen)
 
@@ -156,6 +162,15 @@ class Outputs:
     def joined(arrays: Sequence[Floats]) -> Floats:
         """Return what was computed as one array; several are (B, S) each and become (B, S, width)."""
         return arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=-1)
+
+
+def source_of(bundle: Bundle, precision: Precision, options: ort.SessionOptions) -> str | bytes:
+    """Return what a graph is opened from: its path, or its bytes with those of the nodes that are added to it."""
+    file, addition = bundle.graph_file(precision), bundle.additions.get(precision)
+    if addition is None:
+        return str(file)
+    options.add_session_config_entry(EXTERNAL_DATA, str(file.parent))
+    return file.read_bytes() + addition
 
 
 def session_options(intra_op_threads: int) -> ort.SessionOptions:

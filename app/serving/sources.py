@@ -15,11 +15,15 @@ from app.bundle.contents import graph_files, reason_against
 from app.bundle.files import belongs_to, check_no_pointer, fingerprint, first_problem
 from app.bundle.graph_file import GraphFacts, check_graph
 from app.bundle.graph_kind import columns_of, depends_on_batch, in_order, precision_of
+from app.bundle.hub_folder import HubFolder
 from app.bundle.positions import max_length_of, position_offset_of
+from app.bundle.sentence_modules import module_files, read_modules
 from app.bundle.tokenizer_file import check_tokenizer
 from app.bundle.vocabularies import VOCABULARY_FILES, build_tokenizer
+from app.serving.additions import additions_to
 from app.serving.built import keep_built
 from app.tasks import task_named, task_of
+from app.tasks.base import Task
 
 MALFORMED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a hostile file
 CONFIGS = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -69,11 +73,11 @@ def read_hub_folder(path: Path, *, name: str, version: int) -> Bundle:
     takes padded batches. Of several graphs of one precision the one is taken that `in_order` has first.
     """
     content, files = fingerprint(path), in_order(graph_files(path))
-    check_links(path, (*CONFIGS, *VOCABULARY_FILES, *files))
+    check_links(path, (*CONFIGS, *VOCABULARY_FILES, *module_files(path), *files))
     if not (path / "config.json").exists() or not files:
         raise reason_against(path, name)
-    config = read_json(path / "config.json")
-    task = task_of(config)
+    config, modules = read_json(path / "config.json"), read_modules(path)
+    task = task_of(config, has_modules=modules is not None)
     graphs: dict[Precision, Graph] = {}
     facts: dict[Precision, GraphFacts] = {}
     for file in files:
@@ -83,9 +87,10 @@ def read_hub_folder(path: Path, *, name: str, version: int) -> Bundle:
             facts[precision] = found
     if not names_labels(config) and (columns := next(filter(None, map(columns_of, facts.values())), None)):
         config["num_labels"] = columns
-    bundle = Bundle(
-        path, manifest_of(path, name, version, config, graphs, task), config, verified=False, fingerprint=content
-    )
+    folder = HubFolder(config, facts, modules)
+    manifest = manifest_of(path, name, version, folder, graphs, task)
+    additions = additions_to(folder, task.pooling_of(manifest))
+    bundle = Bundle(path, manifest, config, verified=False, fingerprint=content, additions=additions)
     if (path / "tokenizer.json").is_file():
         return bundle
     return replace(bundle, kept_tokenizer=keep_built(build_tokenizer(path, config)))
@@ -101,7 +106,7 @@ def with_columns(bundle: Bundle, count: Callable[[], int]) -> Bundle:
 
 
 def manifest_of(
-    path: Path, name: str, version: int, config: dict[str, Any], graphs: dict[Precision, Graph], task: Any
+    path: Path, name: str, version: int, folder: HubFolder, graphs: dict[Precision, Graph], task: type[Task[Any, Any]]
 ) -> Manifest:
     """Return the manifest that a folder of the Hub would have. Raises `BundleError`."""
     try:
@@ -110,10 +115,10 @@ def manifest_of(
             version=version,
             task=task.name,
             layout="padded",
-            max_length=max_length_of(path, config),
-            position_offset=position_offset_of(config),
+            max_length=folder.max_length(max_length_of(path, folder.config)),
+            position_offset=position_offset_of(folder.config),
             graphs=graphs,
-            **task.manifest_fields(config),
+            **task.folder_fields(folder),
         )
     except ValidationError as error:
         raise BundleError(f"the folder cannot be served: {first_problem(error)}") from error

@@ -26,11 +26,14 @@ def task_named(name: str) -> type[Task[Any, Any]]:
     return MODEL_TASKS[name]
 
 
-def task_of(config: dict[str, Any]) -> type[Task[Any, Any]]:
+def task_of(config: dict[str, Any], *, has_modules: bool = False) -> type[Task[Any, Any]]:
     """Return the task that a config's `architectures` name, by the longest ending of a class name that fits.
 
-    Raises `BundleError` when none of ours is among them.
+    With `has_modules`, of sentence-transformers, it is the task that reads those, whatever the class was that the model
+    was made from. Raises `BundleError` when none of ours is among them.
     """
+    if has_modules:
+        return next(task for task in MODEL_TASKS.values() if task.reads_modules)
     architectures = config.get("architectures") or []
     endings = {task.architecture: task for task in MODEL_TASKS.values() if task.architecture is not None}
     for architecture in architectures if isinstance(architectures, list) else ():

@@ -19,6 +19,7 @@ from pydantic_core import to_json
 
 from app.bundle import MANIFEST, BundleError, Graph, Manifest, labels_of
 from app.bundle.files import first_problem
+from app.bundle.hub_folder import HubFolder
 from app.tasks.parameters import NullIs, Parameters, Strict
 from app.tasks.text import TextEncoder
 from app.window import Floats, Window
@@ -180,6 +181,11 @@ class BaseTask(ABC, Generic[RequestT, StateT]):
         """Return what the answer to one input says in each column; columns that are not asked for may be among them."""
         return {"answer": answer}
 
+    @property
+    def advice(self) -> str | None:
+        """What whoever runs the service should know of the bundle, in a sentence."""
+        return None
+
 
 class Task(BaseTask[RequestT, StateT]):
     """A task that models are trained for: a bundle is of one of them."""
@@ -188,6 +194,7 @@ class Task(BaseTask[RequestT, StateT]):
     architecture: ClassVar[str | None]  # end of the class names of its checkpoints; None: no class is made for it
     is_default: ClassVar[bool] = False  # of one task: its route answers POST / too
     reads: ClassVar[Literal["rows", "window"]] = "rows"  # output rows of chosen tokens, or one vector per window
+    reads_modules: ClassVar[bool] = False  # of one task: it serves folders with modules of sentence-transformers
     has_labels: ClassVar[bool] = True  # whether output columns stand for the labels of the bundle
     settings_type: ClassVar[type[TaskSettings]] = TaskSettings
 
@@ -203,6 +210,19 @@ class Task(BaseTask[RequestT, StateT]):
         Raises `BundleError` where the config does not say them.
         """
         return {"labels": labels_of(config)} if cls.has_labels else {}
+
+    @classmethod
+    def folder_fields(cls, folder: HubFolder) -> dict[str, Any]:
+        """Return the fields of a manifest that depend on the task, as a folder without a manifest has them."""
+        return cls.manifest_fields(folder.config)
+
+    @classmethod
+    def pooling_of(cls, manifest: Manifest) -> str | None:
+        """Return how one vector is to be made of a window's token vectors where others made the graph.
+
+        None: what such a graph answers is read as it is.
+        """
+        return None
 
     @classmethod
     def check(cls, manifest: Manifest) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
@@ -12,12 +11,13 @@ import orjson
 from pydantic import ConfigDict, Field, model_validator
 
 from app.bundle import Graph, Manifest
-from app.bundle.config import whole_number
+from app.bundle.hub_folder import HubFolder
 from app.errors import InvalidRequestError, quote
 from app.tasks.base import Encoded, Task, TaskSettings, TextsRequest, by_input, settings_of
 from app.tasks.parameters import WHOLE, NullIs, Parameters
 from app.tasks.pausing import pause
 from app.tasks.text import EncodedText, Piece, TextEncoder
+from app.tasks.vectors import as_json, in_base64, join, normalized
 from app.window import Floats, Ints, Window
 
 EXAMPLE: dict[str, Any] = {"inputs": "A warm, funny and beautifully acted film."}
@@ -26,12 +26,12 @@ MOST_PROMPTS, MOST_PROMPT = 100, 4096  # of a bundle; characters of one
 FLOAT_BYTES, NUMBER_BYTES = 4, 13  # of an output; of a number as JSON
 TEXT_BYTES = 64  # of what is kept for each text beside its vector
 VALUES_AT_ONCE = 2**14  # that are rendered in less than a millisecond
-HIDDEN_SIZES = ("hidden_size", "dim", "d_model")  # names of configs for the width of token vectors
-LEAST_NORM = 1e-12  # as in torch.nn.functional.normalize
 
 # How a window's token vectors become one: their mean, the first, the last, the greatest of each column, their sum over
-# the root of their number, or a mean in which the n-th counts n times. `tokens`: not at all.
-Pooling = Literal["mean", "first", "last", "max", "mean_sqrt_len", "weighted_mean", "tokens"]
+# the root of their number, or a mean in which the n-th counts n times. Several are joined by a plus sign: their vectors
+# stand one after the other. `tokens`: not at all.
+WAYS = "(mean|first|last|max|mean_sqrt_len|weighted_mean)"
+Pooling = Annotated[str, Field(pattern=rf"^(tokens|{WAYS}(\+{WAYS})*)$", max_length=100)]
 EncodingFormat = Literal["float", "base64"]
 
 
@@ -126,6 +126,7 @@ class Embed(Task[EmbedRequest, EmbedState]):
     aliases = ("embed", "embedding", "embeddings")
     architecture = "Model"
     reads = "window"
+    reads_modules = True
     has_labels = False
     settings_type = EmbedSettings
     request_type = EmbedRequest
@@ -142,8 +143,39 @@ class Embed(Task[EmbedRequest, EmbedState]):
 
     @classmethod
     def manifest_fields(cls, config: dict[str, Any]) -> dict[str, Any]:
-        settings = {"dimensions": hidden_size_of(config), "normalize": False}
+        return cls.folder_fields(HubFolder(config, {}))
+
+    @classmethod
+    def folder_fields(cls, folder: HubFolder) -> dict[str, Any]:
+        """A folder without modules is pooled by the mean, as sentence-transformers does it, and not normalized."""
+        settings: dict[str, Any] = {"dimensions": folder.dimensions, "normalize": False}
+        if (modules := folder.modules) is not None:
+            settings |= {
+                "pooling": modules.pooling,
+                "trained_pooling": modules.pooling,
+                "normalize": modules.normalize,
+                "is_normalized": modules.normalize and not folder.has_token_vectors,
+                "prompts": dict(modules.prompts),
+                "default_prompt": modules.default_prompt,
+                "lowercase": modules.lowercase,
+            }
         return {"task_settings": settings}
+
+    @classmethod
+    def pooling_of(cls, manifest: Manifest) -> str | None:
+        return settings_of(manifest, EmbedSettings).pooling
+
+    @property
+    def advice(self) -> str | None:
+        trained, pooling = self.settings.trained_pooling, self.settings.pooling
+        if trained is None:
+            return (
+                f"nothing says which pooling the model was trained with, and its vectors are pooled by {pooling}; "
+                "serve a folder that has modules.json"
+            )
+        if trained == pooling:
+            return None
+        return f"vectors are pooled by {pooling}, and the model was trained with {trained}; export it with that"
 
     def encode(self, request: EmbedRequest) -> Encoded[EmbedState]:
         asked = self.check_asked(request.asked)
@@ -187,12 +219,10 @@ class Embed(Task[EmbedRequest, EmbedState]):
         return texts
 
     def prepared(self, text: str, asked: EmbedParameters) -> str:
-        """Return a text as it is tokenized, as sentence-transformers does it: its prompt before it, no space around."""
+        """Return a text as it is tokenized: its prompt before it, and in lower case where the model was trained so."""
         settings = self.settings
         name = asked.prompt_name or settings.default_prompt
         whole = text if name is None else settings.prompts[name] + text
-        if settings.pooling != "tokens":
-            whole = whole.strip()
         return whole.lower() if settings.lowercase else whole
 
     def window(self, text: EncodedText, number: int) -> Window:
@@ -249,9 +279,7 @@ class Embed(Task[EmbedRequest, EmbedState]):
         kept = vectors[:, : asked.dimensions]
         if not (self.settings.normalize if asked.normalize is None else asked.normalize):
             return np.ascontiguousarray(kept)
-        norms = np.sqrt(np.einsum("ij,ij->i", kept, kept, dtype=np.float64)).astype(np.float32)
-        normalized: Floats = kept / np.maximum(norms, np.float32(LEAST_NORM))[:, None]
-        return normalized
+        return normalized(kept)
 
     @classmethod
     def columns(cls, request: EmbedRequest) -> dict[str, Any]:
@@ -262,27 +290,3 @@ class Embed(Task[EmbedRequest, EmbedState]):
 
     def probe(self, text: str) -> Window:
         return self.encode(EmbedRequest(inputs=text, truncate=True)).windows[0]
-
-
-def hidden_size_of(config: dict[str, Any]) -> int:
-    """Return the width of token vectors. Raises `BundleError` where the config does not say it."""
-    name = next((name for name in HIDDEN_SIZES if name in config), HIDDEN_SIZES[0])
-    return whole_number(config, name)
-
-
-def join(rows: Sequence[Floats], lengths: Sequence[int]) -> Floats:
-    """Return the vector of a text, (width,), from those of its windows, (1, width) each, weighted by their tokens."""
-    if len(rows) == 1:
-        only: Floats = rows[0][0]
-        return only
-    return np.average(np.concatenate(rows), axis=0, weights=lengths).astype(np.float32)
-
-
-def in_base64(vectors: Floats) -> str:
-    """Return the bytes of little-endian float32 numbers in base64, row by row."""
-    return base64.b64encode(np.ascontiguousarray(vectors, "<f4").tobytes()).decode("ascii")
-
-
-def as_json(vectors: Floats) -> bytes:
-    """Return vectors as JSON, without the brackets around all of them."""
-    return orjson.dumps(vectors, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]

@@ -16,7 +16,16 @@ from app.runtime.cpu.idle_cores import IdleCores
 from app.runtime.packing import Feed
 from app.runtime.padding import run_by_length
 from app.runtime.parts import run_in_parts
-from app.runtime.session import PROVIDERS, Device, Outputs, SessionError, layout_of, session_options, thread_options
+from app.runtime.session import (
+    PROVIDERS,
+    Device,
+    Outputs,
+    SessionError,
+    layout_of,
+    session_options,
+    source_of,
+    thread_options,
+)
 from app.runtime.warmup import measure_cost, shortened, synthetic_windows
 from app.window import Floats, Window
 
@@ -105,7 +114,8 @@ def open_graph(bundle: Bundle, precision: Precision, options: ort.SessionOptions
     """Open one graph of a bundle on the CPU. Raises `SessionError` when it does not load."""
     try:
         with denormals_as_zero():  # the first session of a process changes the thread's mode and does not restore it
-            return ort.InferenceSession(str(bundle.graph_file(precision)), options, providers=[PROVIDERS["cpu"]])
+            graph = source_of(bundle, precision, options)
+            return ort.InferenceSession(graph, options, providers=[PROVIDERS["cpu"]])
     except Exception as error:  # onnxruntime raises its own types, one for each status code
         reason = str(error).replace(f"{bundle.path}{os.sep}", "")  # `GET /models` shows it: no path of this machine
         raise SessionError(f"onnxruntime cannot open {bundle.graph_file(precision).name}: {reason}") from error

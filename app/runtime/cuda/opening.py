@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import onnxruntime as ort
 
 from app.runtime.cuda.cudart import CudaError, CudaRuntime
-from app.runtime.session import PROVIDERS, SessionError, session_options
+from app.runtime.session import EXTERNAL_DATA, PROVIDERS, SessionError, session_options
 
 LEAST_CAPABILITY = (7, 5)  # CUDA 13 supports Turing and newer (CUDA Toolkit 13.0 release notes)
 OUT_OF_MEMORY = re.compile(r"out of memory|failed to allocate|smaller than requested|alloc_failed", re.IGNORECASE)
@@ -54,13 +55,20 @@ def driver_problem(runtime: CudaRuntime, error: CudaError) -> str:
 
 
 def open_on(
-    graph: str | bytes, gpu: int, memory_limit_mb: int | None, stream: int | None = None
+    graph: str | bytes,
+    gpu: int,
+    memory_limit_mb: int | None,
+    stream: int | None = None,
+    folder: Path | None = None,
 ) -> ort.InferenceSession:
     """Open an onnxruntime session on one GPU, which computes on `stream`, or on streams of its own.
 
+    `folder` is where a graph that is given as bytes has its external data.
     Raises `SessionError` when onnxruntime would compute anything elsewhere.
     """
     options = session_options(intra_op_threads=1)
+    if folder is not None and isinstance(graph, bytes):
+        options.add_session_config_entry(EXTERNAL_DATA, str(folder))
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     provider = PROVIDERS["cuda"], provider_options(gpu, memory_limit_mb, stream)
     session = ort.InferenceSession(graph, options, providers=[provider], enable_fallback=False)

@@ -83,7 +83,8 @@ class CudaSession:
     def _open(self, bundle: Bundle) -> None:
         gpus, runners = self.options.gpus, self.options.runners
         graph = read_graph(bundle, self.precision)
-        sessions = [open_on(graph, gpu, self.options.memory_limit_mb) for gpu in gpus]
+        folder = bundle.graph_file(self.precision).parent
+        sessions = [open_on(graph, gpu, self.options.memory_limit_mb, folder=folder) for gpu in gpus]
         memories = [CudaMemory(self._runtime, gpus[r % len(gpus)]) for r in range(runners)]
         self._runners = [IoRunner(sessions[r % len(gpus)], memory) for r, memory in enumerate(memories)]
         self.width = Outputs(sessions[0]).width
@@ -224,7 +225,8 @@ def read_graph(bundle: Bundle, precision: Precision) -> str | bytes:
     """Return the path of a bundle's graph, or the graph itself where it has to be rewritten for a GPU."""
     file = bundle.graph_file(precision)
     if bundle.manifest.layout == "padded":
-        return str(file)
+        addition = bundle.additions.get(precision)
+        return str(file) if addition is None else file.read_bytes() + addition
     try:
         from app.graphs.gpu import read_for_gpu  # needs onnx, which only the extra `gpu` installs
         from app.graphs.rewriting import RewriteError

@@ -30,6 +30,9 @@ def chosen(names, *, prefers_export=True, device="cpu"):
         (["onnx/model_quantized.onnx", "onnx/model_q4.onnx"], "onnx", ["onnx/model_quantized.onnx"]),
         (["onnx/model_O2.onnx", "onnx/model_qint8_avx512_vnni.onnx"], "onnx", ["onnx/model_O2.onnx"]),
         (["classifier.onnx"], "onnx", ["classifier.onnx"]),
+        (["modules.json", "1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors", "model.onnx"],
+         "onnx",
+         ["modules.json", "1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors", "model.onnx"]),
         (["sentencepiece.bpe.model", "1_Pooling/config.json", "model.safetensors"], "safetensors",
          ["sentencepiece.bpe.model", "1_Pooling/config.json", "model.safetensors"]),
     ],
@@ -65,6 +68,8 @@ def test_a_bundle_goes_before_everything():
     [
         (["config.json", "pytorch_model.bin"], "acme/m has its weights as pytorch_model.bin only, which may run code"),
         (["config.json", "tf_model.h5"], "has its weights as tf_model.h5 only"),
+        (["config.json", "model.safetensors", "modules.json", "1_Pooling/config.json", "2_Dense/pytorch_model.bin"],
+         "acme/m has the weights of a module as 2_Dense/pytorch_model.bin only, which may run code when it is opened"),
         (["config.json", "model-Q4.gguf"], "has its weights as model-Q4.gguf only"),
         (["config.json", SHARDS[0]], "acme/m has neither ONNX graphs nor safetensors; save it with save_pretrained"),
         (["config.json"], "has neither ONNX graphs nor safetensors"),
@@ -73,7 +78,7 @@ def test_a_bundle_goes_before_everything():
         (["model.safetensors"], "acme/m has no config.json, so it is no model of transformers"),
     ],
     ids=str,
-)
+)  # fmt: skip
 def test_what_cannot_be_served_says_what_it_is_and_what_to_do(names, sentence):
     with pytest.raises(HubError) as raised:
         choose(names, prefers_export=True, device="cpu", what="acme/m")

@@ -134,10 +134,8 @@ def test_a_prompt_is_put_before_each_text(encoder):
     assert ids(make_task(encoder, prompts=PROMPTS, default_prompt="query"), "good") == ids(plain, "query: good")
 
 
-def test_space_around_a_text_and_case_do_not_count_where_they_did_not_in_training(encoder):
-    task = make_task(encoder)
-    assert ids(task, " \n good\t") == ids(task, "good")
-    assert ids(make_task(encoder, lowercase=True), "GOOD") == ids(task, "good")
+def test_case_does_not_count_where_it_did_not_in_training(encoder):
+    assert ids(make_task(encoder, lowercase=True), "GOOD") == ids(make_task(encoder), "good")
 
 
 @pytest.mark.parametrize(

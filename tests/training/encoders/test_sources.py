@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.support.sentences import tiny_encoder, write_sentences
 from training.__main__ import main
 from training.encoders import UnsupportedModelError, load_checkpoint, load_tokenizer
 from training.encoders.sources import find_source
@@ -93,6 +94,20 @@ def test_pickled_weights_are_converted(checkpoint, capsys):
     assert all(torch.equal(before[name], after[name]) for name in before)
     with pytest.raises(SystemExit, match="has safetensors already"):
         main(["convert", str(checkpoint)])
+
+
+def test_the_weights_of_a_dense_layer_are_converted_with_the_others(tmp_path):
+    folder = tmp_path / "sentences"
+    model = write_sentences(folder, tiny_encoder(), dense=("Tanh",))
+    layer = folder / "2_Dense"
+    expected = load_file(layer / "model.safetensors")
+    torch.save(expected, layer / "pytorch_model.bin")
+    (layer / "model.safetensors").unlink()
+    model.encoder.save_pretrained(folder)
+    main(["convert", str(folder)])
+    written = load_file(layer / "model.safetensors")
+    assert written.keys() == expected.keys()
+    assert all(torch.equal(written[name], expected[name]) for name in expected)
 
 
 def test_sharded_weights_are_loaded(checkpoint):

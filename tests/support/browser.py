@@ -38,8 +38,12 @@ class Reply:
     """What the written service answers."""
 
     body: Any
-    status: int = 200
+    status: int = 200  # of a 502, the body is no JSON
     headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return str(self.body) if self.status == 502 else json.dumps(self.body)
 
 
 @dataclass
@@ -51,6 +55,8 @@ class Written:
     answer: Callable[[str, dict[str, Any]], Any] = lambda route, body: []
     key: str | None = None
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    answers: dict[str, Any] = field(default_factory=dict)  # the types of the answers, by route, where they matter
+    listing: Reply | None = None  # in place of the list of models
     is_away: bool = False
     held: list[Route] | None = None  # a list holds what is asked for
 
@@ -62,6 +68,10 @@ class Written:
             schemas |= schema.pop("$defs", {})
             content = {"application/json": {"schema": schema | {"examples": [example]}}}
             operation = {"tags": ["predictions"], "summary": route.capitalize(), "requestBody": {"content": content}}
+            if route in self.answers:
+                described = TypeAdapter(self.answers[route]).json_schema(ref_template=REF, mode="serialization")
+                schemas |= described.pop("$defs", {})
+                operation["responses"] = {"200": {"content": {"application/json": {"schema": described}}}}
             paths[f"/{route}"] = {"post": operation}
         return {"paths": paths, "components": {"schemas": schemas}}
 
@@ -85,7 +95,7 @@ class Written:
         elif self.key is not None and route.request.headers.get("authorization") != f"Bearer {self.key}":
             self.reply(route, Reply({"error": "send a key", "error_type": "unauthorized"}, 401))
         elif path in ("openapi.json", "models"):
-            self.reply(route, self.document() if path == "openapi.json" else self.listed())
+            self.reply(route, self.document() if path == "openapi.json" else self.listing or self.listed())
         elif path in self.requests:
             self.predict(route, path)
         else:
@@ -102,7 +112,7 @@ class Written:
     def reply(self, route: Route, answer: Any) -> None:
         reply = answer if isinstance(answer, Reply) else Reply(answer)
         headers = {"Content-Type": "application/json"} | reply.headers
-        route.fulfill(status=reply.status, headers=headers, body=json.dumps(reply.body))
+        route.fulfill(status=reply.status, headers=headers, body=reply.text)
 
 
 @contextmanager

@@ -125,9 +125,9 @@ function single(path, branch, value, description) {
 
 // An object of named values. Those that are left empty and are not required are left out.
 function group(path, branch, value, description) {
-  const node = element("fieldset"), head = element("legend", path.at(-1)), required = branch.required ?? [];
+  const node = element("fieldset"), head = element("div", "", { class: "chooser" }), required = branch.required ?? [];
   const parts = Object.entries(branch.properties).map(([name, schema]) => [name, questionField([...path, name], schema, value?.[name])]);
-  node.append(head, ...(description ? [prose(description)] : []), ...parts.map(([, field]) => field.node));
+  node.append(element("legend", path.at(-1)), head, ...(description ? [prose(description)] : []), ...parts.map(([, field]) => field.node));
   const isGiven = (name, content) => required.includes(name) || (content !== undefined && content !== "");
   const read = () => Object.fromEntries(parts.map(([name, field]) => [name, field.read()]).filter(pair => isGiven(...pair)));
   return { node, head, read };

@@ -103,8 +103,10 @@ function textsOf(body, route) {
   const lists = values.flatMap(value => (isObject(value) ? Object.values(value) : [value])).filter(Array.isArray);
   const last = (lists.at(-1) ?? []).filter(each => typeof each === "string");
   const all = values.flatMap(textsIn);
-  const of = (i, count) => (inputs.length === count ? { all: inputs[i], inputs: [], last: [], of } : { all, inputs: [], last, of });
-  return { all, inputs, last, of };
+  const signed = signedParts(route), named = input => (isObject(input) ? input : {});
+  const of = (i, count) => (inputs.length === count ? { all: inputs[i], inputs: [], last: [], of, signed, named: named(values[0][i]) } : { ...whole, inputs: [] });
+  const whole = { all, inputs, last, of, signed, named: named(values[0]) };
+  return whole;
 }
 
 async function ask() {

@@ -72,3 +72,19 @@ function fieldsOf(route) {
   const isAsked = ([path, , isRequired]) => isRequired || at(example, path) !== undefined;
   return [all.filter(isAsked), all.filter(field => !isAsked(field))];
 }
+
+// The parts of an answer that have a signed number, as its schema declares by `x-signed`: its name, and all fields.
+function signedParts(route) {
+  const found = [], seen = new Set();
+  const walk = schema => {
+    for (const branch of branchesOf(schema ?? {})) {
+      if (branch.properties && seen.has(branch.properties)) continue;
+      seen.add(branch.properties);
+      const properties = Object.entries(branch.properties ?? {});
+      for (const [name, each] of properties) if (resolved(each)["x-signed"]) found.push({ name, fields: properties.map(([field]) => field) });
+      [branch.items, ...properties.map(([, each]) => each)].filter(Boolean).forEach(walk);
+    }
+  };
+  walk(at(openapi, ["paths", route, "post", "responses", "200", "content", "application/json", "schema"]));
+  return found;
+}

@@ -1,6 +1,6 @@
 // Parts of a text, from `start` to `end`: marked where they stand, or colored where a signed number says how much each
 // counts.
-const isSpan = item => isObject(item) && Number.isInteger(item.start) && Number.isInteger(item.end);
+const isSpan = item => isObject(item) && Number.isInteger(item.start) && Number.isInteger(item.end) && !Object.values(item).some(Array.isArray);
 
 // Offsets count code points, unless the request asked for others. Each way to cut is prepared once for a text.
 function cuttersOf(text) {
@@ -24,15 +24,26 @@ function citing(items, texts) {
 }
 
 function drawSpans(items, texts) {
-  const { cut } = citing(items, texts.all);
-  const weight = weightOf(items);
+  const named = Object.entries(texts.named), weight = weightOf(items, texts.signed);
+  const which = Object.keys(items[0]).find(name => items.every(item => typeof texts.named[item[name]] === "string"));
+  if (which === undefined) return drawSpansOf(items, texts.all, weight);
+  return named.flatMap(([name, text]) => {
+    const own = items.filter(item => item[which] === name);
+    return own.length ? [element("h3", name), ...drawSpansOf(own, [text], weight)] : [];
+  });
+}
+
+function drawSpansOf(items, texts, weight) {
+  const { cut } = citing(items, texts);
   return weight ? heat(items, cut, weight) : marks(items, cut);
 }
 
 const isSigned = (items, name) => items.some(item => item[name] < 0);
 
-// The field with how much a span counts: one beside its score, or a score that may be negative.
-function weightOf(items) {
+// The field with how much a span counts: as declared, or one beside its score, or a score that is negative.
+function weightOf(items, declared) {
+  const known = declared.find(({ name, fields }) => items.every(item => name in item && Object.keys(item).every(field => fields.includes(field))));
+  if (known) return known.name;
   const names = entries(items[0], isNumber).map(([name]) => name).filter(name => items.every(item => isNumber(item[name])));
   return names.find(name => name !== "score") ?? names.find(name => isSigned(items, name));
 }

@@ -103,8 +103,8 @@ def test_a_service_that_is_gone_takes_it_away_too(page, service):
     expect(page.locator("#raw")).to_be_hidden()
 
 
-def test_what_is_no_json_is_said(page):
-    page.route("**/say", lambda route: route.fulfill(status=502, body="<html>"), times=1)
+def test_what_is_no_json_is_said(page, service):
+    service.answer = lambda *_: Reply("<html>", 502)
     ask(page)
     expect(page.locator("#answer")).to_have_text("The answer is not JSON (status 502).")
 
@@ -201,7 +201,7 @@ def test_options_are_those_of_the_document_and_only_what_is_set_is_sent(page, se
 
 
 def test_without_a_list_of_models_the_routes_are_those_of_the_document(page, service):
-    page.route("**/models", lambda route: route.fulfill(status=404, json={"error": "nothing here"}), times=1)
+    service.listing = Reply({"error": "nothing here"}, 404)
     page.reload()
     ask(page)
     assert service.asked == [("say", EXAMPLE)]

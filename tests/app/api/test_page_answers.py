@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated, NotRequired
 
 import pytest
 from playwright.sync_api import expect
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from app.tasks.base import TaskRequest, TextsRequest
 from app.tasks.parameters import Strict
@@ -17,6 +20,21 @@ AXE = Path(sys.prefix) / "clients" / "node_modules" / "axe-core" / "axe.min.js" 
 NAMES = "👩‍💼 Ada Byron met Bob in São Paulo."
 CONTEXT = "Ada lived in London. Bob did not."
 ARABIC = "فيلم جميل جدا"
+
+
+class Word(TypedDict):
+    word: str
+    start: int
+    end: int
+    score: Annotated[float, Field(json_schema_extra={"x-signed": True})]
+    text: NotRequired[str]
+
+
+class Explained(TypedDict):
+    word: str
+    start: int
+    end: int
+    words: list[Word]
 
 
 class Pair(Strict):
@@ -65,6 +83,21 @@ ANSWERS = {
         part(CONTEXT, "London", score=0.9, answer="London"),
     ),
     "heat": (TextsRequest, {"inputs": CONTEXT}, {"label": "good", "score": 0.75, "words": WORDS}),
+    "parts": (
+        PairRequest,
+        {"inputs": {"question": "Did Ada?", "context": CONTEXT}},
+        [
+            part(
+                CONTEXT,
+                "Ada",
+                word="Ada",
+                words=[
+                    part("Did Ada?", "Ada", word="Ada", score=0.5, text="question"),
+                    part(CONTEXT, "London", word="London", score=0.25, text="context"),
+                ],
+            )
+        ],
+    ),
     "vectors": (TextsRequest, {"inputs": ["a", "b"]}, [NUMBERS, NUMBERS]),
     "near": (NearRequest, {"inputs": {"source": "Bob?", "sentences": SENTENCES}}, [0.93, -0.21]),
     "parallel": (TextsRequest, {"inputs": "a"}, {"sequence": "a", "labels": ["yes", "no"], "scores": [0.7, 0.3]}),
@@ -87,7 +120,7 @@ def browser():
 @pytest.fixture(scope="module")
 def service():
     requests = {route: (kind, example) for route, (kind, example, _) in ANSWERS.items()}
-    return Written(requests, answer=lambda route, _: ANSWERS[route][2])
+    return Written(requests, answer=lambda route, _: ANSWERS[route][2], answers={"parts": list[Explained]})
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +190,15 @@ def test_signed_parts_are_a_heat_map_that_says_its_numbers(drawn):
     expect(answer.locator(".note")).to_have_text(
         "attribution: lowers (dashed) \N{MINUS SIGN}0.8000  +0.8000 raises (solid)"
     )
+
+
+def test_parts_that_are_declared_signed_are_colored_in_each_text_that_they_name(drawn):
+    answer = drawn("parts")
+    assert answer.locator("h3").all_inner_texts() == ["words", "question", "context"]
+    assert answer.locator(".heat").all_text_contents() == [
+        "Did Ada+0.5000?",
+        "Ada lived in London+0.2500. Bob did not.",
+    ]
 
 
 def test_vectors_are_short(drawn):

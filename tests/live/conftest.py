@@ -45,6 +45,31 @@ def shipped(shipped_models) -> Iterator[ThreadService]:
         yield service
 
 
+@pytest.fixture(scope="session", params=SHAPES)
+def toys(request, tokenizer, tmp_path_factory) -> Iterator[ThreadService | SeveralService]:
+    """Serve toy-reader, toy-vectors and toy-judge, for the tasks that the shipped bundles do not answer."""
+    from tests.support.toys import write_toys
+
+    models = write_toys(tmp_path_factory.mktemp("toys"), tokenizer.backend_tokenizer)
+    with serve_as(request.param, models, tmp_path_factory.mktemp("toys-log")) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def hub_clients() -> Iterator[None]:
+    """Let the clients of huggingface_hub talk although the tests are offline; they know loopback addresses only."""
+    import httpx2
+    from huggingface_hub import close_session, set_async_client_factory, set_client_factory
+    from huggingface_hub.utils._http import default_async_client_factory, default_client_factory
+
+    set_client_factory(lambda: httpx2.Client(follow_redirects=True))
+    set_async_client_factory(lambda: httpx2.AsyncClient(follow_redirects=True))
+    yield
+    close_session()
+    set_client_factory(default_client_factory)
+    set_async_client_factory(default_async_client_factory)
+
+
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
     """Send requests side by side."""

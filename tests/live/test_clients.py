@@ -5,35 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-import httpx2
 import pytest
-from huggingface_hub import (
-    AsyncInferenceClient,
-    InferenceClient,
-    close_session,
-    set_async_client_factory,
-    set_client_factory,
-)
+from huggingface_hub import AsyncInferenceClient, InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils._http import default_async_client_factory, default_client_factory
 
 from tests.support.server import SHAPES, Service, serve_as
+
+pytestmark = pytest.mark.usefixtures("hub_clients")
 
 TOKEN = "hf_saved_on_this_machine"
 PRAISE = "A warm, funny and beautifully acted film."
 NAMES = "Angela Merkel met Emmanuel Macron in Paris."
 MASKED = "Paris is the <mask> of France."
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _loopback() -> Iterator[None]:
-    """Let the client talk although the tests are offline; it knows loopback addresses only."""
-    set_client_factory(lambda: httpx2.Client(follow_redirects=True))
-    set_async_client_factory(lambda: httpx2.AsyncClient(follow_redirects=True))
-    yield
-    close_session()
-    set_client_factory(default_client_factory)
-    set_async_client_factory(default_async_client_factory)
 
 
 @pytest.fixture(scope="module", params=SHAPES)

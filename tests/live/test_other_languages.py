@@ -24,12 +24,18 @@ def output_of(*line: str) -> str:
     return done.stdout.decode()
 
 
-def test_hugging_face_s_client_for_javascript(shipped):
+@pytest.fixture(scope="module")
+def javascript():
+    """Run a script with Hugging Face's client against a service; return what it prints."""
     if not shutil.which("node"):
         pytest.skip("node is not installed")
     if not (PACKAGES / "node_modules" / "@huggingface" / "inference").is_dir():
         pytest.skip("@huggingface/inference is not installed: make clients")
-    answers = json.loads(output_of("node", str(HERE / "ask.mjs"), str(PACKAGES), shipped.url))
+    return lambda script, service: json.loads(output_of("node", str(HERE / script), str(PACKAGES), service.url))
+
+
+def test_hugging_face_s_client_for_javascript(javascript, shipped):
+    answers = javascript("ask.mjs", shipped)
 
     assert [entry["label"] for entry in answers["classified"]] == ["positive", "negative"]
     assert answers["named"] == answers["classified"]
@@ -41,6 +47,19 @@ def test_hugging_face_s_client_for_javascript(shipped):
     assert {candidate["token_str"].strip() for candidate in answers["targeted"]} == {"capital", "city"}
     assert "inputs: the text is empty" in answers["empty"]
     assert "there is no model 'nobody'" in answers["unknown"]
+
+
+def test_hugging_face_s_client_for_javascript_asks_the_other_tasks(javascript, toys):
+    answers = javascript("ask_tasks.mjs", toys)
+    labels = {"a good film", "a bad film", "Paris"}
+
+    assert answers["answered"]["answer"] == answers["cut"] != ""
+    assert answers["best"].keys() == {"score", "answer", "start", "end"}  # the client keeps the first
+    assert [len(vector) for vector in answers["vectors"]] == [4, 4, 4]
+    for chosen in (answers["chosen"], answers["several"]):
+        assert {entry["label"] for entry in chosen} == labels
+    assert "inputs.question" in answers["empty"]
+    assert "expected Array<number[][][]" in answers["base64"]  # the client takes numbers alone
 
 
 REQUESTS = [

@@ -122,7 +122,7 @@ async function ask() {
     });
     const answer = await response.json().catch(() => ({ error: `The answer is not JSON (status ${response.status}).` }));
     if (response.ok) showAnswer(answer, textsOf(body, route), response.headers);
-    else fail(answer.error ?? `Status ${response.status}.`, response.headers.get("Retry-After"));
+    else fail(sentenceOf(answer) ?? `Status ${response.status}.`, response.headers.get("Retry-After"));
     if (response.status === 401) $("asked").hidden = false;
   } catch (error) {
     fail(error.name === "AbortError" ? "Cancelled." : "The service does not answer.");
@@ -131,6 +131,9 @@ async function ask() {
     setBusy(false);
   }
 }
+
+// Of an error: a sentence, or an object that has one, as some protocols have it.
+const sentenceOf = answer => answer.error?.message ?? answer.error;
 
 function setBusy(isBusy) {
   $("ask").disabled = isBusy;

@@ -88,9 +88,10 @@ def test_an_error_takes_the_old_answer_and_its_timing_away(page, service):
     service.answer = lambda *_: Reply([LABELS], headers=headers)
     ask(page)
     expect(page.locator("#timing")).to_have_text("first:1: forward 7 ms (several batches at once), total 5 ms")
-    service.answer = lambda *_: Reply({"error": "the queue is full"}, 429, {"Retry-After": "3"})
-    ask(page)
-    expect(page.locator("#answer")).to_have_text("the queue is full Try again in 3 s.")
+    for error in ("the queue is full", {"message": "the queue is full", "code": 429}):
+        service.answer = lambda *_, error=error: Reply({"error": error}, 429, {"Retry-After": "3"})
+        ask(page)
+        expect(page.locator("#answer")).to_have_text("the queue is full Try again in 3 s.")
     expect(page.locator("#timing")).to_be_empty()
     expect(page.locator("#raw")).to_be_hidden()
 

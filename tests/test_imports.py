@@ -59,7 +59,7 @@ LAYERS = {
 # The parts of training, the lowest first: each imports only from its own line and those above it.
 TRAINING_FLOORS = (
     {"config", "progress", "provenance", "trained", "encoders", ""},
-    {"data", "losses"},
+    {"data", "losses", "contrastive"},
     {"evaluation"},
     {"tasks"},
     {"checking", "evaluable", "export"},

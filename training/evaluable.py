@@ -96,7 +96,7 @@ def bundle_evaluable(folder: Path, precisions: Sequence[Precision] | None = None
     return Evaluable(
         f"{manifest.name}:{manifest.version}",
         task,
-        Labeling(tuple(manifest.labels), manifest.problem_type),
+        task.labeling_of(bundle.config),
         [Variant(precision, opener(precision)) for precision in chosen],
         about={
             "trained from": manifest.provenance.get("base", "unknown"),
@@ -116,9 +116,10 @@ def checkpoint_evaluable(source: str) -> Evaluable:
         check_vocabulary(tokenizer, model)
         task = task_of_config(config)
         labeling = task.labeling_of(config)
+        task.adapt(model, source, {})
     except (UnsupportedModelError, BundleError) as error:
         raise RecipeError(f"{source}: cannot be evaluated: {reason_of(error)}") from error
-    length = min(MOST_POSITIONS, family_of(model).positions(model.config))
+    length = min(MOST_POSITIONS, family_of(model).positions(model.config), task.longest(model) or MOST_POSITIONS)
     run = Path(source).parent
     recipe = json_beside(run / "recipe.json")
     by_windows = bool(((recipe or {}).get("data") or {}).get("windows"))  # as it was trained and is served

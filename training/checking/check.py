@@ -15,7 +15,7 @@ from training.checking.reading import read_parts
 from training.checking.rows import refused_rows, texts_without_words, tolerated_tags
 from training.checking.setting_aside import too_few_to_set_aside
 from training.checking.shapes import file_notes, no_empty_lines, rows_in_cells, torn_spans
-from training.checking.spellings import odd_labels
+from training.checking.spellings import oddities
 from training.config import Recipe
 from training.data import Part
 
@@ -36,7 +36,7 @@ def check(recipe: Recipe, data_dir: Path) -> list[Finding]:
         duplicates,
         encoding_trouble,
         texts_without_words,
-        odd_labels,
+        oddities,
         no_empty_lines,
         torn_spans,
         rows_in_cells,

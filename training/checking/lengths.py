@@ -29,14 +29,15 @@ def token_lengths(parts: Sequence[Part], recipe: Recipe) -> list[Finding]:
 
 
 def of_part(part: Part, tokenizer: object, limit: int, by_windows: bool) -> Finding:
-    texts = [item.text for item in part.items]
+    placed = [(item.where, text) for item in part.items for text in (item.text, *item.others)]
+    texts = [text for _, text in placed]
     pairs = [item.text_pair or "" for item in part.items] if part.items[0].text_pair is not None else None
     encoded = tokenizer(texts, pairs, verbose=False, return_attention_mask=False)  # type: ignore[operator]
     lengths = np.array([len(ids) for ids in encoded["input_ids"]])  # (N,)
     half, most = np.percentile(lengths, [50, 95]).astype(int)
     cut = np.flatnonzero(lengths > limit)
     share = len(cut) / len(lengths)
-    places = first([f"{part.items[i].where}  {lengths[i]} tokens" for i in cut])
+    places = first([f"{placed[i][0]}  {lengths[i]} tokens" for i in cut])
     summary = f"tokens: median {half}, 95 % under {most}, longest {lengths.max()}; {share:.1%} over {limit}"
     remedy = "They are cut: set data.windows to train on all of them, or raise training.max_length." if len(cut) else ""
     if by_windows and len(cut):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.commands.arguments import Verbs, add_publish_arguments
+from training.commands.arguments import Verbs, add_publish_arguments, overrides_of
 from training.commands.publishing import publish_bundle
 from training.config import load_recipe
 from training.data import read_documents
@@ -21,6 +21,13 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--texts", type=Path, help="a text a line, .gz too: what int8 is calibrated on")
     parser.add_argument("--precision", action="append", choices=["fp32", "int8", "fp16"], help="repeatable (int8)")
     parser.add_argument("--max-length", type=int, default=512, help="tokens in a window (512)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="such as task_settings.pooling=first; repeatable",
+    )
     add_publish_arguments(parser)
     parser.set_defaults(verb=run)
 
@@ -31,7 +38,7 @@ def run(options: argparse.Namespace) -> str:
         "name": options.name,
         "export.precisions": tuple(options.precision or ["int8"]),
         "export.max_length": options.max_length,
-    }
+    } | overrides_of(options)
     publication = load_recipe(Publication, None, fields)
     limit = publication.export.calibration_texts
     texts = read_documents(options.texts, limit) if options.texts else GENERIC_TEXTS

@@ -42,6 +42,7 @@ def finetune_and_publish(recipe: Recipe, options: argparse.Namespace, phases: Ph
         return None
     publication = Publication(
         name=recipe.name,
+        task_settings=recipe.task_settings,
         export=recipe.export,
         card=recipe.card,
         evaluation=recipe.evaluation,

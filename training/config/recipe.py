@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -31,6 +32,11 @@ class Recipe(Section):
     base: str = Field("roberta-base", description="Checkpoint to start from: a folder or a Hub id.")
     seed: int = Field(
         42, ge=0, le=10**9, description="Seed of initialization, shuffling, dropout, splitting and rendering."
+    )
+    task_settings: Mapping[str, Any] = Field(
+        default_factory=dict,
+        description="What the model keeps for its task alone, as `pooling` of an embedding; what is not said is as in "
+        "the base.",
     )
     data: DataConfig = Field(default_factory=DataConfig, description="The splits and how to read them.")
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="How the model is trained.")

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from training.encoders.base import UnsupportedModelError
+from training.encoders.modules import transformer_path
 from training.encoders.sources import find_source
 
 WITHOUT_TOKENIZER = (
@@ -22,11 +23,12 @@ def load_checkpoint(source: str) -> PreTrainedModel:
 
     Pickled weights are refused. Raises `UnsupportedModelError` with a sentence when it cannot be loaded.
     """
+    answers_vectors = transformer_path(source) is not None  # whatever head its encoder was pretrained with
     source = find_source(source)
     try:
         config = AutoConfig.from_pretrained(source)
         architecture = (config.architectures or ["none"])[0]
-        model_class: Any = getattr(transformers, architecture, None)
+        model_class: Any = AutoModel if answers_vectors else getattr(transformers, architecture, None)
         if model_class is None:
             raise UnsupportedModelError(f"{source}: config.json names no architecture of transformers")
         model: PreTrainedModel = model_class.from_pretrained(

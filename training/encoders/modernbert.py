@@ -12,7 +12,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from training.encoders.base import Attention, Encoder, Head, Inputs, UnsupportedModelError
 from training.encoders.blocks import linear_with_bias, norm_with_bias
-from training.encoders.pooling import MeanPooling
+from training.encoders.pooling import Pooling
 
 LOCAL = "sliding_attention"  # what a config calls a layer whose tokens see only their neighbors
 
@@ -54,7 +54,7 @@ class ModernBert(Encoder):
 
     def sequence_head(self, model: PreTrainedModel) -> Head:
         head = self.two_parts(model, "classifier")
-        return Head(MeanPooling(head), "window") if model.config.classifier_pooling == "mean" else Head(head)
+        return Head(Pooling("mean", head), "window") if model.config.classifier_pooling == "mean" else Head(head)
 
     def token_head(self, model: PreTrainedModel) -> Head:
         return Head(self.two_parts(model, "classifier"))

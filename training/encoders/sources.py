@@ -10,6 +10,7 @@ from app.bundle.contents import OTHER_WEIGHTS, PICKLED, WEIGHTS
 from app.bundle.files import check_no_pointer
 from app.bundle.hub_cache import is_cached_repository, snapshot_in
 from training.encoders.base import UnsupportedModelError
+from training.encoders.modules import transformer_path
 
 SINGLE, INDEX = WEIGHTS
 READ = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt", SINGLE, INDEX)
@@ -28,6 +29,7 @@ def find_source(source: str, *, weights: bool = True) -> str:
     try:
         if is_cached_repository(folder):
             folder = snapshot_in(folder)
+        folder = Path(transformer_path(str(folder)) or folder)
         if weights:
             check_checkpoint(folder)
         else:

@@ -61,13 +61,14 @@ def line_figure(
     return draw(paint, x_label, y_label)
 
 
-def scatter_figure(curve: Curve, x_label: str, y_label: str) -> str:
+def scatter_figure(curve: Curve, x_label: str, y_label: str, *, diagonal: bool = True) -> str:
     """Draw a point per example, and the line on which both are equal; at most 2000 of them, evenly taken."""
 
     def paint(axes: Axes) -> None:
         keep = np.unique(np.linspace(0, len(curve.x) - 1, 2000).round().astype(int))
         low, high = min(curve.x.min(), curve.y.min()), max(curve.x.max(), curve.y.max())
-        axes.plot([low, high], [low, high], color=INK, alpha=0.35, linewidth=1, linestyle="--")
+        if diagonal:
+            axes.plot([low, high], [low, high], color=INK, alpha=0.35, linewidth=1, linestyle="--")
         axes.scatter(curve.x[keep], curve.y[keep], s=8, alpha=0.5, color=SERIES[0], linewidths=0, rasterized=True)
 
     return draw(paint, x_label, y_label)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
 from training.data import ModelInput
-from training.evaluation.protocols import Classify, FillMasks, FloatArray, Offsets, TagTokens
+from training.encoders.sentences import VECTOR
+from training.evaluation.protocols import Classify, Embed, FillMasks, FloatArray, Offsets, TagTokens
 
 
 def torch_classifier(
@@ -54,6 +55,18 @@ def torch_mask_filler(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         if positions is None:
             positions = [np.flatnonzero(np.array(ids) == tokenizer.mask_token_id).tolist() for ids in windows]
         return [scores[rows] for scores, rows in zip(logits, positions, strict=True)]
+
+    return predict
+
+
+def torch_embedder(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int, batch_size: int = 32
+) -> Embed:
+    """Return a function that makes vectors (width,) of texts; a text is cut at `max_length` tokens."""
+
+    def predict(texts: Sequence[str]) -> list[FloatArray]:
+        encoded = [dict(tokenizer(text, truncation=True, max_length=max_length)) for text in texts]
+        return forward(model, tokenizer, encoded, batch_size, itemgetter(VECTOR))
 
     return predict
 

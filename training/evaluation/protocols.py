@@ -15,6 +15,7 @@ IntArray = NDArray[np.int64]
 Offsets = NDArray[np.int64]  # (n, 2): start and end of each token in its text, code points, end exclusive
 
 Classify = Callable[[Sequence[ModelInput]], list[FloatArray]]  # per text: logits (labels,)
+Embed = Callable[[Sequence[str]], list[FloatArray]]  # per text: a vector (width,)
 TokenLogits = tuple[Offsets, FloatArray]  # of one text: offsets (n, 2), logits (n, labels)
 TagTokens = Callable[[Sequence[str]], list[TokenLogits]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from training.trained import TrainedCheckpoint
 
 # The least drift of logits that the service must accept from another machine: CPUs add in another order, which
 # int8 rounding enlarges; fp16 runs on CUDA alone, so that its drift cannot be measured on a CPU.
+NONE: Mapping[str, Any] = {}
 LEAST_TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.05, "fp16": 0.1}
 
 
@@ -76,10 +77,14 @@ class Candidate:
         return self.served.precision
 
 
-def load_model(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a checkpoint and its tokenizer. Raises `UnsupportedModelError` for what cannot be exported."""
+def load_model(source: str, settings: Mapping[str, Any] = NONE) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a checkpoint and its tokenizer; `settings`: those of its task.
+
+    Raises `UnsupportedModelError` for what cannot be exported, `RecipeError` for settings that its task has not.
+    """
     model = load_checkpoint(source)
     family_of(model)
+    task_of_config({"architectures": [type(model).__name__]}).adapt(model, source, settings)
     tokenizer = load_tokenizer(source)
     check_vocabulary(tokenizer, model)
     return model, tokenizer
@@ -104,13 +109,13 @@ def describe(
         version=version,
         task=task.name,
         layout=family.layout,
-        max_length=min(export.max_length, family.positions(model.config)),
+        max_length=min(export.max_length, family.positions(model.config), task.longest(model) or export.max_length),
         position_offset=family.position_offset(model.config),
         local_attention=family.local_attention(model.config),
         graphs={p: Graph(file=f"model.{p}.onnx", tolerance=LEAST_TOLERANCE[p]) for p in precisions(export)},
-        **task.serving.manifest_fields(config),
+        **task.serving.manifest_fields(config) | {"task_settings": task.task_settings(model)},
     )
-    labeling = Labeling(tuple(manifest.labels), manifest.problem_type)
+    labeling = task.labeling_of(config)
     return Draft(checkpoint, model, tokenizer, family, task, labeling, manifest, folder)
 
 

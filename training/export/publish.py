@@ -60,7 +60,7 @@ def publish(
     Nothing is published then.
     """
     phases = phases or Phases()
-    loaded = load_model(checkpoint.source)
+    loaded = load_model(checkpoint.source, publication.task_settings)
     publication = possible(publication, loaded[0])
     with new_version(models, publication.name) as (folder, version):
         draft = describe(publication.name, version, checkpoint, loaded, publication.export, folder)

@@ -33,8 +33,11 @@ def load_base(recipe: Recipe, labeling: Labeling) -> tuple[PreTrainedModel, PreT
         settings = loading_settings | dropout_settings(recipe, config)
         model = load_with_head(base, config, task, labeling, settings)
         family_of(model)
+        task.adapt(model, recipe.base, recipe.task_settings)
         tokenizer = load_tokenizer(base)
         check_vocabulary(tokenizer, model)
+    except RecipeError:
+        raise
     except Exception as error:  # the Hub's client, safetensors and every config have errors of their own
         raise RecipeError(f"base {recipe.base} cannot be loaded for {recipe.task}: {reason_of(error)}") from error
     return model, tokenizer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from training.tasks import training_task
 from training.trained import TrainedCheckpoint
 
 # The part of a recipe on which the weights depend.
-WHAT_TRAINS = frozenset({"task", "problem_type", "base", "seed", "data", "training", "distillation"})
+WHAT_TRAINS = frozenset({"task", "problem_type", "base", "seed", "task_settings", "data", "training", "distillation"})
 
 
 def finetune(recipe: Recipe, data_dir: Path, run_dir: Path, phases: Phases | None = None) -> TrainedCheckpoint:
@@ -86,7 +87,8 @@ def make(recipe: Recipe, splits: Splits, run_dir: Path, phases: Phases) -> None:
         "log": trained.entries,
     }
     if is_main_process():
-        save_run(run_dir, plan.model, plan.tokenizer, history)
+        beside = partial(training_task(recipe.task).save_beside, plan.model)
+        save_run(run_dir, plan.model, plan.tokenizer, history, beside)
 
 
 def validate(plan: Plan, recipe: Recipe, splits: Splits) -> dict[str, float]:

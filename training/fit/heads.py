@@ -27,10 +27,10 @@ def load_with_head(
     Says in one line that a head begins anew, or that its rows are put into another order.
     """
     labels = labeling.labels
-    if not labels:
-        return load(base, task, settings | task.base_settings(labeling))
-    trained_for, names = task_of_base(config), names_in(config)
     named = task.base_settings(labeling)
+    if not labels:
+        return load(base, task, settings | named)
+    trained_for, names = task_of_base(config), names_in(config)
     if trained_for == task.name and is_same_head(config, names, labeling):
         model = load(base, task, {**settings, "problem_type": labeling.problem_type})
         order = [0] if len(labels) == 1 else [names.index(label) for label in labels]

@@ -11,7 +11,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.compression import TEACHER_LOGITS, SoftTargets, load_teacher, make_student
-from training.config import DistillationConfig, Recipe
+from training.config import DistillationConfig, Recipe, RecipeError
 from training.data import Splits
 from training.fit.bases import config_settings, load_base, load_tokenizer, longest_input
 from training.fit.caching import cached, key_of
@@ -40,14 +40,15 @@ class Plan:
 def prepare(recipe: Recipe, splits: Splits, cache: Path) -> Plan:
     """Load the base, or make the student, and turn the examples into features, kept in `cache`.
 
-    Raises `RecipeError` for what cannot be loaded and for class weights that do not fit the labels.
+    Raises `RecipeError` for what cannot be loaded, for class weights that do not fit the labels, and for a teacher of a
+    task without labels.
     """
     if recipe.distillation is not None:
         return distil(recipe, recipe.distillation, splits, cache)
     task = training_task(recipe.task)
     model, tokenizer = load_base(recipe, splits.labeling)
-    length = longest_input(model, recipe.training.max_length)
-    rows = features_of(recipe, splits, splits.train, tokenizer, length, cache)
+    length = longest_input(model, min(recipe.training.max_length, task.longest(model) or recipe.training.max_length))
+    rows = features_of(recipe, splits, task.as_read(splits.train, model), tokenizer, length, cache)
     model.config.update(task.config_of(rows, length))
     loss = task.loss(recipe, splits.labeling, rows)
     return Plan(model, tokenizer, length, rows, task.collator(tokenizer), loss, task.targets, metric_of(recipe, splits))
@@ -55,6 +56,8 @@ def prepare(recipe: Recipe, splits: Splits, cache: Path) -> Plan:
 
 def distil(recipe: Recipe, distillation: DistillationConfig, splits: Splits, cache: Path) -> Plan:
     task, labeling = training_task(recipe.task), splits.labeling
+    if not task.serving.has_labels:
+        raise RecipeError(f"a teacher answers with the scores of labels, which {recipe.task} has none of; use finetune")
     teacher = load_teacher(distillation.teacher, recipe.task, labeling.labels)
     tokenizer = load_tokenizer(distillation.teacher)
     length = longest_input(teacher, recipe.training.max_length)

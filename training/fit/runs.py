@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,13 +65,21 @@ def what_trains(recipe: BaseModel, include: Set[str]) -> dict[str, Any]:
 
 
 def save_run(
-    run_dir: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, history: Mapping[str, object]
+    run_dir: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    history: Mapping[str, object],
+    write_beside: Callable[[Path], None] = lambda folder: None,
 ) -> None:
-    """Write history.json, then the checkpoint, which appears under its name when it is whole."""
+    """Write history.json, then the checkpoint, which appears under its name when it is whole.
+
+    `write_beside` writes into the checkpoint's folder what transformers does not.
+    """
     replace_file(run_dir / "history.json", json.dumps(history, indent=1) + "\n")
     with replace_folder(run_dir / "checkpoint") as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        write_beside(folder)
     shutil.rmtree(run_dir / "trainer", ignore_errors=True)
 
 

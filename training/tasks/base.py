@@ -97,11 +97,35 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
         fields = self.serving.manifest_fields(dict(config))
         return Labeling(tuple(fields.get("labels", ())), fields.get("problem_type"))
 
+    def adapt(self, model: PreTrainedModel, source: str, settings: Mapping[str, Any]) -> None:
+        """Give a checkpoint that was loaded from `source` what the task needs beside what transformers loads.
+
+        `settings`: what the recipe says of it in `task_settings`. Raises `RecipeError` for settings that there are
+        none of.
+        """
+        if settings:
+            raise RecipeError(f"task_settings: {self.name} has none; leave them out")
+
+    def task_settings(self, model: PreTrainedModel) -> dict[str, Any]:
+        """Return what a bundle's manifest keeps for the task alone, of a model that was adapted."""
+        return {}
+
+    def longest(self, model: PreTrainedModel) -> int | None:
+        """Return the most tokens of a text that the checkpoint is used with; None: as many as it has positions for."""
+        return None
+
+    def save_beside(self, model: PreTrainedModel, folder: Path) -> None:
+        """Write beside a checkpoint what transformers does not write."""
+
     @abstractmethod
     def head(self, encoder: Encoder, model: PreTrainedModel) -> Head:
         """Return the checkpoint's head, and whether it reads rows of tokens or whole windows of the encoder."""
 
     # --- Training ---------------------------------------------------------------------------------------
+
+    def as_read(self, examples: Sequence[ExampleT], model: PreTrainedModel) -> Sequence[ExampleT]:
+        """Return examples as the model is to read them."""
+        return examples
 
     @abstractmethod
     def features(

@@ -25,7 +25,7 @@ from tests.support.encoders import VOCABULARY, random_model, random_windows, tor
 from tests.support.tiny import fp16_graph, fp32_graph
 from tests.training.encoders.checks import TOLERANCE, mixes_for
 from training.encoders import UnsupportedModelError, family_of
-from training.encoders.pooling import FirstPooling, MeanPooling
+from training.encoders.pooling import Pooling
 from training.export.graph import export_fp32
 from training.fit.optimizer import parameter_groups
 
@@ -94,7 +94,10 @@ def test_the_padded_graph_matches_torch(model_class, config):
             np.testing.assert_allclose(answer, torch_answer(model, window), atol=TOLERANCE)
 
 
-@pytest.mark.parametrize(("pooling", "read"), [(MeanPooling(), lambda h: h.mean(0)), (FirstPooling(), lambda h: h[0])])
+POOLED = [(Pooling("mean"), lambda h: h.mean(0)), (Pooling("max"), lambda h: h.amax(0))]
+
+
+@pytest.mark.parametrize(("pooling", "read"), POOLED, ids=("mean", "max"))
 def test_a_window_is_pooled_without_its_padding(pooling, read):
     model = random_model(MPNetModel, mpnet())
     graph = PaddedGraph(export_fp32(model, pooling, "window"), 1)

@@ -10,12 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.utils import cached_file
 
+from app.bundle.hub_cache import is_cached_repository, snapshot_in
 from training.encoders.base import UnsupportedModelError
 from training.encoders.pooling import POOLINGS
 
@@ -196,10 +197,10 @@ def read(source: str, name: str) -> Any:
 
 def file_of(source: str, name: str) -> str | None:
     """Return where a file of a checkpoint lies; None where it has none."""
-    if Path(source).is_dir():
-        path = Path(source) / name
+    if (folder := Path(source)).is_dir():
+        path = (snapshot_in(folder) if is_cached_repository(folder) else folder) / name
         return str(path) if path.is_file() else None
-    found: str | None = cached_file(
-        source, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
-    )
-    return found
+    try:
+        return cast(str | None, cached_file(source, name, _raise_exceptions_for_missing_entries=False))
+    except OSError:  # what there is to say of it, loading says
+        return None

@@ -54,9 +54,8 @@ class Modules:
     default_prompt: str | None = None
 
     def prepared(self, text: str) -> str:
-        """Return a text as it is tokenized: its prompt before it, no space around."""
-        prompt = "" if self.default_prompt is None else self.prompts[self.default_prompt]
-        whole = (prompt + text).strip()
+        """Return a text as it is tokenized: its prompt before it, and in lower case where the model was trained so."""
+        whole = text if self.default_prompt is None else self.prompts[self.default_prompt] + text
         return whole.lower() if self.lowercase else whole
 
 

@@ -104,6 +104,8 @@ def describe(
     config = write_config(model, folder)
     write_tokenizer(tokenizer, folder)
     task = task_of_config(config)
+    fields = task.serving.manifest_fields(config)
+    fields["task_settings"] = fields.get("task_settings", {}) | task.task_settings(model)
     manifest = Manifest(
         name=name,
         version=version,
@@ -113,7 +115,7 @@ def describe(
         position_offset=family.position_offset(model.config),
         local_attention=family.local_attention(model.config),
         graphs={p: Graph(file=f"model.{p}.onnx", tolerance=LEAST_TOLERANCE[p]) for p in precisions(export)},
-        **task.serving.manifest_fields(config) | {"task_settings": task.task_settings(model)},
+        **fields,
     )
     labeling = task.labeling_of(config)
     return Draft(checkpoint, model, tokenizer, family, task, labeling, manifest, folder)

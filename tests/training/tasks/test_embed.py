@@ -79,7 +79,7 @@ def expected(checkpoint, pooling, texts, dense=None):
     found = []
     for text in texts:
         with torch.inference_mode():
-            hidden = model(**tokenizer(text.strip(), return_tensors="pt")).last_hidden_state[0]
+            hidden = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
             pooled = {"mean": hidden.mean(0), "first": hidden[0], "max": hidden.amax(0)}[pooling]
             pooled = pooled if dense is None else torch.tanh(dense[0] @ pooled + dense[1])
         found.append((pooled / pooled.norm()).numpy())

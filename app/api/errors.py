@@ -13,7 +13,8 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.api.request import request_id_of
+from app.api.openai_form import error_of, is_openai
+from app.api.request import path_of, request_id_of
 from app.errors import InternalError, MethodNotAllowedError, RouteNotFoundError, ServeError, UnsupportedCodingError
 from app.logs import line_limit
 from app.metrics import Metrics
@@ -42,7 +43,7 @@ class ErrorResponses:
             self._metrics.request_duration.labels(call.task, call.model).observe(time.monotonic() - call.started)
             if error.status == 504:
                 self._metrics.missed_deadline.labels(call.task, call.model).observe(call.deadline - call.started)
-        return render(error, call.request_id, call.model)
+        return render(error, call.request_id, call.model, call.path)
 
     def of_defect(self, call: Call, error: Exception) -> Response:
         """Return the answer to a prediction that met something unforeseen."""
@@ -58,7 +59,7 @@ def install_page_errors(pages: FastAPI) -> None:
 
 async def on_serve_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServeError)
-    return render(error, request_id_of(dict(request.headers.raw)))
+    return render(error, request_id_of(dict(request.headers.raw)), path=path_of(request.scope))
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -84,7 +85,7 @@ def methods_at(request: Request) -> list[str]:
 
 async def on_defect(request: Request, error: Exception) -> Response:
     request_id = request_id_of(dict(request.headers.raw))
-    return render(internal_error(error, request_id), request_id)
+    return render(internal_error(error, request_id), request_id, path=path_of(request.scope))
 
 
 def internal_error(error: Exception, request_id: str) -> InternalError:
@@ -94,11 +95,11 @@ def internal_error(error: Exception, request_id: str) -> InternalError:
     return InternalError("the service failed on this request; the cause is in its log")
 
 
-def render(error: ServeError, request_id: str, model: str = "") -> Response:
-    """Log an error, unless many of its kind were just logged, and return its response."""
+def render(error: ServeError, request_id: str, model: str = "", path: str = "") -> Response:
+    """Log an error, unless many of its kind were just logged, and return its response, as clients of `path` read it."""
     log_refusal(error, request_id, model)
     return Response(
-        body_of(error, request_id), error.status, headers_of(error, request_id), media_type="application/json"
+        body_of(error, request_id, path), error.status, headers_of(error, request_id), media_type="application/json"
     )
 
 
@@ -119,6 +120,7 @@ def headers_of(error: ServeError, request_id: str) -> dict[str, str]:
     return headers
 
 
-def body_of(error: ServeError, request_id: str) -> bytes:
-    """Return the body of an error, as JSON."""
-    return to_json({"error": error.message, "error_type": error.code, "request_id": request_id})
+def body_of(error: ServeError, request_id: str, path: str) -> bytes:
+    """Return the body of an error, as JSON, in the form that clients of `path` read."""
+    told = error_of(error) if is_openai(path) else error.message
+    return to_json({"error": told, "error_type": error.code, "request_id": request_id})

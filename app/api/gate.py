@@ -33,6 +33,7 @@ class Target:
     """A path, with what was refused on it a moment ago and the series that count it."""
 
     model: str
+    path: str
     requests: dict[str, Counter]
     rejected: dict[str, Counter]
     duration: Histogram
@@ -113,7 +114,7 @@ class Gate:
             known.missed_deadline.observe(given_s)
         request_id = request_id_of(headers)
         log_refusal(error, request_id, known.model)
-        body = body_of(error, request_id)
+        body = body_of(error, request_id, known.path)
         lines = [(name.encode(), value.encode()) for name, value in headers_of(error, request_id).items()]
         lines += (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))
         return Refused(error.status, lines, body)
@@ -128,6 +129,7 @@ class Gate:
         metrics, kinds = self._service.metrics, (QueueFullError, DeadlineUnmeetableError)
         return Target(
             call.model,
+            call.path,
             {kind.code: metrics.requests.labels(call.task, call.model, str(kind.status)) for kind in kinds},
             {kind.code: metrics.rejected.labels(kind.code) for kind in kinds},
             metrics.request_duration.labels(call.task, call.model),

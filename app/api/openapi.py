@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from app.api.request import PRIORITIES
-from app.api.responses import PREDICTION_HEADERS, ErrorBody, error_responses
+from app.api.responses import PREDICTION_HEADERS, ErrorBody, OpenAIErrorBody, error_responses
 from app.errors import (
     BadRequestError,
     DeadlineExceededError,
@@ -36,6 +36,7 @@ from app.errors import (
 from app.settings import Settings
 from app.tasks import MODEL_TASKS, TASKS
 
+INPUTS = ("inputs", "input", "sentences")  # fields that are a text, or have at most as many as are taken at once
 REF = "#/components/schemas/{model}"
 BEARER = "key"
 SECURED: dict[str, Any] = {"security": [{BEARER: []}]}
@@ -109,7 +110,10 @@ def correct_pages(document: dict[str, Any]) -> None:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas["ErrorBody"] = TypeAdapter(ErrorBody).json_schema(mode="serialization")
+    for body in (ErrorBody, OpenAIErrorBody):
+        described = TypeAdapter(body).json_schema(mode="serialization", ref_template=REF)
+        schemas |= described.pop("$defs", {})
+        schemas[body.__name__] = described
     document["components"]["securitySchemes"] = {BEARER: {"type": "http", "scheme": "bearer"}}
 
 
@@ -118,7 +122,7 @@ class Predictions:
 
     def __init__(self, document: dict[str, Any], settings: Settings, *, is_open: bool) -> None:
         self._document, self._settings, self._is_open = document, settings, is_open
-        self._errors = error_responses(*OF_PREDICTIONS, *(() if is_open else OF_KEYS))
+        self._errors = (*OF_PREDICTIONS, *(() if is_open else OF_KEYS))
 
     def add(self) -> None:
         for task in TASKS.values():
@@ -147,6 +151,7 @@ class Predictions:
         """Return the operation of one route; the schemas of its bodies go into the document's components."""
         answer = {"description": "The answer.", "headers": PREDICTION_HEADERS}
         answer["content"] = self._content(answer_type, "serialization")
+        errors = error_responses(*self._errors, path=f"/{operation_id}")
         return {
             "tags": ["predictions"],
             "summary": operation_id.replace("-", " ").capitalize(),
@@ -154,7 +159,7 @@ class Predictions:
             "operationId": operation_id,
             "parameters": [parameter, *PARAMETERS],
             "requestBody": {"required": True, "content": self._content(request_type, "validation")},
-            "responses": {"200": answer} | {str(status): error for status, error in self._errors.items()},
+            "responses": {"200": answer} | {str(status): error for status, error in errors.items()},
             **({} if self._is_open else SECURED),
         }
 
@@ -162,7 +167,8 @@ class Predictions:
         schema = TypeAdapter(kind).json_schema(ref_template=REF, mode=mode)
         schemas: dict[str, Any] = schema.pop("$defs", {})
         for described in (schema, *schemas.values()):
-            self._bound_inputs(described.get("properties", {}).get("inputs", {}))
+            for name in INPUTS:
+                self._bound_inputs(described.get("properties", {}).get(name, {}))
         self._document["components"]["schemas"].update(schemas)
         return {"application/json": {"schema": schema}}
 

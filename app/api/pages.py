@@ -25,7 +25,7 @@ from app.api.openapi import install_openapi
 from app.api.orders import add_orders
 from app.api.predictions import Predictions
 from app.api.request import path_of, tidy
-from app.api.responses import Health, Info, ModelInfo, Models, TaskInfo, error_responses
+from app.api.responses import Health, Info, ModelInfo, Models, OpenAIModel, OpenAIModels, TaskInfo, error_responses
 from app.api.status import Status
 from app.errors import ModelNotFoundError, NotReadyError, RouteNotFoundError, ServeError
 from app.service import Service
@@ -143,7 +143,7 @@ def add_models(pages: FastAPI, status: Status, access: Access) -> None:
     guarded, described, errors = access.guard("models"), access.described("models"), access.errors("models")
 
     def get(path: str, body: Any, *more: type[ServeError], name: str | None = None) -> Callable[[Handler], Handler]:
-        responses = answers(body, error_responses(*errors, *more))
+        responses = answers(body, error_responses(*errors, *more, path=path))
         return pages.get(
             path, tags=STATUS, dependencies=guarded, responses=responses, openapi_extra=described, name=name
         )
@@ -162,6 +162,16 @@ def add_models(pages: FastAPI, status: Status, access: Access) -> None:
     async def model(name: Annotated[str, Path(min_length=1)]) -> dict[str, Any]:
         """One bundle."""
         return status.model(name)
+
+    @get("/v1/models", OpenAIModels)
+    async def openai_models() -> dict[str, Any]:
+        """The models that OpenAI's clients may ask, as `client.models.list()` reads them."""
+        return status.openai_models()
+
+    @get("/v1/models/{name}", OpenAIModel, ModelNotFoundError, RouteNotFoundError)
+    async def openai_model(name: Annotated[str, Path(min_length=1)]) -> dict[str, Any]:
+        """One of them, as `client.models.retrieve()` reads it."""
+        return status.openai_model(name)
 
     def add(route: str) -> None:
         @get(f"/{route}/info", TaskInfo, ModelNotFoundError, NotReadyError, name=f"{route} info")

@@ -10,11 +10,12 @@ from pydantic import BaseModel, Field, JsonValue
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app import errors
+from app.api.openai_form import is_openai
 from app.errors import ServeError
 
 CODES = sorted(vars(kind)["code"] for _, kind in inspect.getmembers(errors, inspect.isclass) if "code" in vars(kind))
 
-ERROR_BODY = "#/components/schemas/ErrorBody"
+ERROR_BODY, OPENAI_ERROR_BODY = "#/components/schemas/ErrorBody", "#/components/schemas/OpenAIErrorBody"
 TEXT: dict[str, Any] = {"type": "string"}
 
 
@@ -24,6 +25,21 @@ class ErrorBody(BaseModel):
     error: str = Field(description="What is wrong, in a sentence.")
     error_type: str = Field(json_schema_extra={"enum": list[JsonValue](CODES)})
     request_id: str = Field(description="As in the header `X-Request-Id`, for the service's log.")
+
+
+class OpenAIError(BaseModel):
+    """An error as OpenAI's clients read it."""
+
+    message: str = Field(description="What is wrong, in a sentence.")
+    type: Literal["invalid_request_error", "server_error"]
+    param: None
+    code: str
+
+
+class OpenAIErrorBody(ErrorBody):
+    """The body of every error below `/v1/`."""
+
+    error: OpenAIError  # type: ignore[assignment]
 
 
 class Health(TypedDict):
@@ -66,6 +82,22 @@ class Models(TypedDict):
     problems: list[str]
 
 
+class OpenAIModel(TypedDict):
+    """A model, as OpenAI's API has it."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class OpenAIModels(TypedDict):
+    """Models, as OpenAI's API has them."""
+
+    object: Literal["list"]
+    data: list[OpenAIModel]
+
+
 def header(description: str, schema: dict[str, Any] = TEXT, *, required: bool = True) -> dict[str, Any]:
     return {"description": description, "required": required, "schema": schema}
 
@@ -84,14 +116,15 @@ HEADERS_OF: dict[int, dict[str, Any]] = {
 }
 
 
-def error_responses(*kinds: type[ServeError]) -> dict[int | str, dict[str, Any]]:
-    """Return the description of each status that these errors have."""
-    return {status: error_response(status, kinds) for status in sorted({kind.status for kind in kinds})}
+def error_responses(*kinds: type[ServeError], path: str = "") -> dict[int | str, dict[str, Any]]:
+    """Return the description of each status that these errors have, as clients of `path` read them."""
+    body = OPENAI_ERROR_BODY if is_openai(path) else ERROR_BODY
+    return {status: error_response(status, kinds, body) for status in sorted({kind.status for kind in kinds})}
 
 
-def error_response(status: int, kinds: tuple[type[ServeError], ...]) -> dict[str, Any]:
+def error_response(status: int, kinds: tuple[type[ServeError], ...], body: str) -> dict[str, Any]:
     codes = {kind.code: " ".join((kind.__doc__ or "").split()) for kind in kinds if kind.status == status}
-    schema = {"allOf": [{"$ref": ERROR_BODY}, {"properties": {"error_type": {"enum": sorted(codes)}}}]}
+    schema = {"allOf": [{"$ref": body}, {"properties": {"error_type": {"enum": sorted(codes)}}}]}
     return {
         "description": " ".join([HTTPStatus(status).phrase + ".", *codes.values()]),
         "headers": REQUEST_ID | HEADERS_OF.get(status, {}),

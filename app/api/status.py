@@ -8,6 +8,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from app import __version__
+from app.api.openai_form import about_model, is_openai
 from app.errors import DrainingError, ModelNotFoundError, NotReadyError, ServeError, quote
 from app.service import Service
 from app.serving.registry import Entry
@@ -69,6 +70,19 @@ class Status:
             if entry.name == name.partition(":")[0]:
                 return describe(entry)
         raise ModelNotFoundError(f"there is no model {quote(name)}; GET /models lists them")
+
+    def openai_models(self) -> dict[str, Any]:
+        return {"object": "list", "data": [about_model(name) for name in self._openai_names()]}
+
+    def openai_model(self, name: str) -> dict[str, Any]:
+        if name not in self._openai_names():
+            raise ModelNotFoundError(f"there is no model {quote(name)}; GET /v1/models lists them")
+        return about_model(name)
+
+    def _openai_names(self) -> list[str]:
+        """Return the models that answer any route of OpenAI's API."""
+        served = self._registry.served().items()
+        return [name for name, model in served if any(is_openai(f"/{route}") for route in model.pipelines)]
 
     def refresh_gauges(self) -> None:
         self._service.backend.refresh_gauges()

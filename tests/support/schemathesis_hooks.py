@@ -28,13 +28,15 @@ def before_call(context, case, kwargs):
     if case.meta.generation.mode.is_negative or not isinstance(case.body, dict):
         return
     inputs = case.body.get("inputs")
+    if isinstance(inputs, list) and any(isinstance(each, dict) for each in inputs):
+        del inputs[2:]  # each may be two texts
     for item in inputs if isinstance(inputs, list) else [inputs]:
         if isinstance(item, dict):
             item.update({name: shortened(text) for name, text in item.items()})
             if isinstance(item.get("question"), list) and isinstance(item.get("context"), list):
                 item["context"] = item["context"][0]
         elif isinstance(item, list):
-            item[:] = shortened(item)
+            item[:] = map(shortened, item[:2])  # a pair, or words
     parameters = case.body.get("parameters") or {}
     asks_of_vectors = bool(OF_EMBED & {*case.body, *parameters})
     for fields in (case.body, parameters):
@@ -75,7 +77,7 @@ def before_call(context, case, kwargs):
 
 
 def shortened(value):
-    """Return a text, or each of a list, so short that a pair fits into a window."""
+    """Return a text so short that a pair fits into a window; of a list, the first alone."""
     if isinstance(value, list):
-        return [shortened(each) for each in value]
+        return [shortened(each) for each in value[:1]]
     return value and value.strip()[:MOST_OF_A_PAIR]

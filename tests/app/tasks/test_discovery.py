@@ -195,7 +195,7 @@ def test_the_columns_that_an_output_must_have(name, labels, config, width):
 @pytest.mark.parametrize("name", TASKS)
 def test_the_example_of_a_task_is_a_request_and_stands_in_its_schema(name):
     task = TASKS[name]
-    assert task.request_type.model_validate(task.example).count_inputs() == 1
+    assert task.request_type.model_validate(task.example).count_inputs() >= 1
     assert TypeAdapter(task.request_type).json_schema()["examples"] == [task.example]
     json.dumps(task.example)
 

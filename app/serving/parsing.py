@@ -83,8 +83,13 @@ def json_of(body: Mapping[str, Any]) -> bytes:
 
 
 def explain(error: ValidationError, body: bytes, request_type: type[BaseModel]) -> ServeError:
-    """Turn pydantic's errors over a body into one sentence that names the first of them."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    """Turn pydantic's errors over a body into one sentence that names the first of them.
+
+    Where a field is missing and another is unknown, that one was probably meant: it is named.
+    """
+    errors = error.errors(include_url=False, include_input=False)
+    unknown = (each for each in errors if each["type"] == "extra_forbidden")
+    first = next(unknown, errors[0]) if errors[0]["type"] == "missing" else errors[0]
     if first["type"] == "json_invalid":
         return MalformedBodyError(not_json(body) or f"the body is not valid JSON in UTF-8: {first['ctx']['error']}")
     branches = [quote(str(part))[1:-1] for part in first["loc"] if not str(part).startswith("<")]

@@ -20,7 +20,7 @@ from itertools import count
 from typing import Any, TypeVar, cast
 
 from app.engine.engine import SWITCH_S
-from app.errors import DeadlineExceededError, DrainingError, QueueFullError
+from app.errors import DeadlineExceededError, DrainingError, QueueFullError, RequestTooLargeError
 from app.tasks.pausing import between_chunks
 
 RETRY_S = 1.0
@@ -103,7 +103,8 @@ class Pool:
     ) -> ResultT:
         """Call a function on a thread. `size` is about the number of characters that it goes through.
 
-        Raises what it raises, `QueueFullError` where too much waits already, and `DeadlineExceededError` when it has
+        Raises what it raises, `RequestTooLargeError` where it would be refused however little waits, `QueueFullError`
+        where too much waits already, and `DeadlineExceededError` when it has
         not returned by `deadline`, in seconds of `time.monotonic()`. When the caller is cancelled, the work ends.
         """
         job = Job(partial(function, *arguments), size, deadline, priority, next(self._numbers))
@@ -136,6 +137,11 @@ class Pool:
         with self._changed:
             if self._is_closed:
                 raise DrainingError
+            if job.size > self._most_size:
+                raise RequestTooLargeError(
+                    f"the request takes as much work as {job.size:,} characters, each text counted as often as it is "
+                    f"asked about; at most {self._most_size:,} are taken at once"
+                )
             if self.size + job.size > self._most_size:
                 raise QueueFullError("too many long texts are being read; try again later", RETRY_S)
             self.size += job.size

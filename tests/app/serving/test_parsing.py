@@ -36,6 +36,7 @@ CLASSIFY = [
     ({"inputs": {"text": "a", "text_pair": "b", "c": 1}}, "inputs.c: unknown field"),
     ({"inputs": [{"text": "a", "text_pair": 1}]}, "inputs.0.text_pair: Input should be a valid string"),
     ({"inputs": "a", "input": "b"}, "input: unknown field; inputs may be meant"),
+    ({"input": "b"}, "input: unknown field; inputs may be meant"),
     ({"inputs": "a", "parameters": {"topk": 1}}, "parameters.topk: unknown field; top_k may be meant"),
     ({"inputs": "a", "top_k": 1}, "top_k: unknown field here; it belongs into parameters"),
     (

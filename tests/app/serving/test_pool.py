@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from app.errors import DeadlineExceededError, DrainingError, QueueFullError
+from app.errors import DeadlineExceededError, DrainingError, QueueFullError, RequestTooLargeError
 from app.serving import pool as module
 from app.serving.pool import Pool
 from app.tasks.pausing import pause
@@ -156,6 +156,14 @@ def test_paused_work_for_nobody_ends_before_others():
         assert work.steps == ["a0", "b0", "b1"]
 
     play(scenario)
+
+
+def test_what_is_refused_however_little_waits_is_not_to_be_tried_again():
+    async def scenario(pool, work, submit):
+        with pytest.raises(RequestTooLargeError, match="as much work as 101 characters"):
+            await submit("a", size=101)
+
+    play(scenario, most_size=100)
 
 
 def test_more_than_may_wait_is_refused_at_once():

@@ -152,6 +152,7 @@ def test_versions_of_the_client_that_read_another_form_get_it(name, answer):
     ("fields", "sentence"),
     [
         ({"inputs": TEXT}, "parameters: is missing"),
+        ({"inputs": TEXT, "candidate_labels": ["a"]}, "candidate_labels: unknown field here; it belongs into"),
         ({"inputs": TEXT, "parameters": {}}, "parameters.candidate_labels: is missing"),
         (body(labels=[]), "parameters.candidate_labels: List should have at least 1 item"),
         (body(labels=" , "), "parameters.candidate_labels: has no label"),

@@ -46,7 +46,7 @@ class FrozenEngine(Scenario):
 class Unhealed(Scenario):
     fault = "the engine process killed, and the supervisor frozen, so that nobody replaces it"
     shapes = SHAPES[1:]
-    settings = variables(stall_timeout_s=STALL_S)
+    settings = variables(stall_timeout_s=STALL_S, request_timeout_s=90)
 
     async def play(self, stage: Stage) -> None:
         questions = await stage.learn(stage.material.short(8, deadline_s=90))

@@ -19,10 +19,13 @@ FILES = {
     for file in sorted((ROOT / package).rglob("*.py"))
     if not any(file.is_relative_to(ROOT / folder) for folder in FOLDERS)
 }
-# Keys and columns of other programs' files, and names of their modules, that are called as a task of ours is.
+# Keys and columns of files, names of modules, and figures that are called as a task of ours is.
 KEYS_OF_FILES = {
     "training/data/annotations/spacy.py": {"ner"},
     "training/data/columns.py": {"ner"},
+    "training/data/pairing.py": {"similarity"},
+    "training/evaluation/page_figures.py": {"similarity"},
+    "training/evaluation/similarity_details.py": {"similarity"},
     "training/fit/optimizer.py": {"embeddings"},
 }
 

@@ -172,8 +172,7 @@ class BaseTask(ABC, Generic[RequestT, StateT]):
         """Return the answer's body as JSON."""
         return to_json(self.decode(request, state, outputs))
 
-    @classmethod
-    def columns(cls, request: RequestT) -> dict[str, Any]:
+    def columns(self, request: RequestT) -> dict[str, Any]:
         """Return the columns that the answers to such a request have in a table, by name, with their types."""
         return {"answer": Any}
 

@@ -17,7 +17,7 @@ from app.tasks.base import Encoded, Task, TaskSettings, TextsRequest, by_input, 
 from app.tasks.parameters import WHOLE, NullIs, Parameters
 from app.tasks.pausing import pause
 from app.tasks.text import EncodedText, Piece, TextEncoder
-from app.tasks.vectors import as_json, in_base64, join, normalized
+from app.tasks.vectors import as_json, as_lists, in_base64, join, normalized
 from app.window import Floats, Ints, Window
 
 EXAMPLE: dict[str, Any] = {"inputs": "A warm, funny and beautifully acted film."}
@@ -248,7 +248,7 @@ class Embed(Task[EmbedRequest, EmbedState]):
             if state.asked.encoding_format == "base64":
                 yield from map(in_base64, vectors)
             else:
-                yield from (each.tolist() for each in vectors)
+                yield from as_lists(vectors)
 
     def render(self, request: EmbedRequest, state: EmbedState, outputs: Sequence[Floats]) -> bytes:
         """Each number has as many digits as tell it from every other float32."""
@@ -281,9 +281,10 @@ class Embed(Task[EmbedRequest, EmbedState]):
             return np.ascontiguousarray(kept)
         return normalized(kept)
 
-    @classmethod
-    def columns(cls, request: EmbedRequest) -> dict[str, Any]:
-        return {"embedding": list[float]}
+    def columns(self, request: EmbedRequest) -> dict[str, Any]:
+        if request.asked.encoding_format == "base64":
+            return {"embedding": str}
+        return {"embedding": list[list[float]] if self.settings.pooling == "tokens" else list[float]}
 
     def cells(self, answer: Any) -> dict[str, Any]:
         return {"embedding": answer}

@@ -25,7 +25,7 @@ from app.tasks.embed import (
 from app.tasks.parameters import WHOLE
 from app.tasks.pausing import pause
 from app.tasks.text import TextEncoder
-from app.tasks.vectors import in_base64
+from app.tasks.vectors import as_lists, in_base64
 from app.window import Floats
 
 EXAMPLE: dict[str, Any] = {"input": "A warm, funny and beautifully acted film."}
@@ -142,7 +142,7 @@ class OpenAIEmbeddings(SecondaryTask[EmbeddingsRequest, EmbedState]):
 
 
 def as_list(vector: Floats | str) -> list[float] | str:
-    return vector if isinstance(vector, str) else vector.tolist()
+    return vector if isinstance(vector, str) else as_lists(vector)
 
 
 def usage_of(state: EmbedState) -> Usage:

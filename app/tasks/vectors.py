@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import orjson
@@ -36,3 +37,9 @@ def in_base64(vectors: Floats) -> str:
 def as_json(vectors: Floats) -> bytes:
     """Return vectors as JSON, without the brackets around all of them."""
     return orjson.dumps(vectors, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+
+
+def as_lists(vectors: Floats) -> list[Any]:
+    """Return vectors as lists of floats with as few digits as tell a float32 from every other."""
+    lists: list[Any] = orjson.loads(orjson.dumps(vectors, option=orjson.OPT_SERIALIZE_NUMPY))
+    return lists

@@ -8,7 +8,9 @@ import pytest
 
 from app.bulk.errors import BulkError
 from app.bulk.writing import Naming
+from tests.app.builders import wordpiece_tokenizer
 from tests.app.bulk.conftest import csv_rows, json_lines
+from tests.support.embedding import write_embedding
 
 CSV = 'id,text,n\r\n007,"a ""good"",\r\nplay",12345678901234567890123\r\n8,paris  ,\r\n9,,1.10\r\n10,a,b,c\r\n'
 
@@ -187,3 +189,22 @@ def test_parquet_needs_its_extra(predict, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     assert predict("in.csv", "-o", "out.parquet") == 1
     assert "pip install 'roberta-serve[parquet]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_vectors_are_a_column(kind, predict, tmp_path):
+    write_embedding(tmp_path / "models", wordpiece_tokenizer())
+    (tmp_path / "in.jsonl").write_text('{"text": "a good play"}\n{"text": ""}\n')
+    flags = ("--dimensions", "4", "--normalize", "true")
+    assert predict("in.jsonl", "-o", f"a.{kind}", *flags, model="toy-embed", models=tmp_path / "models") == 0
+    if kind == "csv":
+        cells = [row["embedding"] for row in csv_rows(tmp_path / "a.csv")]
+        vectors = [json.loads(cell) if cell else None for cell in cells]
+    elif kind == "jsonl":
+        vectors = [row["embedding"] for row in json_lines(tmp_path / "a.jsonl")]
+    else:
+        vectors = pytest.importorskip("pyarrow.parquet").read_table(tmp_path / "a.parquet")["embedding"].to_pylist()
+    assert vectors[1] is None
+    assert len(vectors[0]) == 4
+    assert sum(number**2 for number in vectors[0]) == pytest.approx(1, abs=1e-6)
+    assert all(len(str(number)) < 14 for number in vectors[0])

@@ -185,7 +185,7 @@ def test_numbers_have_the_digits_of_a_float32(encoder):
 def test_base64_holds_little_endian_float32(encoder):
     task = make_task(encoder)
     ((text,), (vector,)) = (answer(task, "a film", encoding_format="base64"), answer(task, "a film"))
-    assert np.frombuffer(base64.b64decode(text), "<f4").tolist() == vector
+    assert np.array_equal(np.frombuffer(base64.b64decode(text), "<f4"), np.array(vector, np.float32))
 
 
 def test_the_memory_of_an_answer_is_at_least_its_size(encoder):

@@ -5,34 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-import httpx2
 import numpy as np
 import openai
 import pytest
-from huggingface_hub import (
-    AsyncInferenceClient,
-    InferenceClient,
-    close_session,
-    set_async_client_factory,
-    set_client_factory,
-)
-from huggingface_hub.utils._http import default_async_client_factory, default_client_factory
+from huggingface_hub import AsyncInferenceClient, InferenceClient
 
 from tests.support.embedding import write_embedding
 from tests.support.server import SHAPES, Service, serve_as
 
+pytestmark = pytest.mark.usefixtures("hub_clients")
+
 TEXTS = ["A warm film.", "Paris is good.", "The soup was cold, and nobody came. " * 40]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _loopback() -> Iterator[None]:
-    """Let huggingface_hub talk although the tests are offline; it knows loopback addresses only."""
-    set_client_factory(lambda: httpx2.Client(follow_redirects=True))
-    set_async_client_factory(lambda: httpx2.AsyncClient(follow_redirects=True))
-    yield
-    close_session()
-    set_client_factory(default_client_factory)
-    set_async_client_factory(default_async_client_factory)
 
 
 @pytest.fixture(scope="module", params=SHAPES)

@@ -56,6 +56,7 @@ def test_hugging_face_s_client_for_javascript_asks_the_other_tasks(javascript, t
     assert answers["answered"]["answer"] == answers["cut"] != ""
     assert answers["best"].keys() == {"score", "answer", "start", "end"}  # the client keeps the first
     assert [len(vector) for vector in answers["vectors"]] == [4, 4, 4]
+    assert answers["similarities"][0] == pytest.approx(1, abs=1e-5)
     for chosen in (answers["chosen"], answers["several"]):
         assert {entry["label"] for entry in chosen} == labels
     assert "inputs.question" in answers["empty"]

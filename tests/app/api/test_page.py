@@ -128,6 +128,8 @@ def test_a_page_that_was_opened_while_models_load_finds_them_later(browser, serv
         page.clock.install()
         page.goto(ORIGIN)
         expect(page.locator("#state")).to_contain_text("No model is loaded yet")
+        expect(page.locator("#task")).to_be_hidden()
+        expect(page.locator("#ask")).to_be_hidden()
         service.is_away = True
         page.clock.run_for(2000)
         expect(page.locator("#state")).to_contain_text("does not answer")

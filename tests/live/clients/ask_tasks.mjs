@@ -20,6 +20,9 @@ console.log(JSON.stringify({
   cut: context.substring(answered.start, answered.end),
   best: await client.questionAnswering({ ...at("question-answering"), inputs: { question, context }, parameters: { top_k: 3 } }),
   vectors: await client.featureExtraction({ ...at("embed"), inputs: labels, normalize: true, dimensions: 4 }),
+  similarities: await client.sentenceSimilarity({
+    ...at("similarity"), inputs: { source_sentence: "a good film", sentences: labels },
+  }),
   chosen: await client.zeroShotClassification({ ...at("zero-shot"), inputs: "a good film", parameters: { candidate_labels: labels } }),
   several: await client.zeroShotClassification({
     ...at("zero-shot"), inputs: "a good film", parameters: { candidate_labels: labels, multi_label: true },

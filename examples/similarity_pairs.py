@@ -19,8 +19,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-PAIRS = 2000  # of a split and a kind of text, half of them similar
-CALIBRATION = 256  # texts of each kind
+PAIRS = 400  # of a split and a kind of text, half of them similar
+CALIBRATION = 128  # texts of each kind
 LEAST_WORDS, MOST_WORDS = 16, 120  # of a document, the rest of which is left out
 
 Pair = tuple[str, str]

@@ -117,7 +117,9 @@ def describe(
         graphs={p: Graph(file=f"model.{p}.onnx", tolerance=LEAST_TOLERANCE[p]) for p in precisions(export)},
         **fields,
     )
+    examples = checkpoint.validation or checkpoint.test
     labeling = task.labeling_of(config)
+    labeling = task.labeling_for(examples, labeling) if examples else labeling
     return Draft(checkpoint, model, tokenizer, family, task, labeling, manifest, folder)
 
 

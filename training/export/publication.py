@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from app.bundle.manifest import BundleName
-from training.config import CardConfig, EvaluationConfig, ExportConfig
+from training.config import CardConfig, DataConfig, EvaluationConfig, ExportConfig
 from training.config.base import Section
 
 
@@ -24,3 +24,15 @@ class Publication(Section):
     card: CardConfig = Field(default_factory=CardConfig, description="Text of the model card.")
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="What scores are made of.")
     seed: int = Field(42, ge=0, description="Seed of probes, of calibration and of resamples.")
+
+
+class ExportRecipe(Publication):
+    """What `export` reads of a recipe: what is to be published of a checkpoint that was trained elsewhere."""
+
+    origin: str | None = Field(
+        None, description="What the bundle calls the checkpoint that it was made of; none: its Hub id, or its folder."
+    )
+    data: DataConfig = Field(
+        default_factory=DataConfig,
+        description="Labeled examples: `validation` bounds what int8 may lose, and `test` is scored.",
+    )

@@ -97,6 +97,10 @@ class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
         fields = self.serving.manifest_fields(dict(config))
         return Labeling(tuple(fields.get("labels", ())), fields.get("problem_type"))
 
+    def labeling_for(self, examples: Sequence[ExampleT], labeling: Labeling) -> Labeling:
+        """Return the labeling by which a checkpoint is scored on some examples."""
+        return labeling
+
     def adapt(self, model: PreTrainedModel, source: str, settings: Mapping[str, Any]) -> None:
         """Give a checkpoint that was loaded from `source` what the task needs beside what transformers loads.
 

@@ -44,6 +44,7 @@ from training.evaluation.similarity_details import similarity_details
 from training.tasks.base import Collator, Loss, TrainingTask
 
 TOKENS = "tokens"  # the pooling that is none
+PROBE_COLUMNS = 64  # or a few more, evenly taken, are stored of each vector
 TEXTS_AT_ONCE = 512  # of one request to a graph
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class EmbedTraining(TrainingTask[SimilarityExample, FloatArray]):
         validation, test = in_halves(parts.validation), in_halves(parts.test)
         if test and are_scored(validation) != are_scored(test):
             raise RecipeError("data.validation and data.test must both have scores, or both be pairs without")
-        return Splits(parts.train, validation, test, labeling_for(validation))
+        return Splits(parts.train, validation, test, self.labeling_for(validation, Labeling()))
 
     def read_examples(
         self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None, seed: int = 0
@@ -93,6 +94,10 @@ class EmbedTraining(TrainingTask[SimilarityExample, FloatArray]):
 
     def labeling_of(self, config: Mapping[str, Any]) -> Labeling:
         return Labeling((), "regression" if config.get("problem_type") == "regression" else None)
+
+    def labeling_for(self, examples: Sequence[SimilarityExample], labeling: Labeling) -> Labeling:
+        """There are no labels, and examples with scores are a regression, whatever the model was trained on."""
+        return Labeling((), "regression" if are_scored(examples) else None)
 
     def adapt(self, model: PreTrainedModel, source: str, settings: Mapping[str, Any]) -> None:
         """Put pooling and dense layers behind an encoder, as its modules.json and `task_settings` say."""
@@ -221,8 +226,7 @@ class EmbedTraining(TrainingTask[SimilarityExample, FloatArray]):
         scoring: Scoring,
         trial: Trial,
     ) -> Evaluation:
-        """The main metric is that of the examples, whatever the model was trained on."""
-        metric = self.main_metric(labeling_for(examples))
+        metric = self.main_metric(self.labeling_for(examples, labeling))
         return similarity_details(examples, predictions, replace(trial, main_metric=metric))
 
     # --- Proof of a graph -------------------------------------------------------------------------------
@@ -241,14 +245,13 @@ class EmbedTraining(TrainingTask[SimilarityExample, FloatArray]):
         window = super().calibration_window(text, encoder, generator)
         return Window(window.input_ids, np.arange(len(window)))
 
+    def probe_columns(self, outputs: Floats) -> list[int] | None:
+        width = outputs.shape[1]
+        return list(range(0, width, max(1, width // PROBE_COLUMNS)))
+
     def summary(self, answer: Any) -> str:
         vector = np.atleast_2d(np.array(answer[0]))[0]
         return f"{len(vector)} numbers, the first of them {', '.join(f'{number:.3f}' for number in vector[:4])}"
-
-
-def labeling_for(examples: Sequence[SimilarityExample]) -> Labeling:
-    """Return the labeling of examples: there are no labels, and those with scores are a regression."""
-    return Labeling((), "regression" if are_scored(examples) else None)
 
 
 def fields_of(model: PreTrainedModel, modules: Modules) -> dict[str, Any]:

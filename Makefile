@@ -1,5 +1,8 @@
 # Two commands are enough: `make serve` and `make test`. Both make .venv and install what they need.
-PYTHON ?= python3
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+is_new_enough = $(shell $(1) $(NEW_ENOUGH) 2>/dev/null && echo $(1))
+# The first of these that there is and that the service runs on.
+PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11,$(call is_new_enough,$(python))))
 ACCELERATOR ?= $(if $(wildcard /proc/driver/nvidia/version),gpu,cpu)
 PORT ?= 8000
 SECONDS ?= 60
@@ -62,12 +65,18 @@ lock: .venv/tools/ready  ## deploy/requirements/: what the CPU image installs, w
 	done
 
 .venv/tools/ready: .venv/bin/python
-	$(PYTHON) -m venv .venv/tools
+	$(BIN)/python -m venv .venv/tools
 	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9' 'pip-tools>=7.5'
 	touch $@
 
-.venv/bin/python:
-	$(PYTHON) -m venv .venv
+# One that was made by an older Python is made anew.
+.venv/bin/python: $(if $(wildcard .venv/bin/python),$(if $(call is_new_enough,.venv/bin/python),,too-old))
+	@$(or $(PYTHON),false) $(NEW_ENOUGH) 2>/dev/null || \
+	  { echo 'Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+
+.PHONY: too-old
+too-old:
 
 .venv/serve-$(ACCELERATOR): .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) -e '.[$(ACCELERATOR)]'

@@ -175,6 +175,9 @@ class Settings(HttpSettings):
     )
     drain_timeout_s: float = Field(30.0, ge=0, description="How long requests in flight may finish at shutdown, in s.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line.")
+    access_log: bool = Field(
+        False, description="Log a line for each request that is answered: route, model, tokens and times of its stages."
+    )
     log_format: Literal["json", "console"] = Field("json", description="console: colored, for a person.")
 
     @field_validator("model", mode="before")

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
+from app.api.answered import log_answered
 from app.api.arrival import ARRIVED
 from app.api.codings import INLINE_BYTES, coding_of, decode
 from app.api.exchange import Exchange, exchange_of
@@ -200,6 +201,8 @@ class Predictions:
             await call.send({"type": "http.response.body", "body": answer.content})
         # After the answer has left: the client need not wait for it.
         pipeline.series.observe_request(total_s, answer.tokenize_s, answer.queue_s, answer.windows)
+        if self._service.settings.access_log:
+            log_answered(call, model.id, answer, total_s)
 
 
 def model_in_query(scope: Scope) -> str | None:

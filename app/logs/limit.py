@@ -13,7 +13,8 @@ LINES_PER_S = 10  # of one kind
 MOST_KINDS = 1000  # in one second; what comes beyond counts as one kind
 KINDS = ("code", "model", "version", "name")  # the first of these fields that an event has tells its kind
 OTHERS = ("others", "")
-OWN_LOGGER = "app.logs"  # what it says itself is not limited
+ACCESS_LOGGER = "app.access"  # a line for each request is what was asked for
+NOT_LIMITED = ("app.logs", ACCESS_LOGGER)  # the limit's own reports among them
 
 Kind = tuple[str, str]
 
@@ -59,7 +60,7 @@ class LineLimit:
 
     def of_event(self, logger: object, _: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         """Drop an event beyond the limit: a processor of structlog, the first."""
-        if getattr(logger, "name", "") == OWN_LOGGER:
+        if getattr(logger, "name", "") in NOT_LIMITED:
             return event
         kind = next((str(event[field]) for field in KINDS if field in event), "")
         if self.admits((str(event["event"]), kind)):

@@ -41,6 +41,7 @@ class Answer:
     tokenize_s: float
     queue_s: float
     forward_s: float
+    tokens: int
 
 
 class Finished(Protocol):
@@ -102,7 +103,8 @@ class Pipeline:
         tokenize_s = time.monotonic() - started
         shared.memory.hold(encoded.answer_bytes)
         try:
-            ticket = await self._run(encoded.windows, characters, asked)
+            tokens = sum(map(len, encoded.windows))
+            ticket = await self._run(encoded.windows, tokens, characters, asked)
             if (size := size_of(encoded.answer_bytes, ticket.outputs) + per_input) > INLINE_CHARACTERS:
                 content = await on_pool(self.task.render, request, encoded.state, ticket.outputs, size=size)
             else:
@@ -112,7 +114,7 @@ class Pipeline:
         if ticket.ended:
             now = time.monotonic()
             self._room.margin.learn(now - ticket.ended, now)
-        return Answer(content, len(encoded.windows), tokenize_s, ticket.queue_s, ticket.forward_s)
+        return Answer(content, len(encoded.windows), tokenize_s, ticket.queue_s, ticket.forward_s, tokens)
 
     def _check_room(self, request: TaskRequest, now: float, deadline: float, priority: int) -> tuple[int, Asked]:
         """Refuse what would be refused after it was tokenized, too; in an overload, by what it probably takes.
@@ -130,8 +132,7 @@ class Pipeline:
             self.lane.check_room(least, deadline=asked.deadline, priority=priority)
         return characters, asked
 
-    async def _run(self, windows: Sequence[Window], characters: int, asked: Asked) -> Finished:
-        tokens = sum(map(len, windows))
+    async def _run(self, windows: Sequence[Window], tokens: int, characters: int, asked: Asked) -> Finished:
         self._room.density.learn(characters, tokens)
         refusals = self._room.refusals
         try:

@@ -42,6 +42,30 @@ def test_a_flood_of_refusals_is_a_few_lines_that_say_how_many(flags, tiny_models
 
 
 @pytest.mark.parametrize("flags", FLAGS, ids=SHAPES)
+def test_on_demand_each_answered_request_is_a_line_without_its_text(flags, tiny_models, tmp_path):
+    keys = ("--api-keys", '["right"]', "--access-log")
+    with command(tiny_models, tmp_path / "log", *keys, *flags) as service:
+        service.client.headers["Authorization"] = "Bearer right"
+        for number in range(30):
+            headers = {"X-Request-Id": f"asked-{number}"}
+            service.client.post("/classify", json={"inputs": ["zanzibar"] * 2}, headers=headers).raise_for_status()
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(60) == 0
+        log = service.log()
+    lines = [line for line in map(json.loads, log.splitlines()) if line["event"] == "request_answered"]
+
+    assert "zanzibar" not in log
+    assert {line["request_id"] for line in lines} == {f"asked-{number}" for number in range(30)}
+    for line in lines:
+        assert (line["route"], line["model"], line["key"]) == ("classify", "tiny-classify:1", "api_keys-1")
+        assert line["windows"] == 2
+        assert line["tokens"] > 4
+        assert line["bytes"] > 20
+        assert min(line["total_ms"], line["forward_ms"]) > 0
+        assert min(line["tokenize_ms"], line["queue_ms"]) >= 0
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=SHAPES)
 def test_a_log_that_nobody_reads_holds_up_nothing_not_even_the_end(flags, tiny_models):
     line = [sys.executable, "-m", "app", "--models", str(tiny_models), "--host", "127.0.0.1", "--port", "0", *flags]
     reading, writing = os.pipe()

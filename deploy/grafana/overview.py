@@ -13,7 +13,6 @@ from deploy.grafana.panels import (
     placed,
     quantile,
     rate,
-    ratio,
     stat,
     table,
     target,
@@ -166,10 +165,8 @@ def overview() -> Json:
                     "second that were missed.",
                     "percentunit",
                     target(
-                        ratio(
-                            f"sum by (code) (rate({FAILED}{{{ASKED}}}[$__rate_interval]))",
-                            f"scalar(sum (rate({JUDGED}{{{ASKED}}}[$__rate_interval])))",
-                        ),
+                        f"sum by (code) (rate({FAILED}{{{ASKED}}}[$__rate_interval])) "
+                        f"/ on () group_left () (sum (rate({JUDGED}{{{ASKED}}}[$__rate_interval])) > 0)",
                         "{{code}}",
                     ),
                 ),
@@ -187,7 +184,7 @@ def overview() -> Json:
                     "Rejected",
                     "Requests turned away each second before any work was done for them, by reason.",
                     "reqps",
-                    target(rate("roberta_rejected_total", "reason", INSTANCE), "{{reason}}"),
+                    target(f"{rate('roberta_rejected_total', 'reason', INSTANCE)} > 0", "{{reason}}"),
                 ),
                 graph(
                     "Given up",

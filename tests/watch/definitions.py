@@ -21,6 +21,8 @@ TEST_FILES = sorted(PROMETHEUS.glob("*_test.yml"))
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 DURATION = re.compile(r"(?<=\[)\d+[smhd](?=\])")
+BURN = re.compile("Burn|ratio_rate")
+TIMES, BURN_TIMES = 60.0, 600.0  # a minute in a second; the days of burn rates in minutes
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -77,6 +79,10 @@ def dashboard_queries() -> list[Query]:
     return found
 
 
+def recording_queries() -> list[Query]:
+    return [Query(rule["record"], rule["record"]) for rule in rules() if "record" in rule]
+
+
 def families() -> dict[str, set[str]]:
     """Return the names of the samples of every series that the service may expose, by the name of the series."""
     registry = CollectorRegistry()
@@ -107,19 +113,22 @@ def seconds(duration: str) -> float:
     return int(duration[:-1]) * UNITS[duration[-1]]
 
 
-def hastened(document: dict[str, Any], times: float) -> dict[str, Any]:
-    """Return a file of rules whose windows and waits are so many times shorter, a second at least."""
-
-    def shorter(duration: str) -> str:
-        return f"{max(1000, round(seconds(duration) / times * 1000))}ms"
-
-    groups = []
-    for group in document["groups"]:
-        members = []
-        for rule in group["rules"]:
-            changed = {**rule, "expr": DURATION.sub(lambda found: shorter(found[0]), rule["expr"])}
-            if "for" in rule:
-                changed["for"] = shorter(rule["for"])
-            members.append(changed)
-        groups.append({"name": group["name"], "rules": members})
+def hastened(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a file of rules whose windows and waits are so many times shorter, two seconds and one at least."""
+    groups = [
+        {"name": group["name"], "rules": [hastened_rule(rule) for rule in group["rules"]]}
+        for group in document["groups"]
+    ]
     return {"groups": groups}
+
+
+def hastened_rule(rule: dict[str, Any]) -> dict[str, Any]:
+    times = BURN_TIMES if BURN.search(rule.get("alert") or rule["record"]) else TIMES
+    changed = {**rule, "expr": DURATION.sub(lambda found: shorter(found[0], times, 2), rule["expr"])}
+    if "for" in rule:
+        changed["for"] = shorter(rule["for"], times, 1)
+    return changed
+
+
+def shorter(duration: str, times: float, least_s: float) -> str:
+    return f"{round(max(least_s, seconds(duration) / times) * 1000)}ms"

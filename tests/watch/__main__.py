@@ -1,0 +1,172 @@
+"""Puts every fault to a service that a real Prometheus and Alertmanager watch: `make watch`.
+
+Prints for each alert what made it fire, how long that took and when it ended, its state over time, and what each query
+of the rules and dashboards gave. Ends with 1 where an alert does not fire or end, or a query has no data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from tests.support.server import until
+from tests.watch.asking import GPU, INTERVAL
+from tests.watch.definitions import alerts, dashboard_queries, dashboards, panels, recording_queries
+from tests.watch.faults import Fault, faults
+from tests.watch.programs import Prometheus, missing
+from tests.watch.stage import Stage, staged
+
+WITHIN_S = 90.0
+MARKS = {"pending": "-", "firing": "#"}
+SAMPLE_S = 1.0
+
+
+class Timeline:
+    """The state of every alert, second by second."""
+
+    def __init__(self, prometheus: Prometheus) -> None:
+        self._prometheus = prometheus
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._go_on)
+        self.samples: list[dict[str, str]] = []
+
+    def __enter__(self) -> Timeline:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _go_on(self) -> None:
+        while not self._ended.wait(SAMPLE_S):
+            self.samples.append(self._prometheus.states())
+
+    def line(self, name: str) -> str:
+        return "".join(MARKS.get(sample.get(name, ""), ".") for sample in self.samples)
+
+
+def play(fault: Fault, stage: Stage) -> list[str]:
+    """Put a fault to the service; return those of its alerts that did not fire, or did not end."""
+    wanted = set(fault.alerts)
+    started = time.monotonic()
+    fired: dict[str, float] = {}
+
+    def all_fired() -> bool:
+        for name in wanted & stage.prometheus.firing() - fired.keys():
+            fired[name] = time.monotonic() - started
+        return fired.keys() == wanted or time.monotonic() - started > WITHIN_S
+
+    with fault.begin(stage):
+        until(all_fired)
+        others = stage.prometheus.firing() - wanted
+    ending = time.monotonic()
+    ended: dict[str, float] = {}
+
+    def all_ended() -> bool:
+        for name in fired.keys() - ended.keys() - stage.prometheus.firing():
+            ended[name] = time.monotonic() - ending
+        return ended.keys() == fired.keys() or time.monotonic() - ending > WITHIN_S
+
+    until(all_ended)
+    until(lambda: not stage.prometheus.firing() or time.monotonic() - ending > WITHIN_S)
+    write(f"\n{fault.what}" + (f" (besides: {', '.join(sorted(others))})" if others else ""))
+    for name in fault.alerts:
+        begin = f"fired after {fired[name]:.1f} s" if name in fired else "DID NOT FIRE"
+        end = f"ended after {ended[name]:.1f} s" if name in ended else "DID NOT END"
+        write(f"  {name:36} {begin}, {end}")
+    return sorted(wanted - ended.keys())
+
+
+def mistakes(stage: Stage) -> None:
+    """What clients do wrong must raise nothing."""
+    with stage.traffic(mistakes=True) as traffic:
+        until(lambda: traffic.statuses[504] > 50)
+        time.sleep(8)
+        found = stage.prometheus.firing()
+    write(f"\nmistakes of clients: {dict(traffic.statuses)}; firing: {sorted(found) or 'nothing'}")
+
+
+def values(stage: Stage) -> int:
+    """Print the last value of every query; return how many have none."""
+    empty = 0
+    for query in dashboard_queries() + recording_queries():
+        series = stage.prometheus.series(query, INTERVAL)
+        last = f"{float(series[0]['values'][-1][1]):g}" if series else "no GPU" if GPU in query.expr else "NO DATA"
+        empty += last == "NO DATA"
+        write(f"  {query.where:60} {len(series):3} series, the last value of the first: {last}")
+    return empty
+
+
+def write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--list", action="store_true", help="name the faults")
+    options.add_argument("--only", default="", help="faults with this in their name")
+    options.add_argument("--pictures", type=Path, help="folder for a picture of each dashboard")
+    given = options.parse_args()
+    chosen = [fault for fault in faults() if given.only in f"{fault.what} {fault.alerts}"]
+    if given.list:
+        write("\n".join(f"{fault.what}: {', '.join(fault.alerts)}" for fault in chosen))
+        return 0
+    if packages := missing():
+        write(f"apt-get install {' '.join(packages)}")
+        return 2
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tiny = folder / "tiny"
+        make_models(tiny)
+        with staged(tiny, folder / "stage") as stage, Timeline(stage.prometheus) as timeline:
+            mistakes(stage)
+            failed = [name for fault in chosen for name in play(fault, stage)]
+            write("\nEvery query:")
+            empty = values(stage)
+            errors = stage.prometheus.rule_errors()
+            if given.pictures:
+                save_pictures(stage.prometheus, given.pictures)
+        write(
+            f"\nEvery alert, a sign each {SAMPLE_S:g} s: . inactive, - pending, # firing; and what the webhook was told"
+        )
+        for alert in alerts():
+            label = f"{alert['alert']} {alert['labels']['severity']}"
+            told = " ".join(status for status in ("firing", "resolved") if stage.told.told(alert["alert"], status))
+            write(f"  {label:36} {timeline.line(label)}  {told or 'nothing'}")
+    write(f"\nNot fired, or not ended: {failed or 'none'}")
+    write(f"Queries without data: {empty}; errors of rules: {errors or 'none'}")
+    return int(bool(failed or empty or errors))
+
+
+def save_pictures(prometheus: Prometheus, folder: Path) -> None:
+    """Draw every dashboard that has queries."""
+    from tests.watch.pictures import draw
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, dashboard in dashboards().items():
+        if any("targets" in panel for panel in panels(dashboard)):
+            draw(dashboard, prometheus, folder / f"{name}.png")
+
+
+def make_models(folder: Path) -> None:
+    """Publish the tiny bundles of the tests."""
+    from tests.support.tiny import TAGS, publish_tiny, save_checkpoint, tiny_model
+
+    models = {
+        "classify": tiny_model("text-classification", ["negative", "neutral", "positive"]),
+        "ner": tiny_model("token-classification", TAGS),
+        "fill-mask": tiny_model("fill-mask"),
+    }
+    folder.mkdir()
+    for route, model in models.items():
+        publish_tiny(save_checkpoint(model, folder.with_name("checkpoints") / route), folder, f"tiny-{route}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

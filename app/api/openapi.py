@@ -168,12 +168,16 @@ class Predictions:
         schemas: dict[str, Any] = schema.pop("$defs", {})
         for described in (schema, *schemas.values()):
             for name in INPUTS:
-                self._bound_inputs(described.get("properties", {}).get(name, {}))
+                self._bound_inputs(described.get("properties", {}).get(name, {}), schemas)
         self._document["components"]["schemas"].update(schemas)
         return {"application/json": {"schema": schema}}
 
-    def _bound_inputs(self, inputs: dict[str, Any]) -> None:
-        """Say how many texts a list of inputs may have."""
+    def _bound_inputs(self, inputs: dict[str, Any], schemas: dict[str, Any]) -> None:
+        """Say how many texts a list of inputs may have, or a list in an input that stands for several."""
         for branch in (inputs, *inputs.get("oneOf", ())):
             if branch.get("type") == "array":
                 branch["maxItems"] = self._settings.max_inputs
+            fields = schemas.get(branch.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
+            for part in (part for field in fields.values() for part in field.get("oneOf", ())):
+                if part.get("type") == "array":
+                    part.setdefault("maxItems", self._settings.max_inputs)

@@ -98,8 +98,11 @@ class Plan:
             raise BulkError(f"{self.output} is a folder; name a file with -o")
 
 
-def open_reader(plan: Plan, fields: tuple[str, str] | None) -> Reader:
-    """Open the inputs. `fields` are those of a pair, where the task takes pairs. Raises `BulkError`."""
+def open_reader(plan: Plan, fields: tuple[str, str] | None, *, needs_pair: bool = False) -> Reader:
+    """Open the inputs. `fields` are those of a pair, where the task takes pairs, or takes nothing else.
+
+    Raises `BulkError`.
+    """
     reader: Reader
     if plan.reads == "parquet":
         reader = ParquetReader(plan.inputs, with_values=plan.writes != "parquet")
@@ -107,7 +110,9 @@ def open_reader(plan: Plan, fields: tuple[str, str] | None) -> Reader:
         reader = TextReader(plan.inputs, Dialect(plan.reads, plan.delimiter, plan.encoding))
     name = str(plan.inputs[0]) if plan.inputs else "standard input"
     try:
-        reader.choice = choose_columns(name, reader.columns, plan.text_column, plan.pair_column, fields)
+        reader.choice = choose_columns(
+            name, reader.columns, plan.text_column, plan.pair_column, fields, needs_pair=needs_pair
+        )
     except BulkError:
         reader.close()
         raise

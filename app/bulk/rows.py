@@ -77,14 +77,23 @@ def is_empty(value: Any) -> bool:
 
 
 def choose_columns(
-    name: str, columns: Sequence[str], text: str | None, pair: str | None, fields: tuple[str, str] | None
+    name: str,
+    columns: Sequence[str],
+    text: str | None,
+    pair: str | None,
+    fields: tuple[str, str] | None,
+    *,
+    needs_pair: bool = False,
 ) -> Choice:
     """Return the columns to ask about: those that are named, else `text`, or the only one.
 
-    Raises `BulkError` where there is no such column.
+    Where a model `needs_pair`, columns that are not named are called as the fields of its pairs. Raises `BulkError`
+    where there is no such column.
     """
     if pair is not None and fields is None:
         raise BulkError("this model takes one text a row; leave --pair-column out")
+    if needs_pair and fields is not None:
+        text, pair = text or fields[0], pair or fields[1]
     wanted = text or ("text" if "text" in columns or len(columns) != 1 else columns[0])
     for column, flag in ((wanted, "--text-column"), (pair, "--pair-column")):
         if column is not None and column not in columns and columns:

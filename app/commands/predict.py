@@ -86,9 +86,9 @@ def predict(flags: Namespace, settings: Settings) -> int:
     plan = plan_of(flags)
     plan.check()
     bundle = find_bundle(flags.model, settings)
-    options = options_of(flags)
+    options, task = options_of(flags), task_named(bundle.manifest.task)
     with (
-        closing(open_reader(plan, task_named(bundle.manifest.task).pair)) as reader,
+        closing(open_reader(plan, task.pair, needs_pair=task.needs_pair)) as reader,
         open_predictor(bundle, settings, options, is_strict=flags.strict) as predictor,
     ):
         writer = open_writer(plan, reader, predictor.asking.columns)

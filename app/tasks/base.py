@@ -147,6 +147,7 @@ class BaseTask(ABC, Generic[RequestT, StateT]):
     answer_type: ClassVar[Any]
     example: ClassVar[dict[str, Any]]  # the body of a request, for the page and the documentation
     pair: ClassVar[tuple[str, str] | None] = None  # fields of an input of two texts; None: an input is one text
+    needs_pair: ClassVar[bool] = False  # whether an input is always two texts
     priority: ClassVar[int] = 0  # is added to a request's
 
     def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:

@@ -64,6 +64,7 @@ class QuestionAnswering(Task[QuestionAnsweringRequest, list[EncodedPair]]):
     answer_type = Answer | list[Answer] | list[list[Answer]]
     example = EXAMPLE
     pair = ("question", "context")
+    needs_pair = True
 
     def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
         super().__init__(manifest, encoder, graph)

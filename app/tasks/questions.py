@@ -22,7 +22,7 @@ Length = Annotated[int, Field(ge=1), WHOLE]
 
 
 class QuestionAnsweringParameters(Parameters):
-    top_k: Annotated[Length, Field(le=100), NullIs(1)] = Field(
+    top_k: Annotated[int, Field(ge=1, le=100), WHOLE, NullIs(1)] = Field(
         1, description="Most answers, the best first; none overlaps another. 1: an object, more: a list."
     )
     doc_stride: Annotated[int, Field(ge=0), WHOLE] | None = Field(

@@ -119,7 +119,7 @@ def serve_checkpoint(folder, secondary=None):
 
     config = json.loads((folder / "config.json").read_text())
     kind = task_of(config)
-    manifest = make_manifest(task=kind.name, labels=kind.manifest_fields(config).get("labels", ()))
+    manifest = make_manifest(**{"task": kind.name, "labels": (), **kind.manifest_fields(config)})
     task = (secondary or kind)(manifest, TextEncoder(folder / "tokenizer.json", 64), make_graph())
     model = load_checkpoint(str(folder))
 
@@ -192,8 +192,8 @@ def toy_probe(encoder, text, shift=0.0):
     return Probe(text=text, logits=row.tolist())
 
 
-def write_hub_folder(folder: Path, tokenizer, config=(), graphs=("model.onnx",)):
-    """Write what Optimum writes for a classifier: no manifest, a padded graph."""
+def write_hub_folder(folder: Path, tokenizer, config=(), graphs=("model.onnx",), graph=None):
+    """Write what Optimum writes for a classifier: no manifest, a padded graph, or each a given `graph`."""
     known = {
         "architectures": ["RobertaForSequenceClassification"],
         "model_type": "roberta",
@@ -204,8 +204,8 @@ def write_hub_folder(folder: Path, tokenizer, config=(), graphs=("model.onnx",))
     folder.mkdir(parents=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text(json.dumps({**known, **dict(config)}))
-    for graph in graphs:
-        (folder / graph).parent.mkdir(exist_ok=True)
-        kind = next((kind for word, kind in KINDS.items() if word in graph), "fp32")
-        onnx.save(toy_graph(padded=True, kind=kind), folder / graph)
+    for file in graphs:
+        (folder / file).parent.mkdir(exist_ok=True)
+        kind = next((kind for word, kind in KINDS.items() if word in file), "fp32")
+        onnx.save(graph or toy_graph(padded=True, kind=kind), folder / file)
     return folder

@@ -15,5 +15,9 @@ def reference_logits(model: PreTrainedModel, task: str, window: Window) -> Float
     if window.token_type_ids is not None and model.config.type_vocab_size > 1:
         inputs["token_type_ids"] = torch.from_numpy(window.token_type_ids)[None]
     with torch.inference_mode():
-        logits = np.asarray(model(**inputs).logits[0].float())
+        output = model(**inputs)
+    if "start_logits" in output:
+        logits = torch.stack([output.start_logits[0], output.end_logits[0]], dim=-1).float().numpy()  # (S, 2)
+    else:
+        logits = np.asarray(output.logits[0].float())
     return logits[None] if task == "text-classification" else logits[window.head_rows]

@@ -58,19 +58,11 @@ def before_call(context, case, kwargs):
         parameters["candidate_labels"] = FEW_LABELS
         parameters.pop("hypothesis_template", None)
     if case.operation.path == "/models/{name}":
-        asks = isinstance(inputs, dict) and "question" in inputs
-        asks = asks or (
-            isinstance(inputs, list) and any("question" in each for each in inputs if isinstance(each, dict))
-        )
-        name = (
-            "tiny-reader"
-            if asks
-            else "tiny-ner"
-            if parameters.keys() & OF_NER
-            else "toy-embed"
-            if asks_of_vectors
-            else "tiny-classify"
-        )
+        listed = inputs if isinstance(inputs, list) else [inputs]
+        asks = any(isinstance(each, dict) and "question" in each for each in listed)
+        has_words = any(isinstance(each, list) and len(each) > len(("a", "pair")) for each in listed)
+        name = "tiny-ner" if has_words or parameters.keys() & OF_NER else "tiny-classify"
+        name = "tiny-reader" if asks else "toy-embed" if asks_of_vectors and name != "tiny-ner" else name
         case.path_parameters["name"] = name
         if case.body.get("model") is not None:
             case.body["model"] = name

@@ -117,6 +117,24 @@ def test_pairs_are_two_columns(predict, tmp_path, capsys):
     assert second["error"] == "'right' is empty"
 
 
+def test_questions_with_contexts_are_two_columns(predict, tiny_reader_models, tmp_path, capsys):
+    reader = {"model": "tiny-reader", "models": tiny_reader_models}
+    (tmp_path / "in.csv").write_text("id,context,question\n1,Ada met Bob .,Who met Bob ?\n2,,Who ?\n3,a film,\n")
+    assert predict("in.csv", "-o", "out.csv", "--max-answer-len", "1", **reader) == 0
+    first, *others = csv_rows(tmp_path / "out.csv")
+    assert first["answer"] == "Ada met Bob ."[int(first["start"]) : int(first["end"])] != ""
+    assert [row["error"] for row in others] == ["'context' is empty", "'question' is empty"]
+    assert predict("in.csv", "-o", "out.jsonl", "--top-k", "2", **reader) == 0
+    answers = json_lines(tmp_path / "out.jsonl")[0]["answers"]
+    assert len(answers) == 2
+    assert answers[0]["answer"] in "Ada met Bob ."
+    (tmp_path / "named.csv").write_text("q,c\nWho met Bob ?,Ada met Bob .\n")
+    named = ("--text-column", "q", "--pair-column", "c")
+    assert predict("named.csv", "-o", "named.jsonl", *named, **reader) == 0
+    assert predict("named.csv", "-o", "other.jsonl", **reader) == 1
+    assert "there is no column 'question' but 'q', 'c'; choose one with --text-column" in capsys.readouterr().err
+
+
 def test_standard_input_and_output(predict, monkeypatch, capfdbinary):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a good play\n\nparis\n")))
     assert predict("-", "--top-k", "1") == 0

@@ -10,7 +10,6 @@ CONTEXTS = {
     "short": "Ada Byron met Bob in Paris and Rome .",
     "accents": "the café in São Paulo isn't open ( yet ) .",
     "emoji": "Ada 😀 met 👩\u200d👩\u200d👧 Bob👍🏽",
-    "spaces": "  Ada\n met\u00a0Bob  .\t",
     "several windows": " ".join(f"{name} met Bob in Rome ." for name in ("Ada", "Byron", "Paris", "Bob", "Rome") * 4),
 }
 
@@ -30,3 +29,11 @@ def test_the_best_answer_scores_the_same(kind, parameters, may_abstain, both):
     theirs = ask(QUESTION, CONTEXTS[kind], **asked)
     assert ours["score"] == pytest.approx(theirs["score"], abs=1e-6)
     assert ours["answer"] == theirs["answer"].strip()
+
+
+def test_spans_that_differ_in_white_space_alone_are_one_answer(both):
+    serve, ask = both
+    context, asked = "  Ada\n met\u00a0Bob  .\t", {"max_seq_len": 64, "doc_stride": 16}
+    ours = serve({"inputs": {"question": QUESTION, "context": context}, "parameters": asked})
+    assert ours["answer"] == ours["answer"].strip() == context[ours["start"] : ours["end"]]
+    assert ours["score"] >= ask(QUESTION, context, **asked)["score"]

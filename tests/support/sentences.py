@@ -18,6 +18,13 @@ from transformers import RobertaModel
 from tests.support.tiny import tiny_config, tiny_tokenizer
 
 WIDTH = 32
+BASE = "sentence_transformers.base.modules"
+NEWER = {  # where version 6 has its modules
+    "Transformer": f"{BASE}.transformer",
+    "Pooling": "sentence_transformers.sentence_transformer.modules.pooling",
+    "Dense": f"{BASE}.dense",
+    "Normalize": f"{BASE}.normalize",
+}
 OLDER = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "lasttoken": "lasttoken"}
 
 
@@ -115,9 +122,12 @@ def write_sentences(
         (folder / "onnx").mkdir()
         (folder / "onnx" / "model.onnx").write_bytes(graph)
     kinds = ["Transformer", "Pooling", *(["Dense"] * len(dense)), *(["Normalize"] if normalize else [])]
-    package = "sentence_transformers.models." if older else "sentence_transformers.base.modules.any."
+    packages = {kind: "sentence_transformers.models" if older else NEWER[kind] for kind in kinds}
     folders = ["", *(f"{number}_{kind}" for number, kind in enumerate(kinds) if number)]
-    entries = [{"idx": n, "name": str(n), "path": folders[n], "type": package + kind} for n, kind in enumerate(kinds)]
+    entries = [
+        {"idx": n, "name": str(n), "path": folders[n], "type": f"{packages[kind]}.{kind}"}
+        for n, kind in enumerate(kinds)
+    ]
     write(folder / "modules.json", entries)
     write(folder / "config_sentence_transformers.json", {"prompts": {}, "default_prompt_name": None, **about})
     config: dict[str, Any] = {

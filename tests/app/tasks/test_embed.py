@@ -226,3 +226,8 @@ def test_a_manifest_is_checked(settings, reason, encoder):
 def test_the_width_is_that_of_the_settings(encoder):
     settings = EmbedSettings(dimensions=7).model_dump()
     assert Embed.width(make_manifest(task_settings=settings), {}) == 7
+
+
+def test_a_pooling_that_the_model_was_not_trained_with_is_said(encoder):
+    assert make_task(encoder, pooling="mean", trained_pooling="mean").advice is None
+    assert "pooled by mean, and the model was trained with first" in make_task(encoder, trained_pooling="first").advice

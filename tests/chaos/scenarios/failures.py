@@ -47,7 +47,7 @@ class OutOfMemory(Scenario):
 
 
 class HungRunner(Scenario):
-    """Every runner hangs in a forward pass, for longer than the limit."""
+    """Every runner hangs in a forward pass, for longer than the limit: one process is red, an engine is replaced."""
 
     fault = "forward passes that hang"
     seconds = 6.0
@@ -58,9 +58,14 @@ class HungRunner(Scenario):
         questions = await stage.learn(stage.material.short(16, deadline_s=3))
         gate = stage.gates / model
         gate.touch()
+        engines = stage.processes("engine")
         asked = asyncio.create_task(stage.ask_all(questions))
-        red_s = await stage.until_status("/health/live", 503, 20)
-        stage.tally.claim(red_s is not None and red_s < 15, f"liveness was red after {red_s} s")
+        if stage.is_several:
+            replaced_s = await stage.until(lambda: stage.processes("engine") not in (engines, []), 20)
+            stage.tally.claim(replaced_s is not None, "the engine is not replaced within 20 s")
+        else:
+            red_s = await stage.until_status("/health/live", 503, 20)
+            stage.tally.claim(red_s is not None and red_s < 15, f"liveness was red after {red_s} s")
         for each in await asked:
             stage.tally.claim(each.seconds < 4, f"a request with 3 s waited for {each.seconds:.1f} s")
         gate.unlink()

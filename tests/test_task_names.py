@@ -24,8 +24,6 @@ KEYS_OF_FILES = {
     "training/data/annotations/spacy.py": {"ner"},
     "training/data/columns.py": {"ner"},
     "training/data/pairing.py": {"similarity"},
-    "training/evaluation/page_figures.py": {"similarity"},
-    "training/evaluation/similarity_details.py": {"similarity"},
     "training/fit/optimizer.py": {"embeddings"},
 }
 

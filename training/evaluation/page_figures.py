@@ -47,8 +47,8 @@ def curve_figures(evaluation: Evaluation) -> list[tuple[str, str, Markup]]:
     if "regression" in curves:
         drawing = scatter_figure(curves["regression"], "truth", "prediction")
         drawings.append(("Predictions", "On the dashed line a prediction is right.", Markup(drawing)))
-    if "similarity" in curves:
-        drawing = scatter_figure(curves["similarity"], "score", "cosine", diagonal=False)
+    if "cosines" in curves:
+        drawing = scatter_figure(curves["cosines"], "score", "cosine", diagonal=False)
         drawings.append(("Similarities", "Cosines are to grow with the scores.", Markup(drawing)))
     return drawings
 

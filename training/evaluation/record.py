@@ -59,7 +59,7 @@ class Evaluation:
 
     `metrics` and their 95 % `intervals` go by name. `tables`: `per_label`, `errors`.
     `confusion`: (C, C) counts, a row per true label, for one label of several. `curves`: `roc`,
-    `precision_recall`, `reliability`, `reliability_before_temperature`, `regression`, `similarity`.
+    `precision_recall`, `reliability`, `reliability_before_temperature`, `regression`, `cosines`.
     `predictions`: an object per example, in order. `mistakes`: the worst of them, the worst first.
     """
 

@@ -28,7 +28,7 @@ def similarity_details(examples: Sequence[SimilarityExample], vectors: FloatArra
         count,
         metrics=score_once(scorer, count),
         intervals=bootstrap_intervals(scorer, count, trial.config.bootstrap_samples, trial.seed),
-        curves={} if truth is None or guess is None else {"similarity": Curve(truth, guess)},
+        curves={} if truth is None or guess is None else {"cosines": Curve(truth, guess)},
         predictions=predictions,
         mistakes=worst(predictions, trial.config.mistakes),
         words=SCORED if scored else FOUND,

@@ -59,7 +59,7 @@ def test_correlations_are_scipys():
 SCORED = [SimilarityExample(*"aA", score=3), SimilarityExample(*"bD", score=5), SimilarityExample(*"cC", score=1)]
 
 
-@pytest.mark.parametrize(("examples", "worst", "curves"), [(PAIRS, "c", []), (SCORED, "b", ["similarity"])])
+@pytest.mark.parametrize(("examples", "worst", "curves"), [(PAIRS, "c", []), (SCORED, "b", ["cosines"])])
 def test_the_report_shows_the_worst_first(examples, worst, curves):
     trial = Trial("feature-extraction", "mrr", "fp32", "test", EvaluationConfig(bootstrap_samples=20))
     evaluation = similarity_details(examples, vectors(examples, AT), trial)

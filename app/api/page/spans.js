@@ -38,15 +38,8 @@ function drawSpansOf(items, texts, weight) {
   return weight ? heat(items, cut, weight) : marks(items, cut);
 }
 
-const isSigned = (items, name) => items.some(item => item[name] < 0);
-
-// The field with how much a span counts: as declared, or one beside its score, or a score that is negative.
-function weightOf(items, declared) {
-  const known = declared.find(({ name, fields }) => items.every(item => name in item && Object.keys(item).every(field => fields.includes(field))));
-  if (known) return known.name;
-  const names = entries(items[0], isNumber).map(([name]) => name).filter(name => items.every(item => isNumber(item[name])));
-  return names.find(name => name !== "score") ?? names.find(name => isSigned(items, name));
-}
+// The field with how much a span counts for or against, where the schema of the answer declares one.
+const weightOf = (items, declared) => declared.find(({ name, fields }) => items.every(item => name in item && Object.keys(item).every(field => fields.includes(field))))?.name;
 
 // The first word of a span that is not the text itself: what kind of thing it is.
 const kindOfSpan = (item, cut) => entries(item, value => typeof value === "string" && value !== cut(item.start, item.end))[0]?.[1];

@@ -30,6 +30,19 @@ class Word(TypedDict):
     text: NotRequired[str]
 
 
+class Part(TypedDict):
+    word: str
+    start: int
+    end: int
+    attribution: Annotated[float, Field(json_schema_extra={"x-signed": True})]
+
+
+class Heat(TypedDict):
+    label: str
+    score: float
+    words: list[Part]
+
+
 class Explained(TypedDict):
     word: str
     start: int
@@ -104,7 +117,7 @@ ANSWERS = {
     "sentences": (
         TextsRequest,
         {"inputs": CONTEXT},
-        [{"summary": "Bob did not.", "sentences": [part(CONTEXT, "Bob did not.", score=0.5, text="Bob did not.")]}],
+        [{"summary": "Bob did not.", "sentences": [part(CONTEXT, "Bob did not.", score=-0.5, text="Bob did not.")]}],
     ),
     "envelope": (TextsRequest, {"inputs": "a"}, {"object": "list", "data": [{"index": 0, "embedding": NUMBERS}]}),
     "long": (TextsRequest, {"inputs": "a" * 400}, [[{"label": "b" * 300, "score": 0.5}]]),
@@ -120,7 +133,9 @@ def browser():
 @pytest.fixture(scope="module")
 def service():
     requests = {route: (kind, example) for route, (kind, example, _) in ANSWERS.items()}
-    return Written(requests, answer=lambda route, _: ANSWERS[route][2], answers={"parts": list[Explained]})
+    return Written(
+        requests, answer=lambda route, _: ANSWERS[route][2], answers={"parts": list[Explained], "heat": Heat}
+    )
 
 
 @pytest.fixture(scope="module")

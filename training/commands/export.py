@@ -63,7 +63,7 @@ def recipe_of(options: argparse.Namespace) -> ExportRecipe:
     return load_recipe(ExportRecipe, options.recipe, fields | overrides_of(options))
 
 
-def scored_on(recipe: ExportRecipe, options: argparse.Namespace) -> dict[str, list[Any]]:
+def scored_on(recipe: ExportRecipe, options: argparse.Namespace) -> dict[str, Any]:
     """Return the examples of the splits that the recipe names; the checkpoint's own labels are theirs."""
     sources = {split: source_of(recipe.data, options.data, split) for split in ("validation", "test")}
     named = {split: source for split, source in sources.items() if source is not None}

@@ -60,5 +60,5 @@ def test_the_reference_has_every_field_of_a_model(shipped):
     models = shipped.client.get("/models").json()["models"]
     shown = {name for model in models for name in model}
     assert shown <= documented
-    assert documented - shown <= {"task_settings", "note", "refused", "source"}
+    assert documented - shown <= {"task_settings", "note", "refused", "source", "advice"}
     assert models[0] == shipped.client.get(f"/models/{models[0]['name']}").json()

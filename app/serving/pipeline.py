@@ -121,7 +121,7 @@ class Pipeline:
 
         Return the characters of a request and what it asks for; its windows must have run some time before `deadline`.
         """
-        room, characters = self._room, request.count_characters()
+        room, characters = self._room, request.count_characters() * request.repeats()
         asked = Asked(room.density.tokens_per_character * characters, room.margin.before(deadline, now), priority)
         room.refusals.check(asked, now)
         if characters > QUICK_CHARACTERS:

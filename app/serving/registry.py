@@ -83,9 +83,11 @@ class Table:
         return entry is not None and entry.model is not None and route in entry.model.pipelines
 
     def first_for(self, route: str) -> Model | None:
-        """Return the first model by name that answers a route."""
-        models = (entry.model for entry in self.entries.values())
-        return next((model for model in models if model is not None and route in model.pipelines), None)
+        """Return the first model by name that answers a route; of several tasks' models, one of the first task."""
+        models = [entry.model for entry in self.entries.values()]
+        answering = [model for model in models if model is not None and route in model.pipelines]
+        behind = routes_behind(route) or [route]
+        return min(answering, key=lambda model: behind.index(model.task.route), default=None)
 
     def answering(self, route: str) -> str | None:
         """Return the model that answers a route when a request names none; None where no model does."""

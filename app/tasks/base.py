@@ -80,7 +80,11 @@ class TaskRequest(Strict, ABC):
 
     @abstractmethod
     def count_characters(self) -> int:
-        """Return the number of characters that windows are made of: those of a text as often as it is repeated."""
+        """Return the number of characters to tokenize."""
+
+    def repeats(self) -> int:
+        """Return about how many windows a text is in, beside those that its length takes."""
+        return 1
 
     def for_client(self, name: str) -> Self:
         """Return the request as it is meant by a client that calls itself so, in its header `User-Agent`."""

@@ -15,6 +15,7 @@ from app.errors import InvalidRequestError, RequestTooLargeError
 from app.tasks.base import ONE_OR_MORE, Encoded, Task, TaskRequest, Text, branch_of, by_input
 from app.tasks.parameters import WHOLE, NullIs, Parameters, Strict
 from app.tasks.pausing import pause
+from app.tasks.text import EncodedPair, EncodedText, TextEncoder
 from app.window import Floats, Window
 
 EXAMPLE: dict[str, Any] = {"inputs": "A warm, funny and beautifully acted film."}
@@ -78,8 +79,8 @@ class ClassifyParameters(Parameters):
         return any(each is not None for each in asked)
 
 
-class ClassifyRequest(TaskRequest):
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+class TextsOrPairsRequest(TaskRequest):
+    """The body of a task that takes texts and pairs of texts."""
 
     inputs: Annotated[
         Annotated[Text, Tag("<text>")]
@@ -87,6 +88,22 @@ class ClassifyRequest(TaskRequest):
         | Annotated[list[Input], Field(min_length=1, fail_fast=True), Tag("<list>")],
         ONE_OR_MORE,
     ]
+
+    def items(self) -> list[Texts]:
+        if isinstance(self.inputs, str):
+            return [self.inputs]
+        return [texts_of(each) for each in self.inputs] if isinstance(self.inputs, list) else [texts_of(self.inputs)]
+
+    def count_inputs(self) -> int:
+        return len(self.inputs) if isinstance(self.inputs, list) else 1
+
+    def count_characters(self) -> int:
+        return sum(len(item) if isinstance(item, str) else sum(map(len, item)) for item in self.items())
+
+
+class ClassifyRequest(TextsOrPairsRequest):
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
     parameters: Annotated[ClassifyParameters, NullIs(ClassifyParameters())] = ClassifyParameters()
     raw_scores: bool | None = Field(
         None,
@@ -99,17 +116,6 @@ class ClassifyRequest(TaskRequest):
         if not self.raw_scores or self.parameters.function_to_apply is not None:
             return self.parameters
         return self.parameters.model_copy(update={"function_to_apply": "none"})
-
-    def items(self) -> list[Texts]:
-        if isinstance(self.inputs, str):
-            return [self.inputs]
-        return [texts_of(each) for each in self.inputs] if isinstance(self.inputs, list) else [texts_of(self.inputs)]
-
-    def count_inputs(self) -> int:
-        return len(self.inputs) if isinstance(self.inputs, list) else 1
-
-    def count_characters(self) -> int:
-        return sum(len(item) if isinstance(item, str) else sum(map(len, item)) for item in self.items())
 
 
 def texts_of(item: str | TextPair | list[str]) -> Texts:
@@ -143,30 +149,15 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
         return super().manifest_fields(config) | {"problem_type": problem_type_of(config)}
 
     def encode(self, request: ClassifyRequest) -> Encoded[list[list[int]]]:
-        items, encoder, truncate, length = (
-            request.items(),
-            self.encoder,
-            request.truncates,
-            request.parameters.max_length,
-        )
-        single = [item for item in items if isinstance(item, str)]
-        paired = [item for item in items if not isinstance(item, str)]
-        if paired and request.parameters.truncation == "only_first":
-            raise InvalidRequestError("parameters.truncation: of a pair, the longer text is cut; send true")
-        texts = iter(encoder.encode(single, truncate=truncate, max_length=length, with_offsets=False))
-        pairs = iter(
-            encoder.encode_pairs(paired, truncate=truncate, max_length=length, with_offsets=False) if paired else ()
-        )
+        encoder = self.encoder
         groups: list[list[Window]] = []
-        for item in items:
-            if isinstance(item, str):
-                text = next(texts)
-                groups.append([encoder.window(text.ids, piece, FIRST_TOKEN) for piece in text.pieces])
+        for item in encode_items(encoder, request, with_offsets=False):
+            if isinstance(item, EncodedText):
+                groups.append([encoder.window(item.ids, piece, FIRST_TOKEN) for piece in item.pieces])
             else:
-                pair = next(pairs)
-                groups.append([encoder.pair_window(pair, piece, FIRST_TOKEN) for piece in pair.pieces])
+                groups.append([encoder.pair_window(item, piece, FIRST_TOKEN) for piece in item.pieces])
         windows = [window for group in groups for window in group]
-        scores = self.check_scores(len(items), request.asked)
+        scores = self.check_scores(len(groups), request.asked)
         answer_bytes = NUMBER_BYTES * len(self.manifest.labels) * len(windows) + SCORE_BYTES * scores
         return Encoded(windows, [[len(window) for window in group] for group in groups], answer_bytes)
 
@@ -249,6 +240,25 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
 
     def probe(self, text: str) -> Window:
         return self.encode(ClassifyRequest(inputs=text, truncate=True)).windows[0]
+
+
+def encode_items(
+    encoder: TextEncoder, request: TextsOrPairsRequest, *, with_offsets: bool
+) -> list[EncodedText | EncodedPair]:
+    """Tokenize texts and pairs, and cut those that are too long for one window.
+
+    Raises what `TextEncoder` raises, and `InvalidRequestError` for a truncation that pairs do not have.
+    """
+    items, truncate, length = request.items(), request.truncates, request.parameters.max_length
+    single = [item for item in items if isinstance(item, str)]
+    paired = [item for item in items if not isinstance(item, str)]
+    if paired and request.parameters.truncation == "only_first":
+        raise InvalidRequestError("parameters.truncation: of a pair, the longer text is cut; send true")
+    texts = iter(encoder.encode(single, truncate=truncate, max_length=length, with_offsets=with_offsets))
+    pairs = iter(
+        encoder.encode_pairs(paired, truncate=truncate, max_length=length, with_offsets=with_offsets) if paired else ()
+    )
+    return [next(texts) if isinstance(item, str) else next(pairs) for item in items]
 
 
 def sigmoid(logit: float) -> float:

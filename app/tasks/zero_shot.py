@@ -123,9 +123,10 @@ class ZeroShotRequest(TextsRequest):
         return [template.replace(PLACE, label) for label in self.parameters.labels]
 
     def count_characters(self) -> int:
-        labels, texts = self.parameters.labels, self.texts()
-        template = len(self.parameters.hypothesis_template)
-        return len(labels) * sum(map(len, texts)) + len(texts) * sum(len(label) + template for label in labels)
+        return super().count_characters() + sum(map(len, self.hypotheses()))
+
+    def repeats(self) -> int:
+        return len(self.parameters.labels)
 
     def for_client(self, name: str) -> Self:
         if self.parameters.answer is not None or (found := CLIENT.search(name)) is None:

@@ -10,6 +10,7 @@ OF_NER = {
     *("grouped_entities", "is_split_into_words", "delimiter", "offset_unit"),
 }
 OF_EMBED = {"normalize", "dimensions", "prompt_name", "pooling", "encoding_format"}
+FEW_PASSES = 64  # more of several texts are more than one request may have
 FEW_LABELS = ["a", "b"]  # any number of long ones is more than one request may have
 WIDTH = 16  # of the vectors of the toy that answers
 
@@ -54,6 +55,9 @@ def before_call(context, case, kwargs):
     for name in ("stride", "doc_stride"):
         if parameters.get(name) is not None:
             parameters[name] %= MOST_STRIDE
+    if case.operation.path == "/explain":
+        parameters.pop("labels", None)
+        parameters["forward_passes"] = FEW_PASSES
     if "candidate_labels" in parameters:
         parameters["candidate_labels"] = FEW_LABELS
         parameters.pop("hypothesis_template", None)

@@ -37,7 +37,7 @@ class Agreeing(SecondaryTask[TextsRequest, Encoded]):
 
 @pytest.fixture
 def agreeing(monkeypatch):
-    monkeypatch.setitem(app.tasks.SECONDARY_TASKS, Agreeing.name, Agreeing)
+    monkeypatch.setattr(app.tasks, "SECONDARY_TASKS", {Agreeing.name: Agreeing})
     for module in (defaults, registry):
         monkeypatch.setattr(module, "ROUTES", (*defaults.ROUTES, Agreeing.route))
 
@@ -117,3 +117,11 @@ def test_what_a_model_answers_is_counted_by_the_route(two):
         if family.name == "roberta_request_duration_seconds"
     }
     assert exposed == {"classify", "agree"}
+
+
+def test_a_model_of_the_first_of_its_tasks_answers(two, byte_level, monkeypatch):
+    monkeypatch.setattr(Agreeing, "models_of", ("text-classification", "token-classification"))
+    write_bundle(two, byte_level, name="a-tagger", task="token-classification", labels=["O", "yes", "no"])
+    models = load(two)
+    assert models.find("agree", None).id == "opinions:1"
+    assert models.find("agree", "a-tagger").id == "a-tagger:1"

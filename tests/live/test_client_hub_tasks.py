@@ -116,7 +116,7 @@ def test_the_asynchronous_client(toys):
     assert {entry.label for entry in entries} == set(LABELS)
 
 
-@pytest.mark.parametrize("route", ["question-answering", "embed", "zero-shot"])
+@pytest.mark.parametrize("route", ["question-answering", "embed", "similarity", "zero-shot", "explain"])
 def test_health_and_info(toys, route):
     client = InferenceClient(model=f"{toys.url}/{route}", provider="hf-inference", token=TOKEN)
     assert client.health_check() is True

@@ -105,7 +105,7 @@ def hung(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def frozen(stage: Stage) -> Iterator[None]:
-    supervisor, engines = stage.processes()[0], stage.service.processes("engine")
+    supervisor, engines = stage.processes()[0], stage.engines()
     stage.prometheus.target(stage.netloc, every_ms=PATIENT_MS)
     with stage.stopped([supervisor]), stage.stopped(engines):
         yield

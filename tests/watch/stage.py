@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.chaos.processes import family_of
+from tests.chaos.processes import family_of, line_of
 from tests.support.server import SeveralService, serve_several, until
 from tests.watch.programs import Prometheus, Receiver, alertmanager, prometheus, receiver
 from tests.watch.traffic import Burst, Traffic, bearer
@@ -79,9 +79,13 @@ class Stage:
 
     def kill_engine(self) -> None:
         """Kill the engine process, and return when there is another."""
-        [engine] = self.service.processes("engine")
-        os.kill(engine, signal.SIGKILL)
-        until(lambda: self.service.processes("engine") not in ([], [engine]))
+        before = self.engines()
+        signal_all(before, signal.SIGKILL)
+        until(lambda: set(self.engines()) - set(before))
+
+    def engines(self) -> list[int]:
+        """Return the ids of the engine processes."""
+        return [pid for pid in self.processes() if b"engine" in line_of(pid)]
 
     @property
     def address(self) -> tuple[str, int]:

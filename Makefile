@@ -22,7 +22,7 @@ train: .venv/train-$(ACCELERATOR)  ## what roberta-train needs, torch among it
 test: .venv/test-$(ACCELERATOR)  ## every test, the lint and the types
 	$(MAKE) check
 
-clients: .venv/bin/python  ## the clients of other languages that tests/live asks with, where npm is
+clients: .venv/bin/python  ## the clients that tests/live asks with and that need a place of their own: of JavaScript, and tritonclient
 	npm install --silent --no-fund --no-audit --prefix .venv/clients @huggingface/inference@4.13.30 axe-core@4.14.1
 
 check:  ## what CI runs, in an environment that is already there

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENV_FILE = "roberta-serve.env"  # in the folder where the service starts; `roberta-serve tune` writes it
 
@@ -20,6 +22,7 @@ CLI = SettingsConfigDict(  # how both commands read their flags
 )
 
 PREFIX = re.compile(r"(/[\w.~-]+)*", re.ASCII)
+ROUTE = re.compile(r"(/[\w.~:@-]+)+", re.ASCII)  # Vertex AI's default has a colon
 ORIGIN = re.compile(r"https?://[^/?#\s]+")
 
 
@@ -50,10 +53,52 @@ def read_mode(mode: str) -> str:
     return mode
 
 
+def read_route(path: str) -> str:
+    """Return a path without slashes at its end. Raises `ValueError` where it is none."""
+    path = path.rstrip("/")
+    if not ROUTE.fullmatch(path):
+        raise ValueError("must be a path that begins with a slash, such as /predict")
+    return path
+
+
+class PlatformVariables(PydanticBaseSettingsSource):
+    """Settings that a platform sets for the containers that it runs, by variables of its own.
+
+    Sources: SageMaker's "Custom inference code with hosting services", Vertex AI's "Custom container requirements".
+    """
+
+    variables: ClassVar[dict[str, tuple[str, ...]]] = {
+        "port": ("AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT"),
+        "predict_route": ("AIP_PREDICT_ROUTE",),
+        "health_route": ("AIP_HEALTH_ROUTE",),
+    }
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        given = (os.environ.get(variable) for variable in self.variables.get(field_name, ()))
+        return next((value for value in given if value), None), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        fields = self.settings_cls.model_fields
+        found = {name: self.get_field_value(field, name)[0] for name, field in fields.items() if name in self.variables}
+        return {name: value for name, value in found.items() if value is not None}
+
+
 class HttpSettings(BaseSettings):
     """The settings that only the server of HTTP reads."""
 
     model_config = SettingsConfigDict(env_prefix="ROBERTA_", env_file=ENV_FILE, frozen=True, extra="forbid")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Have a flag go before what a platform says, and that before the image's own variables."""
+        return init_settings, PlatformVariables(settings_cls), env_settings, dotenv_settings, file_secret_settings
 
     host: str = Field("0.0.0.0", description="Address to listen on. ::, every address of either kind.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0: any free one.")
@@ -82,6 +127,12 @@ class HttpSettings(BaseSettings):
     root_path: Annotated[str, AfterValidator(read_prefix)] = Field(
         "",
         description="Path under which a proxy shows the service, such as /nlp; it may take it off or leave it on.",
+    )
+    predict_route: Annotated[str, AfterValidator(read_route)] | None = Field(
+        None, description="Path that takes the bodies of Vertex AI. Default: AIP_PREDICT_ROUTE, or none."
+    )
+    health_route: Annotated[str, AfterValidator(read_route)] | None = Field(
+        None, description="Path that answers as /health/ready does. Default: AIP_HEALTH_ROUTE, or none."
     )
     forwarded_allow_ips: list[Annotated[str, AfterValidator(read_proxy)]] = Field(
         default_factory=list,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -30,6 +31,7 @@ from app.tasks import TASKS
 from app.tasks.base import TaskRequest
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)
+ReadT = TypeVar("ReadT")
 
 POOLED_REQUESTS = 8  # requests of the greatest length that may be tokenized or wait for that
 BYTES_PER_CHARACTER = 16  # of a body that is parsed in the time that it takes to tokenize a character
@@ -204,8 +206,14 @@ class Service:
         """Validate a JSON body; see `app.serving.parsing.parse`. A large one is parsed while other requests go on."""
         if len(body) <= INLINE_BYTES:
             return parse(body, request_type, self._bounds)
+        return await self.read(partial(parse, request_type=request_type), body, deadline=deadline)
+
+    async def read(self, read: Callable[..., ReadT], body: bytes, *, deadline: float) -> ReadT:
+        """Return what `read(body, bounds=...)` makes of a body within the bounds of the settings, as `parse` does."""
+        if len(body) <= INLINE_BYTES:
+            return read(body, bounds=self._bounds)
         size = len(body) // BYTES_PER_CHARACTER
-        return await self.shared.pool.run(parse, body, request_type, self._bounds, size=size, deadline=deadline)
+        return await self.shared.pool.run(partial(read, body, bounds=self._bounds), size=size, deadline=deadline)
 
     def beat(self) -> None:
         """Say that the event loop moves; from now on, silence of `stall_timeout_s` is a problem."""

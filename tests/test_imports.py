@@ -41,7 +41,7 @@ LAYERS = {
     },
     "service": {"serving", "tasks", "errors", "metrics", "settings"},
     "bulk": {"bulk", "hub", "serving", "tasks", "runtime", "window", "bundle", "errors", "settings"},
-    "api": {"api", "service", "serving", "tasks", "errors", "logs", "metrics", "settings"},
+    "api": {"api", "service", "serving", "tasks", "window", "errors", "logs", "metrics", "settings"},
     "processes": {
         *("processes", "api", "service", "serving", "tasks", "engine.work", "runtime.session", "runtime.memory"),
         *("hub.named", "window", "bundle", "errors", "logs", "metrics", "settings"),

@@ -10,7 +10,7 @@ from app.logs.limit import ACCESS_LOGGER
 from app.serving.pipeline import Answer
 
 if TYPE_CHECKING:
-    from app.api.predictions import Call
+    from app.api.call import Call
 
 access_log = structlog.get_logger(ACCESS_LOGGER)
 

@@ -9,11 +9,13 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from app.api.call import Call
 from app.api.errors import ErrorResponses
 from app.api.gate import Gate
 from app.api.keys import Keyring
 from app.api.pages import build_pages
-from app.api.predictions import Call, Predictions
+from app.api.predictions import Predictions
+from app.api.protocols import DOORS
 from app.api.request import path_of, tidy
 from app.errors import ServeError
 from app.service import Service
@@ -34,6 +36,8 @@ class Application:
         self._errors = ErrorResponses(service.metrics)
         self.gate = Gate(service, keys)
         self._predictions = Predictions(service, keys, self.gate)
+        for door in DOORS:
+            self._predictions.add(door(self._predictions))
         self.pages = build_pages(service, keys, self._predictions, self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

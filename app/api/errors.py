@@ -20,7 +20,7 @@ from app.logs import line_limit
 from app.metrics import Metrics
 
 if TYPE_CHECKING:
-    from app.api.predictions import Call
+    from app.api.call import Call
 
 log = structlog.get_logger(__name__)
 

@@ -18,9 +18,9 @@ from app.errors import DeadlineUnmeetableError, QueueFullError, ServeError
 from app.serving.room import Asked, Refusals
 
 if TYPE_CHECKING:
+    from app.api.call import Call
     from app.api.exchange import Headers as Lines
     from app.api.keys import Keyring
-    from app.api.predictions import Call
     from app.service import Service
 
 TARGET = "roberta.target"  # in an ASGI scope: the path and query of the request, as they were sent
@@ -121,9 +121,10 @@ class Gate:
 
     def _asks_one_model(self, call: Call) -> bool:
         """Whether the path says which model is asked: no body can choose another."""
-        if call.path.startswith(MODELS):
+        if call.choice == "none":
             return True
-        return sum(call.task in model.pipelines for model in self._service.registry.served().values()) == 1
+        models = self._service.registry.served().values()
+        return sum(call.choice == "all" or call.task in model.pipelines for model in models) == 1
 
     def _target_of(self, call: Call) -> Target:
         metrics, kinds = self._service.metrics, (QueueFullError, DeadlineUnmeetableError)

@@ -10,11 +10,12 @@ from typing import Any
 from app.errors import ServeError
 
 PREFIX = "/v1/"  # of the paths of OpenAI's API
+VERTEX = "/v1/endpoints/"
 
 
 def is_openai(path: str) -> bool:
-    """Whether a path belongs to OpenAI's API."""
-    return path.startswith(PREFIX)
+    """Whether a path belongs to OpenAI's API; those of Vertex AI's endpoints begin alike."""
+    return path.startswith(PREFIX) and not path.startswith(VERTEX)
 
 
 def error_of(error: ServeError) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Union
 
 from fastapi import FastAPI
@@ -9,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
+from app.api.call import Described, Door
 from app.api.request import PRIORITIES
 from app.api.responses import PREDICTION_HEADERS, ErrorBody, OpenAIErrorBody, error_responses
 from app.errors import (
@@ -81,20 +83,28 @@ NAME = {
     "required": True,
     "schema": {"type": "string", "minLength": 1},
 }
+VERSION = {
+    "name": "version",
+    "in": "path",
+    "description": "The version of the model, which is served alone.",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1},
+}
 
 
-def install_openapi(app: FastAPI, settings: Settings, *, is_open: bool, has_predictions: bool) -> None:
-    """Make `app.openapi()` describe the predictions too, where there are any, which FastAPI does not see.
+def install_openapi(app: FastAPI, settings: Settings, *, is_open: bool, doors: Sequence[Door] | None) -> None:
+    """Make `app.openapi()` describe the predictions too, which FastAPI does not see.
 
-    `is_open`: no key is asked for.
+    `is_open`: no key is asked for. `doors` are other protocols on which predictions are asked for; None: there are none
+    at all.
     """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             correct_pages(document)
-            if has_predictions:
-                Predictions(document, settings, is_open=is_open).add()
+            if doors is not None:
+                Predictions(document, settings, is_open=is_open).add(doors)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -124,44 +134,49 @@ class Predictions:
         self._document, self._settings, self._is_open = document, settings, is_open
         self._errors = (*OF_PREDICTIONS, *(() if is_open else OF_KEYS))
 
-    def add(self) -> None:
+    def add(self, doors: Sequence[Door]) -> None:
         for task in TASKS.values():
-            operation = self._describe(task.route, task.__doc__, task.request_type, task.answer_type, MODEL)
-            operation["requestBody"]["content"]["application/json"]["schema"]["examples"] = [task.example]
-            self._put(f"/{task.route}", operation)
+            of_task = Described(
+                f"/{task.route}", task.route, task.__doc__, task.request_type, task.answer_type, (MODEL,)
+            )._replace(example=task.example)
+            self._put(of_task)
             if task.route == self._settings.default_route:
-                self._put("/", operation | {"operationId": "default"})
+                self._put(of_task._replace(path="/", operation_id="default"))
         tasks = list(MODEL_TASKS.values())
-        by_name = self._describe(
+        by_name = Described(
+            "/models/{name}",
             "model",
             "Answer with one model by the body of its task.",
             Union[tuple(task.request_type for task in tasks)],  # noqa: UP007  made of a list
             Union[tuple(task.answer_type for task in tasks)],  # noqa: UP007
-            NAME,
+            (NAME,),
         )
-        by_name["responses"]["404"] = error_responses(ModelNotFoundError, RouteNotFoundError)[404]
-        self._put("/models/{name}", by_name)
+        for described in (by_name, *(each for door in doors for each in door.described())):
+            self._put(described)
 
-    def _put(self, path: str, operation: dict[str, Any]) -> None:
-        self._document["paths"].setdefault(path, {})["post"] = operation
-
-    def _describe(
-        self, operation_id: str, description: str | None, request_type: Any, answer_type: Any, parameter: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Return the operation of one route; the schemas of its bodies go into the document's components."""
-        answer = {"description": "The answer.", "headers": PREDICTION_HEADERS}
-        answer["content"] = self._content(answer_type, "serialization")
-        errors = error_responses(*self._errors, path=f"/{operation_id}")
-        return {
-            "tags": ["predictions"],
-            "summary": operation_id.replace("-", " ").capitalize(),
-            "description": description,
-            "operationId": operation_id,
-            "parameters": [parameter, *PARAMETERS],
-            "requestBody": {"required": True, "content": self._content(request_type, "validation")},
+    def _put(self, described: Described) -> None:
+        """Add the operation of one path; the schemas of its bodies go into the document's components."""
+        answer: dict[str, Any] = {"description": "The answer."}
+        answer["headers"] = {**PREDICTION_HEADERS, **described.answer_headers}
+        answer["content"] = {each: {"schema": {"type": "string"}} for each in described.answer_media_types}
+        answer["content"] |= self._content(described.answer_type, "serialization")
+        content = self._content(described.request_type, "validation")
+        if described.example is not None:
+            content["application/json"]["schema"]["examples"] = [described.example]
+        errors = error_responses(*self._errors, path=described.path)
+        operation = {
+            "tags": [described.tag],
+            "summary": described.operation_id.replace("-", " ").capitalize(),
+            "description": described.description,
+            "operationId": described.operation_id,
+            "parameters": [*described.parameters, *PARAMETERS],
+            "requestBody": {"required": True, "content": content},
             "responses": {"200": answer} | {str(status): error for status, error in errors.items()},
             **({} if self._is_open else SECURED),
         }
+        if NAME in described.parameters:
+            operation["responses"]["404"] = error_responses(ModelNotFoundError, RouteNotFoundError)[404]
+        self._document["paths"].setdefault(described.path, {})["post"] = operation
 
     def _content(self, kind: Any, mode: JsonSchemaMode) -> dict[str, Any]:
         schema = TypeAdapter(kind).json_schema(ref_template=REF, mode=mode)

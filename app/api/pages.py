@@ -24,6 +24,7 @@ from app.api.keys import Keyring
 from app.api.openapi import install_openapi
 from app.api.orders import add_orders
 from app.api.predictions import Predictions
+from app.api.protocols.pages import add_protocol_pages
 from app.api.request import path_of, tidy
 from app.api.responses import Health, Info, ModelInfo, Models, OpenAIModel, OpenAIModels, TaskInfo, error_responses
 from app.api.status import Status
@@ -87,7 +88,9 @@ def build_pages(
         pages.router.routes.insert(0, OtherMethods(predictions))
         if access.is_on("page"):
             add_index(pages)
-    install_openapi(pages, service.settings, is_open=keys.is_open, has_predictions=predictions is not None)
+    add_protocol_pages(pages, service, status, access)
+    doors = None if predictions is None else predictions.doors
+    install_openapi(pages, service.settings, is_open=keys.is_open, doors=doors)
     return pages
 
 

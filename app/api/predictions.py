@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from app.api.answered import log_answered
-from app.api.arrival import ARRIVED
+from app.api.call import PLAIN, Call, Door, Endpoint, Form
 from app.api.codings import INLINE_BYTES, coding_of, decode
-from app.api.exchange import Exchange, exchange_of
+from app.api.exchange import Exchange
 from app.api.gate import MODELS, Gate
-from app.api.keys import ANYBODY, Key, Keyring
-from app.api.request import BodyMemory, Headers, priority_of, read_body, request_id_of, timeout_s_of
+from app.api.keys import Keyring
+from app.api.request import BodyMemory, priority_of, read_body, timeout_s_of
 from app.api.turns import Turns
 from app.errors import (
     ClientGoneError,
@@ -46,96 +45,73 @@ ResultT = TypeVar("ResultT")
 RequestT = TypeVar("RequestT", bound=TaskRequest)
 
 
-@dataclass(slots=True, eq=False)
-class Call:
-    """One `POST` to a prediction path, from its arrival to its answer. Times are seconds of `time.monotonic()`.
-
-    `task` (its route) and `model` (its name) are known one after the other; metrics of an error are labeled with
-    what was known by then.
-    """
-
-    scope: Scope
-    receive: Receive
-    send: Send
-    path: str
-    headers: Headers
-    request_id: str
-    started: float
-    exchange: Exchange | None = None  # of this service's own server
-    deadline: float = 0.0
-    priority: int = 0
-    body: bytes = b""
-    body_bytes: int = 0  # counted among the bodies in hand, until the call ends
-    task: str = ""
-    model: str = ""
-    key: Key = ANYBODY
-    is_answered: bool = False
-
-    @classmethod
-    def of(cls, scope: Scope, receive: Receive, send: Send, path: str) -> Call:
-        headers: Headers = dict(scope["headers"])
-        arrived: float = scope[ARRIVED] if ARRIVED in scope else time.monotonic()
-        return cls(scope, receive, send, path, headers, request_id_of(headers), arrived, exchange_of(send))
-
-
-Endpoint = Callable[[Call], Awaitable[None]]
-
-
 class Predictions:
     """The endpoints of `POST`: the route of each task, `/` for the default one, and `/models/{name}`."""
 
     def __init__(self, service: Service, keys: Keyring, gate: Gate) -> None:
-        self._service, self._keys, self._gate = service, keys, gate
+        self.service, self._keys, self._gate = service, keys, gate
         self._bodies = BodyMemory(service.settings.max_body_memory_mb * 2**20)
         self._turns = Turns()
         self._endpoints: dict[str, Endpoint] = {
             f"/{task.route}": partial(self._answer_for_task, task) for task in TASKS.values()
         }
         self._endpoints["/"] = self._endpoints[f"/{service.settings.default_route}"]
+        self.doors: list[Door] = []
+
+    def add(self, door: Door) -> None:
+        """Have the paths of another protocol answered too."""
+        self.doors.append(door)
+        self._endpoints |= door.endpoints
 
     def endpoint(self, path: str) -> Endpoint | None:
         """Return what answers `POST` to a path; None where that is not a prediction."""
         if (endpoint := self._endpoints.get(path)) is not None:
             return endpoint
         folder, slash, name = path.rpartition("/")
-        return self._answer_by_name if name and folder + slash == MODELS else None
+        if name and folder + slash == MODELS:
+            return self._answer_by_name
+        return next((endpoint for door in self.doors if (endpoint := door.endpoint(path))), None)
 
     async def _answer_for_task(self, task: AnyTask, call: Call) -> None:
         """Answer a task's own route; the body or the query may choose the model."""
         call.task = task.route
-        await self._admit(call)
-        request = await self._parse(call, task.request_type)
-        model = self._service.registry.find(task.route, request.model or model_in_query(call.scope))
-        await self._respond(call, model, task.route, request)
+        await self.admit(call)
+        request = await self.parse(call, task.request_type)
+        model = self.service.registry.find(task.route, request.model or model_in_query(call.scope))
+        await self.respond(call, model, task.route, request)
 
     async def _answer_by_name(self, call: Call) -> None:
         """Answer `/models/{name}`: one model, `name` or `name:version`, by the body of its task."""
-        await self._admit(call)
+        call.choice = "none"
+        await self.admit(call)
         name = call.path.removeprefix(MODELS)
-        model = self._service.registry.find(None, name)
+        model = self.service.registry.find(None, name)
         call.task = model.task.route
-        request = await self._parse(call, model.task.request_type)
+        request = await self.parse(call, model.task.request_type)
         if request.model not in (None, name):
             raise InvalidRequestError(f"model: the path already names {name}")
-        await self._respond(call, model, call.task, request)
+        await self.respond(call, model, call.task, request)
 
-    async def _parse(self, call: Call, request_type: type[RequestT]) -> RequestT:
+    async def parse(self, call: Call, request_type: type[RequestT]) -> RequestT:
         """Return the request that a body holds, as its client means it; the body is let go."""
-        request = await self._service.parse(call.body, request_type, deadline=call.deadline)
+        request = await self.service.parse(call.body, request_type, deadline=call.deadline)
         call.body = b""
         return request.for_client(call.headers.get(b"user-agent", b"").decode("latin-1"))
 
-    async def _admit(self, call: Call) -> None:
-        """Check everything that needs no model, and read the body. `end` must follow."""
-        settings = self._service.settings
+    async def admit(self, call: Call, media_types: Collection[str] = ()) -> None:
+        """Check everything that needs no model, and read the body. `end` must follow.
+
+        `media_types` are those that a body may be announced as beside JSON.
+        """
+        settings = self.service.settings
         if (turn := self._turns.take()) is not None:
             await turn
-        if self._service.is_refusing():
-            await self._service.let_answers_go()
+        if self.service.is_refusing():
+            await self.service.let_answers_go()
         key = self._keys.check(call.headers, "predict")
         key.enter()
         call.key = key
-        if self._service.draining:
+        if self.service.draining:
             raise DrainingError
         call.deadline = call.started + timeout_s_of(call.headers, settings.request_timeout_s)
         call.priority = min(priority_of(call.headers), key.highest_priority)
@@ -144,7 +120,9 @@ class Predictions:
         limit = settings.max_body_bytes
         coding = coding_of(call.headers) if b"content-encoding" in call.headers else ""
         received = None if call.exchange is None else call.exchange.take_body()
-        call.body = await read_body(call.headers, call.receive, limit, call.deadline, self._bodies, received)
+        call.body = await read_body(
+            call.headers, call.receive, limit, call.deadline, self._bodies, received, media_types
+        )
         call.body_bytes = len(call.body)
         if coding:
             await self._decode(call, coding, limit)
@@ -158,7 +136,7 @@ class Predictions:
         if decoded is None:
             self._bodies.take(limit, call.body_bytes)
             call.body_bytes += limit
-            pool, size = self._service.shared.pool, limit // BYTES_PER_CHARACTER
+            pool, size = self.service.shared.pool, limit // BYTES_PER_CHARACTER
             decoded = await pool.run(decode, call.body, coding, limit, size=size, deadline=call.deadline)
         self._bodies.free(call.body_bytes - len(decoded))
         call.body, call.body_bytes = decoded, len(decoded)
@@ -168,27 +146,29 @@ class Predictions:
         self._bodies.free(call.body_bytes)
         call.key.leave()
 
-    async def _respond(self, call: Call, model: Model, route: str, request: TaskRequest) -> None:
+    async def respond(self, call: Call, model: Model, route: str, request: TaskRequest, form: Form = PLAIN) -> None:
         """Ask `model` for what `route` answers, and send its answer."""
         call.task, call.model = route, model.name
         pipeline = model.pipelines[route]
-        work = pipeline.answer(request, self._service.shared, deadline=call.deadline, priority=call.priority)
+        work = pipeline.answer(
+            request, self.service.shared, deadline=call.deadline, priority=call.priority, write=form.write
+        )
         try:
             if call.exchange is None:
                 answer = await unless_disconnected(call.receive, work)
             else:
                 answer = await unless_left(call.exchange, work)
         except asyncio.CancelledError:  # by uvicorn, when draining took too long
-            if self._service.draining:
+            if self.service.draining:
                 raise DrainingError from None
             raise
         now = time.monotonic()
         if now > call.deadline:
-            self._service.metrics.deadline_missed.inc()
+            self.service.metrics.deadline_missed.inc()
             raise DeadlineExceededError
         total_s = now - call.started
         headers = [
-            (b"content-type", b"application/json"),
+            *form.headers,
             (b"content-length", b"%d" % len(answer.content)),
             (b"x-request-id", call.request_id.encode()),
             (b"x-model", model.id.encode()),
@@ -201,7 +181,7 @@ class Predictions:
             await call.send({"type": "http.response.body", "body": answer.content})
         # After the answer has left: the client need not wait for it.
         pipeline.series.observe_request(total_s, answer.tokenize_s, answer.queue_s, answer.windows)
-        if self._service.settings.access_log:
+        if self.service.settings.access_log:
             log_answered(call, model.id, answer, total_s)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from starlette.types import Receive, Scope
 
@@ -95,17 +95,16 @@ async def read_body(
     deadline: float,
     memory: BodyMemory,
     received: bytes | None = None,
+    media_types: Collection[str] = (),
 ) -> bytes:
     """Read the body, at most `limit` bytes of it, until `deadline` in seconds of `time.monotonic()`.
 
     `received` is the body where all of it is there already. The caller frees its bytes from `memory` in the end. Raises
-    `UnsupportedMediaTypeError` for anything announced as not JSON, `RequestTooLargeError` beyond the limit,
-    `ClientGoneError` when the client leaves before its end, `DeadlineExceededError` when it takes too long over it, and
-    `QueueFullError` when `memory` is full.
+    `UnsupportedMediaTypeError` for anything announced as neither JSON nor one of `media_types`,
+    `RequestTooLargeError` beyond the limit, `ClientGoneError` when the client leaves before its end,
+    `DeadlineExceededError` when it takes too long over it, and `QueueFullError` when `memory` is full.
     """
-    media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
-    if media_type not in JSON_TYPES and not media_type.endswith("+json"):
-        raise UnsupportedMediaTypeError("the body must be JSON: send `Content-Type: application/json`")
+    check_media_type(headers, media_types)
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > limit:
         raise too_large(limit)
@@ -119,6 +118,13 @@ async def read_body(
             return await receive_all(receive, limit, memory)
     except TimeoutError:
         raise DeadlineExceededError("the deadline passed before the body was received") from None
+
+
+def check_media_type(headers: Headers, others: Collection[str]) -> None:
+    """Raise `UnsupportedMediaTypeError` for a body that is announced as neither JSON nor one of `others`."""
+    media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    if media_type not in JSON_TYPES and not media_type.endswith("+json") and media_type not in others:
+        raise UnsupportedMediaTypeError("the body must be JSON: send `Content-Type: application/json`")
 
 
 async def receive_all(receive: Receive, limit: int, memory: BodyMemory) -> bytes:

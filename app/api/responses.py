@@ -15,6 +15,8 @@ from app.errors import ServeError
 
 CODES = sorted(vars(kind)["code"] for _, kind in inspect.getmembers(errors, inspect.isclass) if "code" in vars(kind))
 
+PROTOCOLS = "other protocols"  # the heading of their paths in the documentation
+
 ERROR_BODY, OPENAI_ERROR_BODY = "#/components/schemas/ErrorBody", "#/components/schemas/OpenAIErrorBody"
 TEXT: dict[str, Any] = {"type": "string"}
 

@@ -16,6 +16,7 @@ from app.tasks.base import TaskRequest
 from app.tasks.parameters import fields_in
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 INLINE_BYTES = 2**15  # a larger body is parsed on another thread, so that other requests need not wait
 MOST_COMPARED = 40  # characters of an unknown field's name
@@ -44,6 +45,13 @@ class Bounds(NamedTuple):
 
 
 def parse(body: bytes, request_type: type[RequestT], bounds: Bounds) -> RequestT:
+    """Validate a task's body. Raises what `read` does, and `RequestTooLargeError` for too many texts or characters."""
+    request = read(body, request_type, bounds)
+    bounds.check(request, len(body))
+    return request
+
+
+def read(body: bytes, kind: type[ModelT], bounds: Bounds) -> ModelT:
     """Validate a JSON body.
 
     Raises `MalformedBodyError`, `InvalidRequestError` or `RequestTooLargeError`, a sentence naming the place. What a
@@ -54,22 +62,21 @@ def parse(body: bytes, request_type: type[RequestT], bounds: Bounds) -> RequestT
             f"the body has more than {bounds.values:,} values and fields; at most {bounds.inputs} texts are taken"
         )
     try:
-        request = request_type.model_validate_json(body)
+        content = kind.model_validate_json(body)
     except ValidationError as error:
         if body.startswith(BOM_UTF8):
-            return parse(body.removeprefix(BOM_UTF8), request_type, bounds)
-        raise explain(error, body, request_type) from None
-    check_unique(body, request)
-    bounds.check(request, len(body))
-    return request
+            return read(body.removeprefix(BOM_UTF8), kind, bounds)
+        raise explain(error, body, kind) from None
+    check_unique(body, content)
+    return content
 
 
-def check_unique(body: bytes, request: TaskRequest) -> None:
+def check_unique(body: bytes, content: BaseModel) -> None:
     """Raise `InvalidRequestError` where a valid body names a field twice: readers differ in which of them they take."""
-    least = len(request.model_fields_set)
+    least = len(content.model_fields_set)
     if (colons := body.count(b":")) == least:
         return
-    fields = fields_in(request)
+    fields = fields_in(content)
     if colons > fields and count_fields(body) > fields:
         raise InvalidRequestError("body: a field is there twice")
 

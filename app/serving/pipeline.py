@@ -34,7 +34,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The body of an answer, as JSON, and where its time went, in seconds."""
+    """The body of an answer, and where its time went, in seconds."""
 
     content: bytes
     windows: int
@@ -42,6 +42,19 @@ class Answer:
     queue_s: float
     forward_s: float
     tokens: int
+
+
+class Write(Protocol):
+    """Makes the body of an answer of the outputs of a task's windows."""
+
+    def __call__(
+        self, task: BaseTask[Any, Any], request: TaskRequest, state: Any, outputs: Sequence[Floats]
+    ) -> bytes: ...
+
+
+def write_own(task: BaseTask[Any, Any], request: TaskRequest, state: Any, outputs: Sequence[Floats]) -> bytes:
+    """Write an answer as its task has it."""
+    return task.render(request, state, outputs)
 
 
 class Finished(Protocol):
@@ -88,7 +101,9 @@ class Pipeline:
         self.task, self.lane, self.series = task, lane, series
         self._room = Room()
 
-    async def answer(self, request: TaskRequest, shared: Shared, *, deadline: float, priority: int = 0) -> Answer:
+    async def answer(
+        self, request: TaskRequest, shared: Shared, *, deadline: float, priority: int = 0, write: Write = write_own
+    ) -> Answer:
         """Encode, run and decode one request. `deadline` is in seconds of `time.monotonic()`."""
         started = time.monotonic()
         priority += self.task.priority
@@ -106,9 +121,9 @@ class Pipeline:
             tokens = sum(map(len, encoded.windows))
             ticket = await self._run(encoded.windows, tokens, characters, asked)
             if (size := size_of(encoded.answer_bytes, ticket.outputs) + per_input) > INLINE_CHARACTERS:
-                content = await on_pool(self.task.render, request, encoded.state, ticket.outputs, size=size)
+                content = await on_pool(write, self.task, request, encoded.state, ticket.outputs, size=size)
             else:
-                content = self.task.render(request, encoded.state, ticket.outputs)
+                content = write(self.task, request, encoded.state, ticket.outputs)
         finally:
             shared.memory.free(encoded.answer_bytes)
         if ticket.ended:

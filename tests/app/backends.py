@@ -8,25 +8,36 @@ from prometheus_client import CollectorRegistry
 
 from app.metrics import Metrics
 from app.serving.defaults import Defaults
-from app.serving.pipeline import Answer
+from app.serving.pipeline import Answer, write_own
 from app.serving.registry import Entry, Registry
 from app.tasks.classify import Classify
 
 
+class Saying(Classify):
+    """A classification whose answer is always what it `says`."""
+
+    def __init__(self):
+        self.says = None
+
+    def decode(self, request, state, outputs):
+        return self.says
+
+
 class ToyModel:
-    """Answers a classification with its own name, or raises `error`; keeps what it was asked."""
+    """Answers a classification with its own name, or what it `says`, or raises `error`; keeps what it was asked."""
 
     def __init__(self, metrics, name="toy", error=None):
-        self.name, self.id, self.task, self.error = name, f"{name}:1", Classify, error
+        self.name, self.id, self.task, self.error = name, f"{name}:1", Saying(), error
         self.bundle = SimpleNamespace(manifest=SimpleNamespace(version=1))
         self.series, self.pipelines = metrics.of_model("classify", name), {"classify": self}
         self.asked = []
 
-    async def answer(self, request, shared, *, deadline, priority=0):
+    async def answer(self, request, shared, *, deadline, priority=0, write=write_own):
         self.asked.append((request, deadline, priority))
         if self.error is not None:
             raise self.error
-        return Answer(self.name.encode(), 1, 0.001, 0.002, 0.003, 9)
+        content = self.name.encode() if self.task.says is None else write(self.task, request, None, ())
+        return Answer(content, 1, 0.001, 0.002, 0.003, 9)
 
 
 class ToyBackend:

@@ -13,39 +13,10 @@ from app.errors import QueueFullError
 from app.service import Service
 from app.settings import Settings
 from tests.app.backends import ToyBackend, ToyModel
+from tests.app.calls import BODY, ask
 
-BODY = json.dumps({"inputs": "a good film"}).encode()
 IN_TIME = [(b"x-request-timeout-ms", b"500")]
 PREDICTIONS = ["/classify", "/", "/models/toy", "/models/toy:1"]
-
-
-def ask(method="POST", path="/classify", backend=None, body=BODY, headers=(), draining=False, settings=(), **scope):
-    """Return the status, the headers and the body of one request to an application whose model is loaded."""
-    sent = []
-
-    async def receive():
-        return {"type": "http.request", "body": body}
-
-    async def send(message):
-        sent.append(message)
-
-    async def play():
-        service = Service(Settings(**dict(settings)), backend or ToyBackend())
-        await service.start()
-        service.draining = draining
-        request = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": list(headers)}
-        try:
-            await Application(service)({**request, "scheme": "http", "server": ("test", 80), **scope}, receive, send)
-        finally:
-            await service.stop()
-
-    try:
-        asyncio.run(play())
-    except ZeroDivisionError as error:
-        sent.append(error)
-    start, *rest = sent
-    content = b"".join(message["body"] for message in rest if isinstance(message, dict))
-    return start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, content, rest
 
 
 @pytest.mark.parametrize("path", PREDICTIONS)
@@ -238,8 +209,8 @@ def test_the_application_starts_and_stops_its_service():
 class SlowModel(ToyModel):
     """Answers as the loop is busy with something else, for longer than the request may take."""
 
-    async def answer(self, request, memory, *, deadline, priority=0):
-        answer = await super().answer(request, memory, deadline=deadline, priority=priority)
+    async def answer(self, request, memory, *, deadline, **more):
+        answer = await super().answer(request, memory, deadline=deadline, **more)
         time.sleep(max(0.0, deadline - time.monotonic()) + 0.001)
         return answer
 

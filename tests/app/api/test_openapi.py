@@ -16,6 +16,7 @@ from tests.app.backends import ToyBackend
 
 STATUSES = ["200", "400", "404", "413", "415", "422", "429", "500", "503", "504"]
 PREDICTIONS = ["/", *(f"/{task.route}" for task in TASKS.values()), "/models/{name}"]
+OF_PROTOCOLS = ["/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer", "/invocations"]
 
 
 def document(**settings):
@@ -36,7 +37,7 @@ def test_each_route_has_its_own_statuses():
     assert [*described["/metrics", "get"]["responses"]] == ["200"]
     assert [*described["/models/{name}", "get"]["responses"]] == ["200", "404"]
     assert [*described["/health/live", "get"]["responses"]] == ["200", "503"]
-    for path in PREDICTIONS:
+    for path in (*PREDICTIONS, *OF_PROTOCOLS):
         assert [*described[path, "post"]["responses"]] == [
             "200",
             "400",
@@ -61,7 +62,7 @@ def test_with_keys_the_document_says_who_needs_one():
     assert described["components"]["securitySchemes"]["key"] == {"type": "http", "scheme": "bearer"}
     found = operations(described)
     secured = {place for place, operation in found.items() if "security" in operation}
-    assert secured == {(path, "post") for path in (*PREDICTIONS, *ORDERS)} | {("/metrics", "get")}
+    assert secured == {(path, "post") for path in (*PREDICTIONS, *OF_PROTOCOLS, *ORDERS)} | {("/metrics", "get")}
     for place in secured:
         assert {"401", "403"} <= found[place]["responses"].keys()
     assert codes_in(found["/ner", "post"], "429") == ["queue_full", "rate_limited"]

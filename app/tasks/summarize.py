@@ -146,7 +146,7 @@ def parts(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
 
 def summary_of(text: str, spans: Sequence[tuple[int, int]], vectors: Any, count: int) -> Summary:
     """Return a summary of `count` sentences; `vectors` (1 + sentences, width) are of length 1, the text's first."""
-    nearness = vectors[1:] @ vectors[0]  # (sentences,)
+    nearness = np.clip(vectors[1:] @ vectors[0], -1, 1)  # (sentences,)
     chosen = choose(nearness, vectors[1:] @ vectors[1:].T, count)
     sentences = [
         Sentence(text=text[start:end], start=start, end=end, score=round(float(nearness[i]), DIGITS))

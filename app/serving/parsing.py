@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
@@ -117,14 +117,24 @@ def not_json(body: bytes) -> str | None:
     return None
 
 
+def fields_within(annotation: object) -> Iterator[str]:
+    """Yield the fields of all objects that a value of this type may be or hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield from annotation.model_fields
+    for part in get_args(annotation):
+        yield from fields_within(part)
+
+
 def hint(error: ErrorDetails, request_type: type[BaseModel]) -> str:
     """Say which field was probably meant, or where it belongs; nothing where none is like it."""
     *place, name = map(str, error["loc"])
     fields: dict[tuple[str, ...], set[str]] = {(): set(request_type.model_fields)}
     if (parameters := request_type.model_fields.get("parameters")) is not None:
         fields["parameters",] = set(getattr(parameters.annotation, "model_fields", ()))
+    if (inputs := request_type.model_fields.get("inputs")) is not None:
+        fields["inputs",] = set(fields_within(inputs.annotation))
     for other, known in fields.items():
-        if name in known and other != tuple(place):
-            return f" here; it belongs {'into parameters' if other else 'beside inputs'}"
+        if name in known and list(other) != place[:1]:
+            return f" here; it belongs {f'into {other[0]}' if other else 'beside inputs'}"
     likely = get_close_matches(name[:MOST_COMPARED], fields.get(tuple(place), ()), 1)
     return f"; {likely[0]} may be meant" if likely else ""

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from app.bundle import Graph, Manifest
 from app.bundle.hub_folder import HubFolder
+from app.bundle.sentence_modules import POOLINGS
 from app.errors import InvalidRequestError, quote
 from app.tasks.base import Encoded, Task, TaskSettings, TextsRequest, by_input, settings_of
 from app.tasks.parameters import WHOLE, NullIs, Parameters
@@ -68,8 +69,10 @@ class EmbedParameters(Parameters):
     prompt_name: str | None = Field(
         None, description="Which of the bundle's prompts is put before each text. Null: its default prompt."
     )
-    pooling: Pooling | None = Field(
-        None, description="What the bundle's pooling is expected to be; another is an error."
+    pooling: Annotated[str, Field(max_length=100)] | None = Field(
+        None,
+        description="What the bundle's pooling is expected to be, by our name or that of sentence-transformers; "
+        "another is an error.",
     )
     encoding_format: EncodingFormat | None = Field(
         None, description="`base64`: the bytes of little-endian float32 numbers. Null: float."
@@ -85,7 +88,7 @@ class EmbedRequest(TextsRequest):
     normalize: bool | None = Field(None, description="As in `parameters`, before which it goes.")
     dimensions: Annotated[int, Field(ge=1), WHOLE] | None = Field(None, description="As in `parameters`.")
     prompt_name: str | None = Field(None, description="As in `parameters`.")
-    pooling: Pooling | None = Field(None, description="As in `parameters`.")
+    pooling: Annotated[str, Field(max_length=100)] | None = Field(None, description="As in `parameters`.")
     encoding_format: EncodingFormat | None = Field(None, description="As in `parameters`.")
     parameters: Annotated[EmbedParameters, NullIs(EmbedParameters())] = EmbedParameters()
 
@@ -190,10 +193,10 @@ class Embed(Task[EmbedRequest, EmbedState]):
     def check_asked(self, asked: EmbedParameters) -> EmbedParameters:
         """Return what was asked for. Raises `InvalidRequestError` where this bundle does not have it."""
         settings = self.settings
-        if asked.pooling not in (None, settings.pooling):
+        if asked.pooling is not None and POOLINGS.get(asked.pooling, asked.pooling) != settings.pooling:
             raise InvalidRequestError(
                 f"pooling: {self.manifest.name} has {settings.pooling}, which is in its graph and not of a request; "
-                f"for {asked.pooling}, export the checkpoint with that pooling, as another bundle"
+                f"for {quote(asked.pooling)}, export the checkpoint with that pooling, as another bundle"
             )
         if asked.dimensions is not None and asked.dimensions > settings.dimensions:
             raise InvalidRequestError(f"dimensions: the vectors of {self.manifest.name} have {settings.dimensions}")

@@ -49,7 +49,8 @@ class ExplainParameters(Parameters):
     )
     forward_passes: Annotated[int, Field(ge=2, le=MOST_PASSES), WHOLE] | None = Field(
         None,
-        description=f"How many windows may run for each text. Null: {USUAL_PASSES}, fewer of long windows.",
+        description=f"How many windows may run for each text. Null: {USUAL_PASSES}, fewer where windows are long, but "
+        f"{LEAST_OF_WINDOW} for each window that the text has.",
     )
     function_to_apply: FunctionToApply | None = Field(
         None, description="From logits to the scores of labels that are explained; as of classification."

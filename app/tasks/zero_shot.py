@@ -15,7 +15,16 @@ from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.bundle import Graph, Manifest
-from app.tasks.base import NOT_BLANK, Encoded, SecondaryTask, Text, TextsRequest, branch_of, by_input, softmax
+from app.tasks.base import (
+    NOT_BLANK,
+    Encoded,
+    SecondaryTask,
+    TextsRequest,
+    branch_of,
+    by_input,
+    reject_blank,
+    softmax,
+)
 from app.tasks.classify import FIRST_TOKEN, NUMBER_BYTES, SCORE_BYTES, Classify, LabelScore
 from app.tasks.parameters import NullIs, Parameters
 from app.tasks.pausing import pause
@@ -64,7 +73,11 @@ def labels_in(text: str) -> list[str]:
     return [label for part in text.split(",") if (label := part.strip())]
 
 
-Label = Annotated[Text, Field(max_length=MOST_CHARACTERS)]
+Label = Annotated[
+    str,
+    Field(max_length=MOST_CHARACTERS, json_schema_extra={"minLength": 1, "pattern": NOT_BLANK}),
+    AfterValidator(reject_blank),
+]
 Labels = Annotated[
     Annotated[
         str,

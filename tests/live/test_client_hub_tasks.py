@@ -83,6 +83,14 @@ def test_zero_shot_classification_with_every_parameter(client):
     assert sum(entry.score for entry in entries) != pytest.approx(1, abs=1e-3)
 
 
+def test_summarization(client):
+    text = "It is a good film. Ada met Bob in Paris. Rome isn't a bad film. The café is open. Is it?"
+    summary = client("/summarize").summarization(text)
+    assert 0 < len(summary.summary_text) < len(text)
+    with pytest.raises(HfHubHTTPError, match="nothing is generated here"):
+        client("/summarize").summarization(text, generate_parameters={"max_new_tokens": 9})
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
@@ -116,7 +124,7 @@ def test_the_asynchronous_client(toys):
     assert {entry.label for entry in entries} == set(LABELS)
 
 
-@pytest.mark.parametrize("route", ["question-answering", "embed", "similarity", "zero-shot", "explain"])
+@pytest.mark.parametrize("route", ["question-answering", "embed", "similarity", "zero-shot", "explain", "summarize"])
 def test_health_and_info(toys, route):
     client = InferenceClient(model=f"{toys.url}/{route}", provider="hf-inference", token=TOKEN)
     assert client.health_check() is True

@@ -59,6 +59,7 @@ def test_hugging_face_s_client_for_javascript_asks_the_other_tasks(javascript, t
     assert answers["similarities"][0] == pytest.approx(1, abs=1e-5)
     for chosen in (answers["chosen"], answers["several"]):
         assert {entry["label"] for entry in chosen} == labels
+    assert answers["summary"]["summary_text"] == answers["summary"]["sentences"][0]["text"] != ""
     assert "inputs.question" in answers["empty"]
     assert "expected Array<number[][][]" in answers["base64"]  # the client takes numbers alone
 

@@ -43,6 +43,8 @@ CLASSIFY = [
         {"inputs": "a", "parameters": {"raw_scores": True}},
         "parameters.raw_scores: unknown field here; it belongs beside",
     ),
+    ({"text": "a"}, "text: unknown field here; it belongs into inputs"),
+    ({"inputs": {"text": "a", "top_k": 1}}, "inputs.top_k: unknown field here; it belongs into parameters"),
     ({"inputs": "a", "xyzzy": 1}, "xyzzy: unknown field"),
     ({"inputs": "a", "options": 1}, "options: Input should be an object"),
     (

@@ -144,7 +144,8 @@ def test_case_does_not_count_where_it_did_not_in_training(encoder):
         ({"prompts": PROMPTS}, {"prompt_name": "queries"}, "prompt_name: toy has 'passage', 'query'"),
         ({}, {"prompt_name": "query"}, "prompt_name: toy has no prompts"),
         ({}, {"dimensions": 5}, "dimensions: the vectors of toy have 4"),
-        ({}, {"pooling": "first"}, "pooling: toy has mean, .* for first, export the checkpoint with that pooling"),
+        ({}, {"pooling": "first"}, "pooling: toy has mean, .* for 'first', export the checkpoint with that pooling"),
+        ({}, {"pooling": "lasttoken"}, "pooling: toy has mean, .* for 'lasttoken', export the checkpoint with that"),
         ({"is_normalized": True}, {"normalize": False}, "normalize: the graph of toy normalizes its vectors itself"),
     ],
     ids=str,
@@ -155,6 +156,8 @@ def test_what_the_bundle_does_not_have_is_refused_by_name(settings, fields, reas
         with pytest.raises(InvalidRequestError, match=reason):
             task.encode(make_request("good", **body))
     assert ids(task, "good", pooling="mean") == ids(task, "good")
+    first = make_task(encoder, pooling="first")
+    assert ids(first, "good", pooling="cls") == ids(first, "good", pooling="first")
 
 
 # --- Forms of the answer ----------------------------------------------------------------------------------

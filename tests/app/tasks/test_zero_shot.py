@@ -161,6 +161,7 @@ def test_versions_of_the_client_that_read_another_form_get_it(name, answer):
         (body(labels="a, b,a"), "parameters.candidate_labels: has 'a' twice"),
         (body(labels=3), "parameters.candidate_labels: must be a list of labels, or a text with commas"),
         (body(labels=[f"{i}" for i in range(1000)]), f"should have at most {MOST_LABELS} items"),
+        (body(labels=["a" * 1001]), "should have at most 1000 characters"),
         (body(labels=",".join(map(str, range(1000)))), f"has 1000 labels; at most {MOST_LABELS} are taken at once"),
         (body(hypothesis_template="This is it."), "hypothesis_template: has no {}, where the label is to stand"),
         (body(hypothesis_template="{0.__class__}"), "hypothesis_template: has no {}"),

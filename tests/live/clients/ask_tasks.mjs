@@ -27,6 +27,9 @@ console.log(JSON.stringify({
   several: await client.zeroShotClassification({
     ...at("zero-shot"), inputs: "a good film", parameters: { candidate_labels: labels, multi_label: true },
   }),
+  summary: await client.summarization({
+    ...at("summarize"), inputs: "a good film . Ada met Bob in Paris . a bad film , Rome .", parameters: { sentences: 1 },
+  }),
   empty: await errorOf(client.questionAnswering({ ...at("question-answering"), inputs: { question: "", context } })),
   base64: await errorOf(client.featureExtraction({ ...at("embed"), inputs: labels, encoding_format: "base64" })),
 }));

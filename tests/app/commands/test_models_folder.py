@@ -60,12 +60,12 @@ def test_every_version_is_listed_in_columns_and_as_json(models, byte_level, run)
     assert "refused: config.json is missing" in out
     assert lines[2][:4] == ["plain", "1", "text-classification", "fp32"]
     assert [line[:2] for line in lines[3:]] == [["toy", "2"], ["toy", "1"]]
-    assert lines[3][-1] == "/classify"
+    assert lines[3][-2:] == ["/classify", "/explain"]
     assert "/classify" not in lines[4]
     rows = json.loads(run("list", "--json")[1])
     assert [(row["name"], row["version"], row.get("default")) for row in rows[1:]] == [
         ("plain", 1, None),
-        ("toy", 2, "/classify"),
+        ("toy", 2, "/classify /explain"),
         ("toy", 1, None),
     ]
     assert rows[2]["precision"] == ["fp32"]
@@ -75,7 +75,7 @@ def test_every_version_is_listed_in_columns_and_as_json(models, byte_level, run)
 def test_without_a_default_the_first_by_name_answers(models, byte_level, run):
     write_bundle(models, byte_level, name="b")
     write_bundle(models, byte_level, name="a")
-    assert [row.get("default") for row in json.loads(run("list", "--json")[1])] == ["/classify", None]
+    assert [row.get("default") for row in json.loads(run("list", "--json")[1])] == ["/classify /explain", None]
 
 
 def test_the_routes_of_other_tasks_are_those_of_the_first_that_can(models, byte_level, run, monkeypatch):
@@ -86,6 +86,8 @@ def test_the_routes_of_other_tasks_are_those_of_the_first_that_can(models, byte_
         def reason_against(cls, manifest):
             return None if "yes" in manifest.labels else "has no label yes"
 
+    for name in list(app.tasks.SECONDARY_TASKS):
+        monkeypatch.delitem(app.tasks.SECONDARY_TASKS, name)
     monkeypatch.setitem(app.tasks.SECONDARY_TASKS, Agreeing.name, Agreeing)
     monkeypatch.setitem(app.tasks.TASKS, Agreeing.name, Agreeing)
     for name, labels in (("a", ["b"]), ("b", ["no", "yes"]), ("c", ["no", "yes"])):

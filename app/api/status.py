@@ -117,7 +117,7 @@ def describe(entry: Entry) -> dict[str, Any]:
         if isinstance(source := manifest.provenance.get("source"), dict):
             about["source"] = source
         advice = [DEPENDS_ON_BATCH] if graph.depends_on_batch else []
-        advice += [] if model.task.advice is None else [model.task.advice]
+        advice += [] if (of_task := model.task.advice(manifest)) is None else [of_task]
         if advice:
             about["advice"] = "; ".join(advice)
     if entry.note is not None:

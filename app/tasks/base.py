@@ -185,9 +185,9 @@ class BaseTask(ABC, Generic[RequestT, StateT]):
         """Return what the answer to one input says in each column; columns that are not asked for may be among them."""
         return {"answer": answer}
 
-    @property
-    def advice(self) -> str | None:
-        """What whoever runs the service should know of the bundle, in a sentence."""
+    @classmethod
+    def advice(cls, manifest: Manifest) -> str | None:
+        """Return what whoever runs the service should know of a bundle, in a sentence."""
         return None
 
 

@@ -168,9 +168,10 @@ class Embed(Task[EmbedRequest, EmbedState]):
     def pooling_of(cls, manifest: Manifest) -> str | None:
         return settings_of(manifest, EmbedSettings).pooling
 
-    @property
-    def advice(self) -> str | None:
-        trained, pooling = self.settings.trained_pooling, self.settings.pooling
+    @classmethod
+    def advice(cls, manifest: Manifest) -> str | None:
+        settings = settings_of(manifest, EmbedSettings)
+        trained, pooling = settings.trained_pooling, settings.pooling
         if trained is None:
             return (
                 f"nothing says which pooling the model was trained with, and its vectors are pooled by {pooling}; "

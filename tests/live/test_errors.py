@@ -133,7 +133,9 @@ def test_a_model_that_is_not_there_has_no_description(tiny):
     assert_error(tiny.client.get("/models/nobody"), 404, "model_not_found", "'nobody'")
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/nowhere"), ("POST", "/v1/classify"), ("GET", "/ner/metrics")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/nowhere"), ("POST", "/nowhere/classify"), ("GET", "/ner/metrics")]
+)
 def test_an_unknown_path_is_a_404_in_the_same_shape(tiny, method, path):
     assert_error(tiny.client.request(method, path), 404, "not_found")
 

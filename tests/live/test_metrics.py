@@ -60,12 +60,14 @@ def service(request, tiny_models, tmp_path_factory) -> Iterator[Service]:
 def test_every_family_is_there_from_the_start(shape, tiny_models, tmp_path):
     with serve_as(shape, tiny_models, tmp_path) as service:
         text = service.client.get("/metrics").text
+        models = service.client.get("/models").json()["models"]
         families = {family.name: family for family in text_string_to_metric_families(text)}
 
     assert {name: families[name].type for name in FAMILIES} == FAMILIES
-    for name, of_each in {"requests": 4, "tokens": 1, "forward_failures": 1, "model_load_failures": 1}.items():
+    routes = sum(len(model["routes"]) for model in models)
+    for name, number in {"requests": 4 * routes, "tokens": 3, "forward_failures": 3, "model_load_failures": 3}.items():
         samples = families[f"roberta_{name}"].samples
-        assert len(samples) == 3 * of_each
+        assert len(samples) == number
         assert all(sample.value == 0 for sample in samples)
     for name in ("cancelled", "deadline_missed", "queue_tokens", "queue_requests"):
         assert [sample.value for sample in families[f"roberta_{name}"].samples] == [0]

@@ -46,7 +46,7 @@ def test_a_model_is_served_by_its_name_and_looked_up_again_on_sighup(flags, hub,
             return [model["source"]["commit"] for model in about()["models"]]
 
         assert [model["name"] for model in about()["models"]] == ["reviews", "pinned"]
-        assert about()["defaults"] == {"classify": "reviews"}
+        assert about()["defaults"] == {"classify": "reviews", "explain": "reviews"}
         assert about()["models"][0]["source"]["repository"] == "Acme/Reviews"
         assert service.client.post("/classify", json={"inputs": "a good film"}).status_code == 200
 

@@ -20,7 +20,7 @@ from app.api.tls import TlsError, tls_context
 from app.settings import Settings
 from tests.support.answers import ask
 from tests.support.raw import BODY, HEAD, read_answer
-from tests.support.server import SHAPES, command
+from tests.support.server import SHAPES, command, until
 
 PASSWORD = "a password"
 FLAGS = pytest.mark.parametrize("flags", [(), ("--http-workers", "2")], ids=SHAPES)
@@ -63,6 +63,8 @@ def test_the_port_speaks_tls_and_nothing_else(flags, authority, files, tiny_mode
         answer = ask(service)
         assert answer.status_code == 200
         assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        ready = f"{service.url}/health/ready"
+        until(lambda: all(httpx.get(ready, verify=trusting).status_code == 200 for _ in range(12)))  # every process
         address = ("127.0.0.1", service.client.base_url.port)
 
         with socket.create_connection(address, timeout=30) as plain:

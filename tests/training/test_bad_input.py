@@ -82,7 +82,7 @@ def finetune(*more: object, train: str = "good.csv", base: object = "nowhere", t
             "a.jsonl:2: expected a JSON object, found int; make each item",
         ),
         ("a.parquet", b"PAR1 cut short", "write it again"),
-        ("a.xlsx", b"PK", "set data.format to one of jsonl, csv, tsv, parquet, conll, text"),
+        ("a.xlsx", b"PK", "set data.format to one of jsonl, csv, tsv, parquet, conll, squad, text"),
     ],
 )
 def test_a_broken_file_is_one_sentence(name, content, sentence, folder):

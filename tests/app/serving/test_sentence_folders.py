@@ -72,7 +72,7 @@ def test_the_vectors_are_those_of_sentence_transformers(fields, encoder, graph, 
     expected = np.stack([model.encode(text) for text in TEXTS])
     assert np.abs(answer(session, task, TEXTS) - expected).max() < 1e-4
     assert np.abs(answer(session, task, LONG, truncate=True)[0] - model.encode(LONG)).max() < 1e-4
-    assert task.advice is None
+    assert task.advice(task.manifest) is None
 
 
 @pytest.mark.parametrize("fields", [{}, {"pooling": ("max",)}], ids=["mean", "max"])
@@ -111,7 +111,7 @@ def test_a_folder_without_modules_is_pooled_by_the_mean_and_that_is_said(encoder
     (model.folder / "modules.json").unlink()
     session, task = opened(model.folder)
     assert np.abs(answer(session, task, TEXTS[1])[0] - model.encode(TEXTS[1])).max() < 1e-4
-    assert "nothing says which pooling the model was trained with" in task.advice
+    assert "nothing says which pooling the model was trained with" in task.advice(task.manifest)
 
 
 def test_prompts_and_the_longest_window_are_those_of_the_folder(encoder, graph, tmp_path):

@@ -232,5 +232,6 @@ def test_the_width_is_that_of_the_settings(encoder):
 
 
 def test_a_pooling_that_the_model_was_not_trained_with_is_said(encoder):
-    assert make_task(encoder, pooling="mean", trained_pooling="mean").advice is None
-    assert "pooled by mean, and the model was trained with first" in make_task(encoder, trained_pooling="first").advice
+    task, other = (make_task(encoder, pooling="mean", trained_pooling=each) for each in ("mean", "first"))
+    assert task.advice(task.manifest) is None
+    assert "pooled by mean, and the model was trained with first" in other.advice(other.manifest)

@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := .venv/tools/bin
 LOCKED ?= cpu
 
-.PHONY: serve train test clients check test-app test-rest chaos watch dashboards fuzz format audit lock clean
+.PHONY: serve train test clients check test-live test-training test-app test-rest chaos watch dashboards fuzz format audit lock clean
 
 serve: .venv/serve-$(ACCELERATOR)  ## start the service on http://localhost:8000 with the bundles in models/
 	$(BIN)/roberta-serve --models models --port $(PORT)
@@ -29,14 +29,19 @@ check:  ## what CI runs, in an environment that is already there
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(MAKE) --jobs=2 --output-sync=target test-app test-rest
+	$(MAKE) --jobs=2 --output-sync=target test-live test-training test-app test-rest
 
-test-app:  ## the tests of the service; those of its modules fail below the floor of branch coverage in pyproject.toml
-	$(BIN)/python -m pytest tests/app --cov --cov-report=term:skip-covered
+test-live:  ## the tests of the service as a whole, over HTTP
 	$(BIN)/python -m pytest tests/live
 
+test-training:  ## the tests of training
+	$(BIN)/python -m pytest tests/training
+
+test-app:  ## the tests of the service's modules, which fail below the floor of branch coverage in pyproject.toml
+	$(BIN)/python -m pytest tests/app --cov --cov-report=term:skip-covered
+
 test-rest:  ## all other tests
-	$(BIN)/python -m pytest --ignore=tests/app --ignore=tests/live
+	$(BIN)/python -m pytest --ignore=tests/app --ignore=tests/live --ignore=tests/training
 
 chaos:  ## every fault, under load, against the real command: one table; CHAOS="--seconds 3600 --only soak"
 	$(BIN)/python -m tests.chaos $(CHAOS)

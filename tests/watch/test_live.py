@@ -37,7 +37,7 @@ def watched(tiny_models, tmp_path_factory):
 
 def test_mistakes_of_clients_raise_nothing_and_a_hung_runner_is_told_with_its_end(watched):
     service, looking, told = watched.service, watched.prometheus, watched.told
-    with Traffic(service.url, KEY, MODELS) as traffic:
+    with Traffic(service.url, KEY, MODELS, texts=32) as traffic:  # so many that runners are busy on any machine
         until(lambda: traffic.statuses[504] > 20 and traffic.statuses[422] > 20)
         until(lambda: not queries_without_data(looking, [query for query in QUERIES if "> 0" in query.expr]))
         assert {name for name in looking.firing() if name.split()[0] not in OF_A_BUSY_MACHINE} == set()

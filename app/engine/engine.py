@@ -203,8 +203,9 @@ class Engine:
                 self._scheduler.ended(batch)
             for item, output in zip(batch.items, outputs, strict=True):
                 ticket = item.ticket
-                ticket.forward_s += seconds
-                ticket.ended = now
+                if ticket.ended != now:  # its first window in this batch
+                    ticket.forward_s += seconds
+                    ticket.ended = now
                 if not ticket.finished and ticket.fill(item.index, output):
                     self._scheduler.finished(ticket, now)
         lane.series.observe_batch(len(batch.items), shape.tokens, batch.computed_tokens, seconds)

@@ -39,6 +39,20 @@ def test_the_outputs_of_a_request_are_in_its_own_order():
         play(scenario())
 
 
+def test_the_time_of_a_batch_counts_once_for_all_windows_of_a_request():
+    def slow(windows, **where):
+        time.sleep(0.02)
+        return echo(windows)
+
+    async def scenario():
+        started = time.monotonic()
+        ticket = await submit(engine, make_lane(slow, budget=100), *(window(5) for _ in range(40)))
+        assert 0 < ticket.forward_s <= time.monotonic() - started
+
+    with running(1) as engine:
+        play(scenario())
+
+
 def test_a_lane_submits_to_its_engine():
     async def scenario():
         lane = make_lane(engine=engine)

@@ -17,21 +17,16 @@ from torch import nn
 from transformers.utils import cached_file
 
 from app.bundle.hub_cache import is_cached_repository, snapshot_in
+from app.bundle.sentence_modules import OLDER_KEYS
+from app.bundle.sentence_modules import POOLINGS as OURS
 from training.encoders.base import UnsupportedModelError
 from training.encoders.pooling import POOLINGS
 
 MODULES, LENGTHS, PROMPTS = "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"
 WEIGHTS = "model.safetensors"
 
-# What sentence-transformers calls each pooling: the flag in older files, the value of `pooling_mode` in newer ones.
-POOLING_NAMES = {
-    "mean": ("pooling_mode_mean_tokens", "mean"),
-    "first": ("pooling_mode_cls_token", "cls"),
-    "last": ("pooling_mode_lasttoken", "lasttoken"),
-    "max": ("pooling_mode_max_tokens", "max"),
-    "mean_sqrt_len": ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"),
-    "weighted_mean": ("pooling_mode_weightedmean_tokens", "weightedmean"),
-}
+# What sentence-transformers calls each of our poolings: the flag in older files, the value of `pooling_mode` in newer.
+POOLING_NAMES = {OURS[name]: (flag, name) for flag, name in OLDER_KEYS.items()}
 ACTIVATIONS = {"Identity": nn.Identity, "Tanh": nn.Tanh, "ReLU": nn.ReLU, "GELU": nn.GELU, "Sigmoid": nn.Sigmoid}
 WITHOUT_EFFECT = ("Dropout",)  # at inference
 

@@ -89,6 +89,12 @@ class Table:
         behind = routes_behind(route) or [route]
         return min(answering, key=lambda model: behind.index(model.task.route), default=None)
 
+    def reason_against(self, route: str) -> str:
+        """Return why a model that is there cannot answer a route, in brackets; nothing where none is near."""
+        models = (entry.model for entry in self.entries.values() if entry.model is not None)
+        reasons = ((model.name, reason_against(route, model.bundle.manifest)) for model in models)
+        return next((f" ({name!r} {reason})" for name, reason in reasons if reason is not None), "")
+
     def answering(self, route: str) -> str | None:
         """Return the model that answers a route when a request names none; None where no model does."""
         try:
@@ -167,7 +173,8 @@ class Registry:
         spec = spec or table.default_of(route or "")
         if spec is None:
             if (first := table.first_for(route or "")) is None:
-                raise ModelNotFoundError(f"no model for /{route} is loaded; GET /models lists what is")
+                reason = table.reason_against(route or "")
+                raise ModelNotFoundError(f"no model for /{route} is loaded{reason}; GET /models lists what is")
             return first
         name, _, version = spec.partition(":")
         entry = table.entries.get(name)

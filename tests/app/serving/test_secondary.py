@@ -63,6 +63,12 @@ def test_a_model_that_cannot_is_refused_with_the_reason(two):
         load(two).find("agree", "colors")
 
 
+def test_where_no_model_can_the_reason_of_one_is_said(tmp_path, byte_level, agreeing):
+    write_bundle(tmp_path, byte_level, name="colors", labels=["red", "green", "blue"])
+    with pytest.raises(ModelNotFoundError, match=r"no model for /agree is loaded \('colors' has no label yes among"):
+        load(tmp_path).find("agree", None)
+
+
 def test_the_default_of_its_models_own_task_answers_where_it_can(two, byte_level):
     write_bundle(two, byte_level, name="votes", labels=["yes", "no", "abstention"])
     set_default(two, "classify", "votes")

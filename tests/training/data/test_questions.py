@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 
 import pytest
 
@@ -10,6 +11,7 @@ from training.checking.check import check
 from training.config import DataConfig, Recipe
 from training.data import DataError
 from training.data.dialects import describe
+from training.data.formats import format_of
 from training.data.questions import QuestionExample, placed_questions, read_questions
 from training.tasks import training_task
 
@@ -167,3 +169,11 @@ def test_questions_about_one_context_are_no_near_copies_and_stay_together(tmp_pa
     contexts = [{each.context for each in part} for part in (splits.train, splits.validation, splits.test)]
     assert len(set.union(*contexts)) == sum(map(len, contexts))
     assert all(contexts)
+
+
+def test_a_file_of_white_space_is_recognized_in_no_time(tmp_path):
+    file = tmp_path / "empty.txt"
+    file.write_bytes(b"\n" * 40_000)
+    started = time.monotonic()
+    assert format_of(file, DataConfig()).name == "text"
+    assert time.monotonic() - started < 1

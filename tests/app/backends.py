@@ -28,7 +28,7 @@ class ToyModel:
 
     def __init__(self, metrics, name="toy", error=None):
         self.name, self.id, self.task, self.error = name, f"{name}:1", Saying(), error
-        self.bundle = SimpleNamespace(manifest=SimpleNamespace(version=1))
+        self.bundle = SimpleNamespace(manifest=SimpleNamespace(version=1, task="a task of a toy"))
         self.series, self.pipelines = metrics.of_model("classify", name), {"classify": self}
         self.asked = []
 

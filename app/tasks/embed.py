@@ -295,9 +295,3 @@ class Embed(Task[EmbedRequest, EmbedState]):
 
     def probe(self, text: str) -> Window:
         return self.encode(EmbedRequest(inputs=text, truncate=True)).windows[0]
-
-
-def reason_against_token_vectors(manifest: Manifest) -> str | None:
-    """Return why a bundle has no vector of a text, as the end of a sentence; None where it has."""
-    pooling = settings_of(manifest, EmbedSettings).pooling
-    return "has a vector for each token, and none for a text" if pooling == "tokens" else None

@@ -12,19 +12,16 @@ import orjson
 from pydantic import BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
-from app.bundle import Graph, Manifest
-from app.tasks.base import Encoded, SecondaryTask, TaskRequest, Texts
+from app.tasks.base import Encoded, TaskRequest, Texts
 from app.tasks.embed import (
-    Embed,
     EmbedParameters,
     EmbedRequest,
     EmbedState,
     EncodingFormat,
-    reason_against_token_vectors,
 )
+from app.tasks.of_embeddings import OfEmbeddings
 from app.tasks.parameters import WHOLE
 from app.tasks.pausing import pause
-from app.tasks.text import TextEncoder
 from app.tasks.vectors import as_lists, in_base64
 from app.window import Floats
 
@@ -94,23 +91,14 @@ class Embeddings(TypedDict):
     usage: Usage
 
 
-class OpenAIEmbeddings(SecondaryTask[EmbeddingsRequest, EmbedState]):
+class OpenAIEmbeddings(OfEmbeddings[EmbeddingsRequest, EmbedState]):
     """A vector for each text, as OpenAI answers it; `usage` counts the tokens that were computed."""
 
     name = "openai-embeddings"
     route = "v1/embeddings"
-    models_of = (Embed.name,)
     request_type = EmbeddingsRequest
     answer_type = Embeddings
     example = EXAMPLE
-
-    def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
-        super().__init__(manifest, encoder, graph)
-        self.embed = Embed(manifest, encoder, graph)
-
-    @classmethod
-    def reason_against(cls, manifest: Manifest) -> str | None:
-        return reason_against_token_vectors(manifest)
 
     def encode(self, request: EmbeddingsRequest) -> Encoded[EmbedState]:
         encoded = self.embed.encode(request.embedding())

@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from app.bundle import Graph, Manifest
-from app.tasks.base import Encoded, SecondaryTask, TaskRequest, Text, branch_of
-from app.tasks.embed import Embed, EmbedRequest, EmbedState, reason_against_token_vectors
+from app.tasks.base import Encoded, TaskRequest, Text, branch_of
+from app.tasks.embed import EmbedRequest, EmbedState
+from app.tasks.of_embeddings import OfEmbeddings
 from app.tasks.parameters import NullIs, Parameters, Strict
-from app.tasks.text import TextEncoder
 from app.window import Floats
 
 EXAMPLE: dict[str, Any] = {
@@ -87,23 +86,14 @@ class SimilarityRequest(TaskRequest):
         )
 
 
-class Similarity(SecondaryTask[SimilarityRequest, EmbedState]):
+class Similarity(OfEmbeddings[SimilarityRequest, EmbedState]):
     """For each sentence its cosine with the source; for several sources, a list of those."""
 
     name = "sentence-similarity"
     route = "similarity"
-    models_of = (Embed.name,)
     request_type = SimilarityRequest
     answer_type = list[float] | list[list[float]]
     example = EXAMPLE
-
-    def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
-        super().__init__(manifest, encoder, graph)
-        self.embed = Embed(manifest, encoder, graph)
-
-    @classmethod
-    def reason_against(cls, manifest: Manifest) -> str | None:
-        return reason_against_token_vectors(manifest)
 
     def encode(self, request: SimilarityRequest) -> Encoded[EmbedState]:
         return self.embed.encode(request.embedding())

@@ -14,14 +14,13 @@ import numpy as np
 from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
-from app.bundle import Graph, Manifest
 from app.errors import RequestTooLargeError
-from app.tasks.base import Encoded, SecondaryTask, TextsRequest
-from app.tasks.embed import Embed, EmbedRequest, EmbedState, reason_against_token_vectors
+from app.tasks.base import Encoded, TextsRequest
+from app.tasks.embed import EmbedRequest, EmbedState
+from app.tasks.of_embeddings import OfEmbeddings
 from app.tasks.parameters import WHOLE, NullIs, Parameters
 from app.tasks.pausing import pause
 from app.tasks.sentences import sentences_of
-from app.tasks.text import TextEncoder
 from app.window import Floats
 
 EXAMPLE: dict[str, Any] = {
@@ -93,7 +92,7 @@ class SummarizeState:
     vectors: EmbedState
 
 
-class Summarize(SecondaryTask[SummarizeRequest, SummarizeState]):
+class Summarize(OfEmbeddings[SummarizeRequest, SummarizeState]):
     """The sentences of each text that say most of it: near to the whole, unlike each other, in their order.
 
     Nothing is generated. A text of one sentence is its own summary.
@@ -101,18 +100,9 @@ class Summarize(SecondaryTask[SummarizeRequest, SummarizeState]):
 
     name = "summarization"
     route = "summarize"
-    models_of = (Embed.name,)
     request_type = SummarizeRequest
     answer_type = list[Summary]
     example = EXAMPLE
-
-    def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
-        super().__init__(manifest, encoder, graph)
-        self.embed = Embed(manifest, encoder, graph)
-
-    @classmethod
-    def reason_against(cls, manifest: Manifest) -> str | None:
-        return reason_against_token_vectors(manifest)
 
     def encode(self, request: SummarizeRequest) -> Encoded[SummarizeState]:
         texts, spans = request.texts(), []

@@ -101,7 +101,7 @@ class Queue:
     `shared_s` is the time of runners that each request would have had so far, had all that wait shared them equally
     from the beginning on. What is done at a lower share goes first: a cheap request before an expensive one that came
     somewhat earlier, those of equal cost in the order of their arrival, and each no later than by equal shares.
-    Source: Friedman and Henderson, Fairness and efficiency in web server protocols, 2003 (doi:10.1145/781027.781056).
+    Source: Friedman and Henderson, Fairness and efficiency in web server protocols, SIGMETRICS 2003.
     """
 
     def __init__(self) -> None:

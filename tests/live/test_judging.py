@@ -6,19 +6,16 @@ import asyncio
 import shutil
 from collections.abc import Iterator
 
-import httpx2
 import pytest
 from huggingface_hub import (
     AsyncInferenceClient,
     InferenceClient,
-    close_session,
-    set_async_client_factory,
-    set_client_factory,
 )
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils._http import default_async_client_factory, default_client_factory
 
 from tests.support.server import SHAPES, Service, serve_as
+
+pytestmark = pytest.mark.usefixtures("hub_clients")
 
 TEXT = "Ada Byron met Bob in Paris ."
 LABELS = ["travel", "a film", "good"]
@@ -41,17 +38,6 @@ def judging_models(tiny_models, tmp_path_factory):
 def judging(request, judging_models, tmp_path_factory) -> Iterator[Service]:
     with serve_as(request.param, judging_models, tmp_path_factory.mktemp("judging")) as service:
         yield service
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _loopback() -> Iterator[None]:
-    """Let the client talk although the tests are offline; it knows loopback addresses only."""
-    set_client_factory(lambda: httpx2.Client(follow_redirects=True))
-    set_async_client_factory(lambda: httpx2.AsyncClient(follow_redirects=True))
-    yield
-    close_session()
-    set_client_factory(default_client_factory)
-    set_async_client_factory(default_async_client_factory)
 
 
 def post(service, route, inputs, agent=None, **parameters):

@@ -6,35 +6,21 @@ import asyncio
 import shutil
 from collections.abc import Iterator
 
-import httpx2
 import pytest
 from huggingface_hub import (
     AsyncInferenceClient,
     InferenceClient,
-    close_session,
-    set_async_client_factory,
-    set_client_factory,
 )
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils._http import default_async_client_factory, default_client_factory
 
 from tests.app.builders import write_hub_folder
 from tests.support.reader_graph import reader_graph
 from tests.support.server import SHAPES, Service, serve_as
 
+pytestmark = pytest.mark.usefixtures("hub_clients")
+
 QUESTION, CONTEXT = "Who met Bob?", "Ada 😀 met Bob in Paris and Rome ."
 LONG = " ".join(f"{name} met Bob in Rome ." for name in ("Ada", "Byron", "Paris", "Bob", "Rome") * 20)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _loopback() -> Iterator[None]:
-    """Let the client talk although the tests are offline; it knows loopback addresses only."""
-    set_client_factory(lambda: httpx2.Client(follow_redirects=True))
-    set_async_client_factory(lambda: httpx2.AsyncClient(follow_redirects=True))
-    yield
-    close_session()
-    set_client_factory(default_client_factory)
-    set_async_client_factory(default_async_client_factory)
 
 
 @pytest.fixture(scope="module", params=SHAPES)

@@ -8,7 +8,7 @@ from pathlib import Path
 from training.config import DataConfig
 from training.data.annotations import tool_of
 from training.data.errors import DataError
-from training.data.formats import dialect_of, format_of
+from training.data.formats import Table, dialect_of, format_of
 from training.data.sources import HubSplit, Source
 
 
@@ -25,7 +25,7 @@ def describe(source: Source, data: DataConfig) -> str:
 def exporter(source: Path, data: DataConfig) -> str:
     """Name the annotation tool of whose exports the first row is; nothing for an ordinary table."""
     found = format_of(source, data)
-    if not found.is_table:
+    if not isinstance(found, Table):
         return ""
     refused: list[DataError] = []
     for row in itertools.islice(found.rows(source, data, refused.append), 1):

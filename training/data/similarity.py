@@ -13,7 +13,7 @@ from training.data.cells import unfolded
 from training.data.classification import text_of
 from training.data.documents import documents
 from training.data.errors import DataError, EmptyTextError, MissingLabelError, Refuse, stop
-from training.data.formats import Row, format_of
+from training.data.formats import Row, Table, format_of
 from training.data.labels import number_of
 from training.data.pairing import LOOKED_AT, Roles, roles_of
 from training.data.remarks import Remark, remark
@@ -66,7 +66,7 @@ def similarity_examples(
     source: Source, data: DataConfig, refuse: Refuse = stop
 ) -> Iterator[tuple[str, SimilarityExample]]:
     """Yield FILE:LINE and each example: of a row, or of each text in it that is similar to the first."""
-    if isinstance(source, Path) and not format_of(source, data).is_table:
+    if isinstance(source, Path) and not isinstance(format_of(source, data), Table):
         yield from ((where, SimilarityExample(text)) for where, text in documents(source, data, refuse))
         return
     stream = rows(source, data, refuse)

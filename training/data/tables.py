@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from training.config import DataConfig
 from training.data.class_names import named
 from training.data.errors import DataError, Refuse, stop
-from training.data.formats import FORMATS, Row, format_of
+from training.data.formats import FORMATS, Row, Table, format_of
 from training.data.sources import HubSplit, Source
 
 
@@ -19,8 +19,8 @@ def rows(source: Source, data: DataConfig, refuse: Refuse = stop) -> Iterator[Ro
     if isinstance(source, HubSplit):
         return hub_rows(source)
     kind = format_of(source, data)
-    if not kind.is_table:
-        tables = ", ".join(name for name, each in FORMATS.items() if each.is_table)
+    if not isinstance(kind, Table):
+        tables = ", ".join(name for name, each in FORMATS.items() if isinstance(each, Table))
         raise DataError(f"{source}: a table is needed, {tables}, not {kind.name}; see data.format")
     return kind.rows(source, data, refuse)
 

@@ -9,7 +9,7 @@ from training.config import DataConfig, TagScheme
 from training.data.conll import of_lines
 from training.data.errors import DataError, IllegalTagError, Refuse, stop
 from training.data.examples import Sentence, TaggedWords
-from training.data.formats import format_of
+from training.data.formats import Table, format_of
 from training.data.sources import HubSplit, Source
 from training.data.tables import rows
 from training.data.tagged_rows import of_rows
@@ -18,7 +18,7 @@ from training.data.tags import TagError, find_scheme, respelled, to_iob2
 
 def tagged_words(source: Source, data: DataConfig, refuse: Refuse = stop) -> Iterator[TaggedWords]:
     """Yield sentences as the source has them; refuses lines and rows that hold no word with a tag."""
-    if isinstance(source, HubSplit) or format_of(source, data).is_table:
+    if isinstance(source, HubSplit) or isinstance(format_of(source, data), Table):
         yield from of_rows(rows(source, data, refuse), data, refuse)
     else:
         yield from of_lines(source, data, refuse)

@@ -7,7 +7,7 @@ from pathlib import Path
 from app.discovery import classes_in
 from training.config import DataConfig
 from training.data.errors import DataError
-from training.data.formats.base import Format, Head, Row
+from training.data.formats.base import Format, Head, Row, Table
 
 KINDS = classes_in(__name__, Format)  # type: ignore[type-abstract]
 # A format that is a special case of another one, a subclass of it, looks at a file first.
@@ -37,4 +37,4 @@ def dialect_of(path: Path, data: DataConfig) -> str:
     return ", ".join([*facts, *found.dialect(path, data)])
 
 
-__all__ = ["FORMATS", "Format", "Row", "dialect_of", "format_of"]
+__all__ = ["FORMATS", "Format", "Row", "Table", "dialect_of", "format_of"]

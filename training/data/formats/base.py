@@ -49,15 +49,10 @@ class Format(ABC):
 
     name: ClassVar[DataFormat]
     is_utf8: ClassVar[bool] = False
-    is_table: ClassVar[bool] = True
 
     @abstractmethod
     def recognizes(self, head: Head) -> bool:
         """Say whether a file is of this format by its content, whatever its suffix."""
-
-    def rows(self, path: Path, data: DataConfig, refuse: Refuse) -> Iterator[Row]:
-        """Yield the rows of a table; refuses those that cannot be parsed. Raises `DataError` for the whole file."""
-        raise NotImplementedError
 
     def dialect(self, path: Path, data: DataConfig) -> list[str]:
         """Return what was found about a file beyond its format, in a few words each."""
@@ -69,3 +64,11 @@ class Format(ABC):
 
     def lines(self, path: Path, data: DataConfig, refuse: Refuse) -> Iterator[str]:
         return lines(path, refuse, self.encoding(path, data))
+
+
+class Table(Format):
+    """A format of rows with named columns."""
+
+    @abstractmethod
+    def rows(self, path: Path, data: DataConfig, refuse: Refuse) -> Iterator[Row]:
+        """Yield the rows; refuses those that cannot be parsed. Raises `DataError` for the whole file."""

@@ -11,7 +11,6 @@ OTHERS = ("csv", "tsv", "text", "conll", None)  # suffixes under which such file
 
 class Conll(Format):
     name = "conll"
-    is_table = False
 
     def recognizes(self, head: Head) -> bool:
         """Say yes where one column holds nothing but tags, and some entity among them."""

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 
 from training.config import DataConfig, DataFormat
 from training.data.errors import DataError, Refuse
-from training.data.formats.base import Format, Head, Row
+from training.data.formats.base import Head, Row, Table
 
 LISTS = ("data", "rows", "records", "examples")  # keys of a file whose rows stand in an object
 Numbered = Iterable[tuple[int, str]]
 
 
-class JsonLines(Format):
+class JsonLines(Table):
     name: ClassVar[DataFormat] = "jsonl"
     is_utf8 = True
 

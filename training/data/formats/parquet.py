@@ -9,12 +9,12 @@ from training.config import DataConfig
 from training.data.class_names import named
 from training.data.errors import DataError, Refuse
 from training.data.files import opened
-from training.data.formats.base import Format, Head, Row
+from training.data.formats.base import Head, Row, Table
 
 MAGIC = b"PAR1"
 
 
-class Parquet(Format):
+class Parquet(Table):
     name = "parquet"
     is_utf8 = True
 

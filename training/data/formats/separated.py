@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from training.config import DataConfig
 from training.data.errors import DataError, Refuse
-from training.data.formats.base import Format, Head, Row
+from training.data.formats.base import Head, Row, Table
 
 DELIMITERS = ",;\t|"
 EXCEL_LINE = re.compile(r'"?sep=(.)"?')  # the first line of some files, which names the delimiter
@@ -25,7 +25,7 @@ MOST_JOINED = 100  # lines of one record whose cells hold line breaks
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 
 
-class Separated(Format):
+class Separated(Table):
     """Cells between the delimiter that the header shows, or else the usual one; quoted as RFC 4180 says."""
 
     usual: ClassVar[str]

@@ -7,7 +7,6 @@ from training.data.formats.base import Format, Head
 
 class Text(Format):
     name = "text"
-    is_table = False
 
     def recognizes(self, head: Head) -> bool:
         return False

@@ -89,12 +89,14 @@ def with_defaults(rows: list[dict[str, Any]], models: Path) -> list[dict[str, An
 
 
 def defaults_among(able: list[dict[str, Any]], route: str, configured: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return those that are named to answer a route, or else the task behind it; all where none of them is named."""
-    for other in (route, *routes_behind(route)):
+    """Return those that are named to answer a route, or else the task behind it; all where none of them is named, those
+    of the first task behind it first."""
+    behind = routes_behind(route)
+    for other in (route, *behind):
         named = [row for row in able if other in configured and is_named(row, configured[other])]
         if named or (other == route and other in configured):
             return named
-    return able
+    return sorted(able, key=lambda row: [f"/{each}" for each in behind or [route]].index(row["routes"][0]))
 
 
 def is_named(row: dict[str, Any], spec: str) -> bool:

@@ -109,6 +109,12 @@ def test_the_routes_of_other_tasks_are_those_of_the_first_that_can(models, byte_
     assert defaults() == ["/classify", None, None]
 
 
+def test_of_the_models_of_several_tasks_those_of_the_first_answer(models, byte_level, run):
+    write_hub_folder(models / "a-tagger", byte_level, {"architectures": ["RobertaForTokenClassification"]})
+    write_bundle(models, byte_level, name="b")
+    assert [row.get("default") for row in json.loads(run("list", "--json")[1])] == ["/ner", "/classify /explain"]
+
+
 def test_a_folder_that_is_away_is_a_sentence(models, run):
     models.rmdir()
     for verb in (["list"], ["remove", "toy"]):

@@ -188,7 +188,7 @@ def test_what_was_trained_further_is_read_back_with_its_dense_layer(sentence_fol
 @pytest.mark.parametrize(
     ("pooling", "sentence"),
     [
-        ({"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}, "joins mean, max; one of mean, first"),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}, "joins max, mean; one of mean, first"),
         ({}, "names no pooling that is known here"),
         ({"pooling_mode_mean_tokens": True, "include_prompt": False}, "leaves the tokens of the prompt out"),
     ],

@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENV_FILE = "roberta-serve.env"  # in the folder where the service starts; `roberta-serve tune` writes it
+
+DEFAULT_PORT = 8000
 
 CLI = SettingsConfigDict(  # how both commands read their flags
     cli_kebab_case=True,
@@ -61,6 +63,11 @@ def read_route(path: str) -> str:
     return path
 
 
+def read_port(port: Any) -> Any:
+    """Take for unset what Kubernetes puts into ROBERTA_PORT where a Service is called roberta: tcp://10.0.0.1:80."""
+    return DEFAULT_PORT if isinstance(port, str) and port.startswith("tcp://") else port
+
+
 class PlatformVariables(PydanticBaseSettingsSource):
     """Settings that a platform sets for the containers that it runs, by variables of its own.
 
@@ -101,7 +108,9 @@ class HttpSettings(BaseSettings):
         return init_settings, PlatformVariables(settings_cls), env_settings, dotenv_settings, file_secret_settings
 
     host: str = Field("0.0.0.0", description="Address to listen on. ::, every address of either kind.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0: any free one.")
+    port: Annotated[int, BeforeValidator(read_port)] = Field(
+        DEFAULT_PORT, ge=0, le=65535, description="Port to listen on. 0: any free one."
+    )
     uds: Path | None = Field(None, description="Unix socket to listen on instead of host and port. Default: none.")
     uds_mode: Annotated[str, AfterValidator(read_mode)] = Field(
         "666", description="Permissions of the Unix socket, in octal digits; those of its folder hold as well."

@@ -179,7 +179,7 @@ def without_model(folder: Path, text: str) -> str:
         is_bundle(path) and (versions(folder, path.name) or (path / "config.json").is_file())
         for path in folder.iterdir()
     ):
-        return f"{text} is a folder of models, not a model; give it as --models {text}"
+        return f"{text} is a folder of models, not a model; give it as --models {folder}"
     return f"{text} has no config.json; give a bundle, or a folder that was saved by save_pretrained"
 
 

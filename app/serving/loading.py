@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from app.bundle import Bundle, BundleError
+from app.bundle import MANIFEST, Bundle, BundleError
 from app.bundle.files import fingerprint
 from app.engine.engine import Engine
 from app.errors import ModelNotFoundError, OrderRefusedError
@@ -132,10 +132,12 @@ class Loader:
 
     def _load_all(self) -> None:
         found = self._places.read()
-        away = "the models folder has no bundle" if found.is_empty else found.away
-        if away is not None and not found.by_name and self._registry.served():
-            self._keep_all(f"{away}; what was loaded before is served")
-            return
+        away = without_models(self._settings.models) if found.is_empty else found.away
+        if away is not None and not found.by_name:
+            if self._registry.served():
+                self._keep_all(f"{away}; what was loaded before is served")
+                return
+            log.error("models_folder_away", reason=away)
         places = {**self._places.emptied(self._registry.served()), **found.by_name}
         for name in places:
             self._metrics.model_load_failures.labels(name)  # at zero, before any failure
@@ -226,6 +228,13 @@ class Loader:
         self._metrics.load_problems.labels("defaults").set(len(table.defaults.problems))
         for model in models:
             log.info("model_ready", model=model.id, precision=model.precision, device=self._device)
+
+
+def without_models(folder: Path) -> str:
+    """Say what a models folder is that has no model in it."""
+    if (folder / MANIFEST).is_file() or (folder / "config.json").is_file():
+        return "the models folder is itself a model; give it with --model, as NAME=FOLDER"
+    return "the models folder has no bundle"
 
 
 def is_of(model: Model | None, place: Place, version: int) -> bool:

@@ -30,6 +30,11 @@ def test_the_environment_is_read_by_prefix(monkeypatch):
     assert settings.port == 8000
 
 
+def test_the_port_that_kubernetes_sets_for_a_service_called_roberta_is_no_setting(monkeypatch):
+    monkeypatch.setenv("ROBERTA_PORT", "tcp://10.0.0.1:80")
+    assert Settings().port == Settings.model_fields["port"].default
+
+
 def test_arguments_come_before_the_environment(monkeypatch):
     monkeypatch.setenv("ROBERTA_PORT", "1")
     assert Settings(port=2).port == 2

@@ -182,8 +182,8 @@ def test_a_folder_that_is_no_model_is_a_sentence(change, sentence, tmp_path, byt
 
 def test_a_folder_of_models_says_how_to_give_it(tmp_path, byte_level, tell):
     write_bundle(tmp_path, byte_level)
-    with pytest.raises(HubError, match="is a folder of models, not a model; give it as --models"):
-        prepare(tmp_path, tell)
+    with pytest.raises(HubError, match=f"is a folder of models, not a model; give it as --models {tmp_path}$"):
+        prepare(f"reviews={tmp_path}", tell)
 
 
 # --- Exporting ------------------------------------------------------------------------------------------

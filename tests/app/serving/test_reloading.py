@@ -88,8 +88,32 @@ def test_a_models_folder_that_is_away_drops_nothing_and_is_said(take_away, expec
     assert registry.metrics.get_sample_value("roberta_load_problems", {"kind": "folder"}) == 0
 
 
-def test_at_start_a_folder_that_is_away_is_said(tmp_path):
-    assert load(tmp_path / "nowhere").table.problems == ("the models folder is missing",)
+def nowhere(models, byte_level):
+    return "the models folder is missing"
+
+
+def nothing(models, byte_level):
+    models.mkdir()
+    return "the models folder has no bundle"
+
+
+def a_bundle(models, byte_level):
+    write_bundle(models.parent / "copy", byte_level).rename(models)
+    return "the models folder is itself a model; give it with --model, as NAME=FOLDER"
+
+
+def a_folder_of_the_hub(models, byte_level):
+    write_hub_folder(models, byte_level)
+    return "the models folder is itself a model; give it with --model, as NAME=FOLDER"
+
+
+@pytest.mark.parametrize("make", [nowhere, nothing, a_bundle, a_folder_of_the_hub])
+def test_at_start_a_folder_without_models_is_said_and_logged(make, tmp_path, byte_level):
+    expected = make(tmp_path / "models", byte_level)
+    with structlog.testing.capture_logs() as logs:
+        registry = load(tmp_path / "models")
+    assert registry.table.problems == (expected,)
+    assert [event["reason"] for event in logs if event["log_level"] == "error"] == [expected]
 
 
 # --- One name -------------------------------------------------------------------------------------------

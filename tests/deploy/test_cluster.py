@@ -1,0 +1,281 @@
+"""What the chart makes for a cluster: who may do what, what is watched, how it grows, and two versions side by side."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from app.metrics import Metrics
+from app.settings import Settings
+
+pytest.importorskip("helm_python", reason="Helm renders the chart: pip install helm-python-sdk", exc_type=ImportError)
+import helm_python
+
+from tests.deploy.rendering import (
+    ALL,
+    CHART,
+    EXAMPLES,
+    ROOT,
+    container,
+    documents_of,
+    environment,
+    example,
+    find,
+    load,
+    pods_of,
+    render,
+)
+
+PROMETHEUS = ROOT / "deploy/prometheus"
+DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+PAGE = (ROOT / "docs/kubernetes.md").read_text("utf-8")
+SERIES = {family.name for family in Metrics(CollectorRegistry()).registry.collect()}
+
+
+def selects(service, pod_labels):
+    return service["spec"]["selector"].items() <= pod_labels.items()
+
+
+def labels_of(deployment):
+    return deployment["spec"]["template"]["metadata"]["labels"]
+
+
+# --- Security ---------------------------------------------------------------------------------------------
+
+
+@ALL
+def test_every_container_is_locked(path):
+    for pod in pods_of(path):
+        for each in [*pod["containers"], *pod.get("initContainers", [])]:
+            security = {**pod.get("securityContext", {}), **each["securityContext"]}
+            assert security["runAsNonRoot"] is True
+            assert security["runAsUser"] == 10001
+            assert security["readOnlyRootFilesystem"] is True
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+            assert "memory" in each["resources"]["limits"]
+
+
+@ALL
+def test_what_is_mounted_is_there_and_the_temporary_folder_can_be_written(path):
+    for pod in pods_of(path):
+        volumes = {volume["name"] for volume in pod.get("volumes", [])}
+        for each in [*pod["containers"], *pod.get("initContainers", [])]:
+            mounts = {mount["mountPath"]: mount["name"] for mount in each.get("volumeMounts", [])}
+            assert set(mounts.values()) <= volumes
+            assert "/tmp" in mounts or each["name"] in ("ask", "models")
+
+
+def test_keys_are_a_folder_so_that_a_changed_secret_is_followed():
+    deployment = find(example("keys"), "Deployment")
+    [mount] = [m for m in container(deployment)["volumeMounts"] if m["name"] == "keys"]
+    assert "subPath" not in mount
+    assert environment(deployment)["ROBERTA_API_KEYS_FILE"] == f"{mount['mountPath']}/keys.toml"
+    [endpoint] = find(example("keys"), "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["authorization"]["credentials"] == {"name": "roberta-metrics-key", "key": "key"}
+
+
+def test_only_models_of_the_hub_are_fetched_from_outside():
+    def ports(name):
+        return [p["port"] for rule in find(example(name), "NetworkPolicy")["spec"]["egress"] for p in rule["ports"]]
+
+    assert ports("claim") == [53, 53]
+    assert ports("hub") == [53, 53, 443]
+
+
+# --- Models -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["claim", "bundles-image", "bundles-volume"])
+def test_bundles_are_served_from_where_they_are_mounted_and_cannot_be_written(name):
+    deployment = find(example(name), "Deployment")
+    [mount] = [m for m in container(deployment)["volumeMounts"] if m["name"] == "models"]
+    assert mount["readOnly"] is True
+    models = environment(deployment)["ROBERTA_MODELS"]
+    assert models == mount["mountPath"] + ("/models" if name == "bundles-volume" else "")
+    assert "ROBERTA_MODEL" not in environment(deployment)
+    if name == "bundles-image":
+        [copies] = deployment["spec"]["template"]["spec"]["initContainers"]
+        assert copies["command"] == ["cp", "-R", "/models/.", f"{mount['mountPath']}/"]
+
+
+def test_models_of_the_hub_are_named_and_kept_in_the_claim():
+    documents = example("hub")
+    deployment, claim = find(documents, "Deployment"), find(documents, "PersistentVolumeClaim")
+    assert environment(deployment)["ROBERTA_MODEL"] == "acme/reviews@v2 tags=acme/entities"
+    [volume] = [v for v in deployment["spec"]["template"]["spec"]["volumes"] if v["name"] == "cache"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    [mount] = [m for m in container(deployment)["volumeMounts"] if m["name"] == "cache"]
+    assert f"HF_HOME={mount['mountPath']}" in (ROOT / "Dockerfile").read_text("utf-8")
+
+
+# --- Watching ---------------------------------------------------------------------------------------------
+
+
+def test_the_rules_are_those_of_prometheus():
+    expected = load(PROMETHEUS / "records.yml")["groups"] + load(PROMETHEUS / "alerts.yml")["groups"]
+    for rule in (rule for group in expected for rule in group["rules"] if "annotations" in rule):
+        rule["annotations"]["runbook_url"] = f"https://example.com/{rule['annotations']['runbook_url']}"
+    rendered = render({"monitoring": {"rules": True, "runbook": "https://example.com/"}})
+    assert find(rendered, "PrometheusRule")["spec"]["groups"] == expected
+
+
+def test_the_dashboards_are_those_of_grafana():
+    maps = [d for d in example("monitoring") if d["kind"] == "ConfigMap"]
+    shown = {name: json.loads(text) for each in maps for name, text in each["data"].items()}
+    assert shown == {path.name: json.loads(path.read_text("utf-8")) for path in DASHBOARDS}
+    assert all(each["metadata"]["labels"]["grafana_dashboard"] == "1" for each in maps)
+
+
+def test_a_chart_that_is_packed_has_the_rules_and_dashboards_in_it(tmp_path):
+    packed = helm_python.package(CHART, destination=tmp_path)
+    with helm_python.Chart.load(packed) as chart:
+        files = {each["name"] for each in chart.files}
+    assert {"files/alerts.yml", "files/records.yml"} <= files
+    assert {f"files/dashboards/{path.name}" for path in DASHBOARDS} <= files
+
+
+def test_every_pod_is_scraped_ready_or_not_as_the_job_that_the_rules_know():
+    documents = example("monitoring")
+    monitor, admin = find(documents, "ServiceMonitor"), find(documents, "Service", "-admin")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= admin["metadata"]["labels"].items()
+    others = [d for d in documents if d["kind"] == "Service" and d is not admin]
+    assert not any(
+        monitor["spec"]["selector"]["matchLabels"].items() <= d["metadata"]["labels"].items() for d in others
+    )
+    assert admin["spec"]["publishNotReadyAddresses"] is True
+    [endpoint] = monitor["spec"]["endpoints"]
+    [job] = load(PROMETHEUS / "prometheus.yml")["scrape_configs"]
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": job["job_name"]}]
+    assert endpoint["port"] == admin["spec"]["ports"][0]["name"]
+
+
+# --- Growing ----------------------------------------------------------------------------------------------
+
+
+def test_it_grows_by_a_series_that_the_service_has_and_the_adapter_serves():
+    [metric, _] = find(example("hpa"), "HorizontalPodAutoscaler")["spec"]["metrics"]
+    [rule] = load(ROOT / "deploy/kubernetes/prometheus-adapter.yaml")["rules"]["custom"]
+    name = metric["pods"]["metric"]["name"]
+    assert name in SERIES
+    assert rule["seriesQuery"].startswith(f"{name}{{")
+    assert rule["resources"]["overrides"].keys() == {"namespace", "pod"}
+    [trigger] = find(example("keda"), "ScaledObject")["spec"]["triggers"]
+    assert set(re.findall(r"roberta_\w+", trigger["metadata"]["query"])) == {name}
+    admin = find(example("keda"), "Service", "-admin")["metadata"]["name"]
+    assert f'service="{admin}"' in trigger["metadata"]["query"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("hpa", "HorizontalPodAutoscaler"), ("keda", "ScaledObject")])
+def test_what_grows_by_itself_has_no_number_of_its_own(name, kind):
+    deployment, scaler = find(example(name), "Deployment"), find(example(name), kind)
+    assert "replicas" not in deployment["spec"]
+    assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+
+
+def test_it_grows_long_before_the_queue_is_full():
+    wanted = load(CHART / "values.yaml")["autoscaling"]["queueTokens"]
+    assert wanted < Settings.model_fields["max_queue_tokens"].default / 8
+
+
+def test_a_gpu_is_asked_for_and_named():
+    deployment = find(example("gpu"), "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert container(deployment)["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert environment(deployment)["ROBERTA_GPUS"] == "[0]"
+    assert environment(deployment)["ROBERTA_DEVICE"] == "cuda"
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+def test_a_single_pod_does_not_keep_its_node_from_being_drained():
+    budget = find(render({"replicas": 1}), "PodDisruptionBudget")["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert "minAvailable" not in budget
+
+
+# --- Two versions -----------------------------------------------------------------------------------------
+
+
+def test_without_a_gateway_both_versions_are_behind_one_service_by_their_pods():
+    documents = example("canary")
+    stable, canary = (find(documents, "Deployment", ending) for ending in ("roberta-serve", "-canary"))
+    service = find(documents, "Service", "roberta-serve")
+    assert selects(service, labels_of(stable))
+    assert selects(service, labels_of(canary))
+    assert (stable["spec"]["replicas"], canary["spec"]["replicas"]) == (9, 1)
+    images = [d["spec"]["template"]["spec"]["initContainers"][0]["image"] for d in (stable, canary)]
+    assert [image.rpartition(":")[2] for image in images] == ["7", "8"]
+
+
+def test_neither_version_counts_the_other_ones_pods():
+    documents = example("canary")
+    deployments = [d for d in documents if d["kind"] == "Deployment"]
+    for one in deployments:
+        for other in deployments:
+            matches = one["spec"]["selector"]["matchLabels"].items() <= labels_of(other).items()
+            assert matches == (one is other)
+
+
+def test_with_a_gateway_each_version_has_its_share_of_the_requests():
+    documents = example("gateway")
+    [rule] = find(documents, "HTTPRoute")["spec"]["rules"]
+    weights = {each["name"]: each["weight"] for each in rule["backendRefs"]}
+    assert weights == {"roberta-serve-stable": 95, "roberta-serve-canary": 5}
+    for name in weights:
+        service = find(documents, "Service", name)
+        tracks = {
+            d["metadata"]["name"] for d in documents if d["kind"] == "Deployment" and selects(service, labels_of(d))
+        }
+        assert tracks == {"roberta-serve" if name.endswith("stable") else name}
+    images = [container(d)["image"] for d in documents if d["kind"] == "Deployment"]
+    assert sorted(images) == ["roberta-serve:0.2.0-cpu", "roberta-serve:cpu"]
+
+
+def test_a_canary_differs_in_nothing_but_its_values():
+    documents = render({"canary": {"replicas": 1}})
+    stable, canary = (find(documents, "Deployment", ending)["spec"]["template"] for ending in ("serve", "-canary"))
+    assert canary["metadata"]["labels"].pop("track") != stable["metadata"]["labels"].pop("track")
+    assert canary == stable
+
+
+# --- The page ---------------------------------------------------------------------------------------------
+
+
+def leaves(values, prefix=""):
+    for name, value in values.items():
+        if isinstance(value, dict) and value and f"{prefix}{name}" not in TABLES:
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+TABLES = {"settings", "monitoring.dashboardLabels"}  # of which each has a row of its own
+
+
+def test_every_value_has_its_row():
+    rows = set(re.findall(r"^\| `([\w.]+)` \|", PAGE, re.MULTILINE))
+    assert rows == set(leaves(load(CHART / "values.yaml")))
+
+
+def test_every_example_is_named():
+    named = set(re.findall(r"values/([\w-]+)\.yaml", PAGE))
+    assert named == {path.stem for path in EXAMPLES}
+
+
+def test_commands_of_the_page_name_files_that_there_are():
+    for file in re.findall(r"deploy/[\w./-]+", PAGE):
+        assert (ROOT / file.rstrip("./")).exists(), file
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert all(yaml.safe_load(block) for block in blocks)
+
+
+@ALL
+def test_names_are_short_enough_for_a_cluster(path):
+    for document in documents_of(path):
+        assert len(document["metadata"]["name"]) <= 63

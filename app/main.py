@@ -7,6 +7,7 @@ from pathlib import Path
 from app.api.application import Application
 from app.service import Service
 from app.settings import Settings
+from app.tracing.opening import open_tracing
 
 
 def create_app(settings: Settings, table: Path | None = None) -> Application:
@@ -17,4 +18,4 @@ def create_app(settings: Settings, table: Path | None = None) -> Application:
     Raises `KeyFileError` when the file of keys cannot be used, `SessionError` when CUDA is asked for and the installed
     onnxruntime has none.
     """
-    return Application(Service(settings, table=table))
+    return Application(Service(settings, table=table), tracing=open_tracing())

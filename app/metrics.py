@@ -52,10 +52,12 @@ class ModelSeries:
     batch_fill_ratio: Histogram
     forward_failures: Counter
 
-    def observe_request(self, total_s: float, tokenize_s: float, queue_s: float, windows: int) -> None:
-        """Count one answered request and its parts."""
+    def observe_request(
+        self, total_s: float, tokenize_s: float, queue_s: float, windows: int, exemplar: dict[str, str] | None = None
+    ) -> None:
+        """Count one answered request and its parts; `exemplar` are labels that lead to its trace."""
         self.ok.inc()
-        self.request_duration.observe(total_s)
+        self.request_duration.observe(total_s, exemplar)
         self.request_duration_per_window.observe(total_s / (windows or 1))
         self.tokenize_duration.observe(tokenize_s)
         self.queue_duration.observe(queue_s)

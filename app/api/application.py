@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from app.api.call import Call
+from app.api.call import Call, Endpoint
 from app.api.errors import ErrorResponses
 from app.api.gate import Gate
 from app.api.keys import Keyring
@@ -17,6 +18,7 @@ from app.api.pages import build_pages
 from app.api.predictions import Predictions
 from app.api.protocols import DOORS
 from app.api.request import path_of, tidy
+from app.api.traced import TracedCalls, Tracing
 from app.errors import ServeError
 from app.service import Service
 
@@ -26,11 +28,11 @@ class Application:
 
     The pages are FastAPI's. They know the paths of the predictions too: they answer other methods there with 405.
     `keys` are those of the settings, unless processes share the counts of their limits. Raises `KeyFileError` where
-    the file of keys cannot be used.
+    the file of keys cannot be used. With `tracing` there are spans of all predictions.
     """
 
-    def __init__(self, service: Service, keys: Keyring | None = None) -> None:
-        self.service = service
+    def __init__(self, service: Service, keys: Keyring | None = None, tracing: Tracing | None = None) -> None:
+        self.service, self._tracing = service, tracing
         keys = Keyring(service.settings, service.metrics) if keys is None else keys
         self._prefix = service.settings.root_path
         self._errors = ErrorResponses(service.metrics)
@@ -38,6 +40,8 @@ class Application:
         self._predictions = Predictions(service, keys, self.gate)
         for door in DOORS:
             self._predictions.add(door(self._predictions))
+        self._traced = None if tracing is None else TracedCalls(tracing, self._predictions.templates())
+        self.gate.traced = self._traced
         self.pages = build_pages(service, keys, self._predictions, self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,19 +52,25 @@ class Application:
                 endpoint = self._predictions.endpoint(path)
             if endpoint is not None:
                 call = Call.of(scope, receive, send, path)
-                try:
-                    return await endpoint(call)
-                except ServeError as error:
-                    self.gate.note(call, error)
-                    return await self._errors.of_call(call, error)(scope, receive, send)
-                except Exception as error:
-                    response = self._errors.of_defect(call, error)
-                    if not call.is_answered:
-                        await response(scope, receive, send)
-                    raise  # uvicorn closes the connection and logs the kind of error
-                finally:
-                    self._predictions.end(call)
+                if self._traced is None:
+                    return await self._answer(endpoint, call)
+                with self._traced.follow(call):
+                    return await self._answer(endpoint, call)
         return await self.pages(scope, receive, send)
+
+    async def _answer(self, endpoint: Endpoint, call: Call) -> None:
+        try:
+            await endpoint(call)
+        except ServeError as error:
+            self.gate.note(call, error)
+            await self._errors.of_call(call, error)(call.scope, call.receive, call.send)
+        except Exception as error:
+            response = self._errors.of_defect(call, error)
+            if not call.is_answered:
+                await response(call.scope, call.receive, call.send)
+            raise  # uvicorn closes the connection and logs the kind of error
+        finally:
+            self._predictions.end(call)
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document, as `/openapi.json` shows it."""
@@ -72,3 +82,5 @@ class Application:
         await self.service.start(wait=False)
         yield
         await self.service.stop()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)

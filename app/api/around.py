@@ -16,8 +16,11 @@ HOST = re.compile(rb"[\w.-]+(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]+\](?::[0-9]{1,5})?"
 FORWARDED_HOST = "roberta.forwarded_host"  # in a scope: the name by which the client knows the service
 PREFLIGHT_S = 600  # that a browser remembers what it may send
 
-ASKED = ("Authorization", "Content-Encoding", "Content-Type", "X-Priority", "X-Request-Id", "X-Request-Timeout-Ms")
-ANSWERED = ("Retry-After", "Server-Timing", "X-Model", "X-Request-Id")
+ASKED = (
+    *("Authorization", "Content-Encoding", "Content-Type", "X-Priority", "X-Request-Id", "X-Request-Timeout-Ms"),
+    *("Traceparent", "Tracestate"),
+)
+ANSWERED = ("Retry-After", "Server-Timing", "Traceresponse", "X-Model", "X-Request-Id")
 
 
 def with_surroundings(app: Any, settings: Settings) -> Any:

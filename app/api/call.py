@@ -13,6 +13,8 @@ from app.api.arrival import ARRIVED
 from app.api.exchange import Exchange, exchange_of
 from app.api.keys import ANYBODY, Key
 from app.api.request import Headers, request_id_of
+from app.api.traced import RequestSpan
+from app.errors import ServeError
 from app.serving.pipeline import write_own
 from app.tasks.base import BaseTask, TaskRequest
 from app.window import Floats
@@ -45,6 +47,8 @@ class Call:
     key: Key = ANYBODY
     choice: Choice = "task"
     is_answered: bool = False
+    error: ServeError | None = None  # that it was answered with
+    span: RequestSpan | None = None  # where traces are made
 
     @classmethod
     def of(cls, scope: Scope, receive: Receive, send: Send, path: str) -> Call:

@@ -15,6 +15,7 @@ from starlette.routing import Match
 
 from app.api.openai_form import error_of, is_openai
 from app.api.request import path_of, request_id_of
+from app.api.traced import RESPONSE_HEADER
 from app.errors import InternalError, MethodNotAllowedError, RouteNotFoundError, ServeError, UnsupportedCodingError
 from app.logs import line_limit
 from app.metrics import Metrics
@@ -43,7 +44,10 @@ class ErrorResponses:
             self._metrics.request_duration.labels(call.task, call.model).observe(time.monotonic() - call.started)
             if error.status == 504:
                 self._metrics.missed_deadline.labels(call.task, call.model).observe(call.deadline - call.started)
-        return render(error, call.request_id, call.model, call.path)
+        response, call.error = render(error, call.request_id, call.model, call.path), error
+        if call.span is not None:
+            response.headers[RESPONSE_HEADER.decode()] = call.span.response
+        return response
 
     def of_defect(self, call: Call, error: Exception) -> Response:
         """Return the answer to a prediction that met something unforeseen."""

@@ -14,6 +14,7 @@ from prometheus_client import Counter, Histogram
 
 from app.api.errors import body_of, headers_of, log_refusal
 from app.api.request import Headers, priority_of, request_id_of, timeout_s_of
+from app.api.traced import RESPONSE_HEADER
 from app.errors import DeadlineUnmeetableError, QueueFullError, ServeError
 from app.serving.room import Asked, Refusals
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from app.api.call import Call
     from app.api.exchange import Headers as Lines
     from app.api.keys import Keyring
+    from app.api.traced import TracedCalls
     from app.service import Service
 
 TARGET = "roberta.target"  # in an ASGI scope: the path and query of the request, as they were sent
@@ -56,6 +58,7 @@ class Gate:
     def __init__(self, service: Service, keys: Keyring) -> None:
         self._service, self._keys = service, keys
         self._targets: dict[bytes, Target] = {}
+        self.traced: TracedCalls | None = None  # where traces are made
 
     def note(self, call: Call, error: ServeError) -> None:
         """Take note of a request that was refused, if all on its path ask the same model."""
@@ -117,6 +120,8 @@ class Gate:
         body = body_of(error, request_id, known.path)
         lines = [(name.encode(), value.encode()) for name, value in headers_of(error, request_id).items()]
         lines += (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))
+        if self.traced is not None:
+            lines.append((RESPONSE_HEADER, self.traced.refused(known.path, headers, arrived, known.model, error)))
         return Refused(error.status, lines, body)
 
     def _asks_one_model(self, call: Call) -> bool:

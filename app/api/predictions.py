@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from app.api.exchange import Exchange
 from app.api.gate import MODELS, Gate
 from app.api.keys import Keyring
 from app.api.request import BodyMemory, priority_of, read_body, timeout_s_of
+from app.api.traced import RESPONSE_HEADER
 from app.api.turns import Turns
 from app.errors import (
     ClientGoneError,
@@ -62,6 +63,11 @@ class Predictions:
         """Have the paths of another protocol answered too."""
         self.doors.append(door)
         self._endpoints |= door.endpoints
+
+    def templates(self) -> Iterator[str]:
+        """Yield the paths of predictions that have parts in braces."""
+        yield f"{MODELS}{{name}}"
+        yield from (each.path for door in self.doors for each in door.described())
 
     def endpoint(self, path: str) -> Endpoint | None:
         """Return what answers `POST` to a path; None where that is not a prediction."""
@@ -148,7 +154,9 @@ class Predictions:
 
     async def respond(self, call: Call, model: Model, route: str, request: TaskRequest, form: Form = PLAIN) -> None:
         """Ask `model` for what `route` answers, and send its answer."""
-        call.task, call.model = route, model.name
+        call.task, call.model, span = route, model.name, call.span
+        if span is not None:
+            span.note(model=model.id)
         pipeline = model.pipelines[route]
         work = pipeline.answer(
             request, self.service.shared, deadline=call.deadline, priority=call.priority, write=form.write
@@ -174,13 +182,16 @@ class Predictions:
             (b"x-model", model.id.encode()),
             (b"server-timing", server_timing(answer, total_s)),
         ]
+        if span is not None:
+            headers.append((RESPONSE_HEADER, span.response.encode()))
         call.is_answered = True
         self._gate.forget()
         if call.exchange is None or not call.exchange.answer(200, headers, answer.content):
             await call.send({"type": "http.response.start", "status": 200, "headers": headers})
             await call.send({"type": "http.response.body", "body": answer.content})
         # After the answer has left: the client need not wait for it.
-        pipeline.series.observe_request(total_s, answer.tokenize_s, answer.queue_s, answer.windows)
+        exemplar = None if span is None else span.exemplar
+        pipeline.series.observe_request(total_s, answer.tokenize_s, answer.queue_s, answer.windows, exemplar)
         if self.service.settings.access_log:
             log_answered(call, model.id, answer, total_s)
 

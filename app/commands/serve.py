@@ -29,6 +29,7 @@ from app.processes.supervisor import FORCED_EXIT, supervise
 from app.runtime.memory import return_large_blocks
 from app.serving.watching import state_of, watch
 from app.settings import Settings
+from app.tracing.opening import why_not
 
 log = structlog.get_logger(__name__)
 
@@ -117,11 +118,18 @@ def check_key_file(settings: Settings) -> None:
         raise SystemExit(f"roberta-serve: api_keys_file {error}") from None
 
 
+def warn_without_tracing() -> None:
+    """Say why there are no traces where the environment asks for them: a platform may ask it of every service."""
+    if (reason := why_not(os.environ)) is not None:
+        log.warning("tracing_off", reason=reason)
+
+
 def serve_in_one_process(settings: Settings) -> None:
     from app.main import create_app
     from app.runtime.session import SessionError  # onnxruntime comes with it, which a supervisor does not need
 
     configure_logs(settings)
+    warn_without_tracing()
     return_large_blocks()
     bound = bind_main_or_end(settings)
     with TemporaryDirectory(prefix="roberta-serve-", ignore_cleanup_errors=True) as folder:
@@ -139,4 +147,5 @@ def serve_in_one_process(settings: Settings) -> None:
 
 def serve_in_several_processes(settings: Settings) -> None:
     configure_logs(settings, "supervisor")
+    warn_without_tracing()
     raise SystemExit(supervise(settings))

@@ -16,9 +16,11 @@ from app.engine.admission import Limits
 from app.engine.mailbox import Mailbox
 from app.engine.runner import Runner
 from app.engine.scheduler import Scheduler
+from app.engine.traced import trace_batch, trace_wait
 from app.engine.work import Batch, Lane, Ticket
 from app.errors import DeadlineExceededError, DrainingError, InferenceFailedError, ServeError
 from app.metrics import Metrics
+from app.tracing import Trace, current
 from app.window import Floats, Window
 
 IDLE_AFTER_S = 0.05  # a batch may use every core once no other has run or waited for this long
@@ -43,6 +45,7 @@ class Engine:
         self._mailbox: Mailbox | None = None  # of the event loop that submits
         self._resuming = 0  # calls of `submit` whose tickets are finished, and that go on in this or the next turn
         self._timers: dict[Ticket, asyncio.TimerHandle] = {}  # that event loop's, one for each deadline
+        self._is_traced = False  # whether any request had a trace
         self.runners = [Runner(number, self) for number in range(limits.runners)]
 
     def start(self) -> None:
@@ -80,7 +83,8 @@ class Engine:
                 finished.set_result(None)
                 self._resuming += 1
 
-        ticket = self.begin(lane, windows, deadline=deadline, priority=priority, on_finish=on_finish)
+        trace = current.get()
+        ticket = self.begin(lane, windows, deadline=deadline, priority=priority, on_finish=on_finish, trace=trace)
         try:
             await finished
         finally:
@@ -100,16 +104,19 @@ class Engine:
         deadline: float,
         priority: int = 0,
         on_finish: Callable[[Ticket], None],
+        trace: Trace | None = None,
     ) -> Ticket:
         """Queue `windows`, and call `on_finish` on this event loop once the ticket has its outputs or its error.
 
-        This is `submit` without a coroutine. Raises what admission raises.
+        This is `submit` without a coroutine; `trace` is that of a request that is sampled. Raises what admission
+        raises.
         """
         loop = asyncio.get_running_loop()
         if self._mailbox is None or self._mailbox.loop is not loop:
             self._mailbox = Mailbox(loop)
         finish = partial(self._finish_on_loop, self._mailbox, on_finish)
-        ticket = Ticket(lane, windows, time.monotonic(), deadline, priority, finish)
+        ticket = Ticket(lane, windows, time.monotonic(), deadline, priority, finish, trace)
+        self._is_traced = self._is_traced or trace is not None
         self._admit(ticket)
         # A runner may have finished the ticket by now, but this event loop hears of it later than this call.
         self._timers[ticket] = loop.call_later(max(0.0, deadline - ticket.arrival), self._expire, ticket)
@@ -148,6 +155,8 @@ class Engine:
         if isinstance(ticket.error, DeadlineExceededError):
             self._metrics.deadline_missed.inc()
         on_finish(ticket)
+        if ticket.trace is not None:
+            trace_wait(ticket, time.monotonic())
 
     def _admit(self, ticket: Ticket) -> None:
         with self._lock:
@@ -211,6 +220,8 @@ class Engine:
         lane.series.observe_batch(len(batch.items), shape.tokens, batch.computed_tokens, seconds)
         if batch.asked and not batch.idle_machine:  # a pass on every core does not show what batches cost under load
             lane.cost.refine(shape, time.monotonic() - batch.asked)
+        if self._is_traced:
+            trace_batch(batch, now - seconds, now)
 
     def lose(self, batch: Batch | None, cause: BaseException) -> None:
         with self._lock:  # answer first: what is left of memory may not do for more
@@ -233,3 +244,6 @@ class Engine:
                 self._scheduler.ended(batch)
             self._scheduler.withdraw(item.ticket)
             item.ticket.finish(InferenceFailedError(FAILED))
+        if self._is_traced:
+            now = time.monotonic()
+            trace_batch(batch, item.ticket.started or now, now, InferenceFailedError.code)

@@ -12,6 +12,7 @@ from app.engine.cost import CostModel, Shape
 from app.engine.running import Running
 from app.errors import ServeError
 from app.metrics import ModelSeries
+from app.tracing import Trace
 from app.window import Floats, Window
 
 LONGEST = 512  # tokens of a window, for the cost of attention in a full batch
@@ -88,7 +89,7 @@ class Lane:
 class Ticket:
     """One request's windows, answered all together or not at all. Times are seconds of the engine's clock.
 
-    `on_finish` is called once, on the thread that finishes the ticket.
+    `on_finish` is called once, on the thread that finishes the ticket. `trace` is that of a request that is sampled.
     """
 
     lane: Lane
@@ -97,6 +98,7 @@ class Ticket:
     deadline: float
     priority: int = 0
     on_finish: Callable[[Ticket], None] = lambda ticket: None
+    trace: Trace | None = None
     lengths: list[int] = field(init=False)
     head_rows: list[int] = field(init=False)  # of each window, beyond the first
     costs: list[float] = field(init=False)  # of each window, in uncorrected seconds

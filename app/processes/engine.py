@@ -27,6 +27,7 @@ from app.processes.tokenizers import TokenizerStore
 from app.runtime.session import SessionError
 from app.serving.local_engine import LocalEngine
 from app.serving.watching import state_of, watch
+from app.tracing.opening import open_tracing
 
 STOP_S = 1.0  # for running batches; the workers have ended by then, so that no client waits for the answers
 
@@ -53,7 +54,8 @@ def run_engine(child: ChildProcess) -> None:
 
 async def serve(local: LocalEngine, child: ChildProcess, store: TokenizerStore) -> None:
     """Serve workers until the order to drain."""
-    server, ending = EngineServer(local, child.settings.request_timeout_s), asyncio.Event()
+    tracing = open_tracing(child.assignment.name)
+    server, ending = EngineServer(local, child.settings.request_timeout_s, tracing), asyncio.Event()
     loads: set[asyncio.Task[None]] = set()
     child.start_pulse(server.pulse)
 
@@ -80,4 +82,6 @@ async def serve(local: LocalEngine, child: ChildProcess, store: TokenizerStore) 
     server.close()
     with suppress(asyncio.CancelledError):
         await beat
+    if tracing is not None:
+        tracing.close()
     log.info("stopped")

@@ -32,6 +32,7 @@ from app.processes.messages import (
 )
 from app.processes.stream import FrameTooLargeError, Stream
 from app.serving.orders import Order
+from app.tracing import current
 from app.window import Floats, Window
 
 RETRY_S = 0.1  # between attempts to connect to an engine that is not there
@@ -172,7 +173,7 @@ class EngineClient:
         stream, number = self._stream, next(self._numbers)
         assert stream is not None
         try:
-            stream.send(Submit.of(number, model, windows, deadline, priority))
+            stream.send(Submit.of(number, model, windows, deadline, priority, current.get()))
         except FrameTooLargeError:
             raise RequestTooLargeError(f"the request has {tokens} tokens, more than are taken at once") from None
         pending = Pending(asyncio.get_running_loop().create_future(), model, deadline)

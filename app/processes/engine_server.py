@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Coroutine, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 import structlog
@@ -37,6 +37,7 @@ from app.processes.stream import Stream
 from app.serving.local_engine import LocalEngine
 from app.serving.orders import Action, Order
 from app.serving.registry import Entry
+from app.tracing import Carrier, Trace
 
 HEARTBEAT_S = 0.5
 FRAME_BYTES = 2**20  # of outputs: a worker reads a whole frame before it can read anything else
@@ -47,11 +48,17 @@ ResultT = TypeVar("ResultT")
 log = structlog.get_logger(__name__)
 
 
+class Tracing(Protocol):
+    """Follows the traces that workers have begun; see `app.tracing.spans.Tracing`."""
+
+    def follow(self, carrier: Carrier) -> Trace: ...
+
+
 class EngineServer:
     """Serves the workers on a unix socket, from the engine of this process."""
 
-    def __init__(self, local: LocalEngine, request_timeout_s: float) -> None:
-        self.local, self._request_timeout_s = local, request_timeout_s
+    def __init__(self, local: LocalEngine, request_timeout_s: float, tracing: Tracing | None = None) -> None:
+        self.local, self.tracing, self._request_timeout_s = local, tracing, request_timeout_s
         self.lanes: dict[str, Lane] = {}  # by the key of their model, those just replaced included
         self._loads = 0  # under way
         self._rows: list[ModelRow] | None = None  # None until the first load has ended
@@ -219,9 +226,14 @@ class Connection:
                 deadline=request.deadline,
                 priority=request.priority,
                 on_finish=partial(self._end, number),
+                trace=self._trace_of(request),
             )
         except Exception as error:
             self._refuse(number, error)
+
+    def _trace_of(self, request: Submit) -> Trace | None:
+        tracing, carrier = self.server.tracing, request.carrier
+        return None if tracing is None or carrier is None else tracing.follow(carrier)
 
     def _end(self, number: int, ticket: Ticket) -> None:
         if self._tickets.pop(number, None) is None:

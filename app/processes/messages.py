@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from app.errors import InternalError, ServeError
+from app.tracing import Carrier, Trace
 from app.window import Floats, Ranking, Window
 
 IDS = np.dtype("<i8")  # token ids and positions
@@ -73,12 +74,22 @@ class Submit(Message, tag=0):
     priority: int
     windows: list[WireWindow]
     ranking: WireRanking | None
+    carrier: Carrier | None = None  # of a request whose trace is sampled
 
     @classmethod
-    def of(cls, number: int, model: str, windows: Sequence[Window], deadline: float, priority: int) -> Submit:
+    def of(
+        cls,
+        number: int,
+        model: str,
+        windows: Sequence[Window],
+        deadline: float,
+        priority: int,
+        trace: Trace | None = None,
+    ) -> Submit:
         ranking = windows[0].ranking if windows else None
         wired = None if ranking is None else WireRanking.of(ranking)
-        return cls(number, model, deadline, priority, [WireWindow.of(window) for window in windows], wired)
+        carrier = None if trace is None else trace.carrier
+        return cls(number, model, deadline, priority, [WireWindow.of(window) for window in windows], wired, carrier)
 
     def unpack(self) -> list[Window]:
         ranking = None if self.ranking is None else self.ranking.ranking()

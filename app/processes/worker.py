@@ -23,6 +23,7 @@ from app.processes.engine_pool import EnginePool, ModelsOf
 from app.processes.metrics import MergedMetrics
 from app.processes.remote_models import RemoteModels
 from app.service import Service
+from app.tracing.opening import open_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +52,7 @@ async def serve(child: ChildProcess) -> None:
     except KeyFileError as error:  # the supervisor starts another worker, which may find it mended
         raise SystemExit(f"roberta-serve: api_keys_file {error}") from None
     count_dropped_lines(pool.metrics.log_lines_dropped.inc)
-    server = Worker(Application(Service(child.settings, pool), keys))
+    server = Worker(Application(Service(child.settings, pool), keys, open_tracing(child.assignment.name)))
 
     def drain() -> None:
         pool.hurry()

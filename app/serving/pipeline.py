@@ -14,6 +14,7 @@ from app.serving.memory import AnswerMemory
 from app.serving.pool import Pool
 from app.serving.room import LIKE, Asked, Room
 from app.tasks.base import BaseTask, TaskRequest
+from app.tracing import current
 from app.window import Floats, Window
 
 # Larger requests are tokenized, and larger answers made, on another thread, so that other requests need not wait. Work
@@ -119,6 +120,8 @@ class Pipeline:
         shared.memory.hold(encoded.answer_bytes)
         try:
             tokens = sum(map(len, encoded.windows))
+            if (trace := current.get()) is not None:
+                trace.stage("tokenize", started, started + tokenize_s, windows=len(encoded.windows), tokens=tokens)
             ticket = await self._run(encoded.windows, tokens, characters, asked)
             if (size := size_of(encoded.answer_bytes, ticket.outputs) + per_input) > INLINE_CHARACTERS:
                 content = await on_pool(write, self.task, request, encoded.state, ticket.outputs, size=size)

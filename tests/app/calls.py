@@ -13,7 +13,17 @@ from tests.app.backends import ToyBackend
 BODY = json.dumps({"inputs": "a good film"}).encode()
 
 
-def ask(method="POST", path="/classify", backend=None, body=BODY, headers=(), draining=False, settings=(), **scope):
+def ask(
+    method="POST",
+    path="/classify",
+    backend=None,
+    body=BODY,
+    headers=(),
+    draining=False,
+    settings=(),
+    tracing=None,
+    **scope,
+):
     """Return the status, the headers and the body of one request to an application whose model is loaded."""
     sent = []
 
@@ -29,7 +39,9 @@ def ask(method="POST", path="/classify", backend=None, body=BODY, headers=(), dr
         service.draining = draining
         request = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": list(headers)}
         try:
-            await Application(service)({**request, "scheme": "http", "server": ("test", 80), **scope}, receive, send)
+            await Application(service, tracing=tracing)(
+                {**request, "scheme": "http", "server": ("test", 80), **scope}, receive, send
+            )
         finally:
             await service.stop()
 

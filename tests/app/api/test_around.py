@@ -77,7 +77,7 @@ def test_answers_and_errors_may_be_read_with_their_headers(settings, status):
     answered, headers, _ = ask({"cors_origins": [ORIGIN], **settings}, origin=ORIGIN)
     assert (answered, headers["access-control-allow-origin"], headers["vary"]) == (status, ORIGIN, "Origin")
     exposed = {name.strip() for name in headers["access-control-expose-headers"].split(",")}
-    assert exposed == {"Retry-After", "Server-Timing", "X-Model", "X-Request-Id"}
+    assert exposed == {"Retry-After", "Server-Timing", "Traceresponse", "X-Model", "X-Request-Id"}
     assert "access-control-allow-credentials" not in headers
 
 

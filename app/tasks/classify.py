@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import ConfigDict, Discriminator, Field, Tag
@@ -13,6 +13,7 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 from app.bundle import problem_type_of
 from app.errors import InvalidRequestError, RequestTooLargeError
 from app.tasks.base import ONE_OR_MORE, Encoded, Task, TaskRequest, Text, branch_of, by_input
+from app.tasks.hub_clients import classifying_method
 from app.tasks.parameters import WHOLE, NullIs, Parameters, Strict
 from app.tasks.pausing import pause
 from app.tasks.text import EncodedPair, EncodedText, TextEncoder
@@ -116,6 +117,14 @@ class ClassifyRequest(TextsOrPairsRequest):
         if not self.raw_scores or self.parameters.function_to_apply is not None:
             return self.parameters
         return self.parameters.model_copy(update={"function_to_apply": "none"})
+
+    def for_client(self, name: str) -> Self:
+        if self.count_inputs() > 1 and (method := classifying_method(name)) is not None:
+            raise InvalidRequestError(
+                f"inputs: {method} returns the answer to the first text alone; give it one text at a time, or send the "
+                "list with another client"
+            )
+        return self
 
 
 def texts_of(item: str | TextPair | list[str]) -> Texts:

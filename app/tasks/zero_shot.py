@@ -6,7 +6,6 @@ A text is the premise, and the hypothesis is a sentence made of each label. Scor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -26,6 +25,7 @@ from app.tasks.base import (
     softmax,
 )
 from app.tasks.classify import FIRST_TOKEN, NUMBER_BYTES, SCORE_BYTES, Classify, LabelScore
+from app.tasks.hub_clients import version_of_hub_client
 from app.tasks.parameters import NullIs, Parameters
 from app.tasks.pausing import pause
 from app.tasks.text import TextEncoder
@@ -41,9 +41,7 @@ SOME_LABEL = NOT_BLANK.replace("[^", "[^,", 1)  # for JSON schema
 MOST_LABELS, MOST_CHARACTERS = 500, 1000  # of one request; of a label, and of a template
 MOST_NAMED = 20  # labels of a model in an error
 CHARACTER_BYTES = 2  # of a text or a label in the answer
-# The versions of huggingface_hub's client that read lists of labels and of scores; since 1.1.5 it reads entries.
-CLIENT = re.compile(r"\bhf_hub/(\d+)\.(\d+)\.(\d+)")
-FIRST_OF_ENTRIES = (1, 1, 5)
+FIRST_OF_ENTRIES = (1, 1, 5)  # the version of huggingface_hub since which it reads entries, not two lists
 
 
 def check_labels(labels: list[str]) -> list[str]:
@@ -142,9 +140,8 @@ class ZeroShotRequest(TextsRequest):
         return len(self.parameters.labels)
 
     def for_client(self, name: str) -> Self:
-        if self.parameters.answer is not None or (found := CLIENT.search(name)) is None:
-            return self
-        if tuple(map(int, found.groups())) >= FIRST_OF_ENTRIES:
+        version = version_of_hub_client(name)
+        if self.parameters.answer is not None or version is None or version >= FIRST_OF_ENTRIES:
             return self
         parameters = self.parameters.model_copy(update={"answer": "object"})
         return self.model_copy(update={"parameters": parameters})

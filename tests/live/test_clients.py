@@ -92,6 +92,9 @@ def test_fill_mask_with_targets_and_top_k(client):
         (lambda client: client("/fill-mask").fill_mask("no gap"), "has no <mask> to fill"),
         (lambda client: client("/fill-mask").fill_mask(MASKED, targets=["xyzzyish"]), "targets.0: is not one token"),
         (lambda client: client("/models/nobody").text_classification(PRAISE), "there is no model 'nobody'"),
+        # The client would return the first answer of these and say nothing of the others.
+        (lambda client: client("/classify").text_classification([PRAISE, PRAISE]), "the first text alone"),
+        (lambda client: client("/models/sentiment").text_classification([PRAISE, PRAISE]), "the first text alone"),
     ],
 )
 def test_what_is_wrong_reaches_the_user(client, ask, words):

@@ -46,6 +46,7 @@ def test_hugging_face_s_client_for_javascript(javascript, shipped):
     assert [len(filled), filled[0]["token_str"]] == [2, " capital"]
     assert {candidate["token_str"].strip() for candidate in answers["targeted"]} == {"capital", "city"}
     assert "inputs: the text is empty" in answers["empty"]
+    assert "the first text alone" in answers["several"]
     assert "there is no model 'nobody'" in answers["unknown"]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from app.errors import RequestTooLargeError
+from app.errors import InvalidRequestError, RequestTooLargeError
 from app.tasks.classify import Classify, ClassifyRequest
 from tests.app.builders import decoded, make_encoder, make_graph, make_manifest, serve_checkpoint, wordpiece_tokenizer
 
@@ -210,6 +210,29 @@ def test_pairs_are_answered_as_by_the_transformers_pipeline(served, tiny_checkpo
     (entries,) = served({"inputs": pair})
     ask = pipeline("text-classification", model=str(tiny_checkpoints["classify"]), device="cpu")
     assert scores(entries) == pytest.approx(scores(ask(pair, top_k=None)), abs=1e-4)
+
+
+# --- Clients ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("client", "inputs", "refused"),
+    [
+        ("unknown/None; hf_hub/2.4.1; python/3.11", ["a", "b"], True),
+        ("@huggingface/inference/4.13.30 Node.js/20", ["a", "b"], True),
+        ("unknown/None; hf_hub/2.4.1; python/3.11", [["a", "b"]], False),
+        ("unknown/None; hf_hub/2.4.1; python/3.11", "a", False),
+        ("python-httpx/0.28.1", ["a", "b"], False),
+        ("", ["a", "b"], False),
+    ],
+)
+def test_a_client_that_would_drop_answers_gets_none(client, inputs, refused):
+    request = make_request(inputs)
+    if not refused:
+        assert request.for_client(client) is request
+        return
+    with pytest.raises(InvalidRequestError, match="the answer to the first text alone"):
+        request.for_client(client)
 
 
 # --- Bounds -----------------------------------------------------------------------------------------------

@@ -26,5 +26,6 @@ console.log(JSON.stringify({
   filled: await client.fillMask({ ...at("fill-mask"), inputs: MASKED, parameters: { top_k: 2 } }),
   targeted: await client.fillMask({ ...at("fill-mask"), inputs: MASKED, parameters: { targets: ["capital", "city"] } }),
   empty: await errorOf(client.textClassification({ ...at("classify"), inputs: "" })),
+  several: await errorOf(client.textClassification({ ...at("classify"), inputs: [PRAISE, PRAISE] })),
   unknown: await errorOf(client.fillMask({ ...at("models/nobody"), inputs: MASKED })),
 }));

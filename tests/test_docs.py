@@ -26,7 +26,14 @@ PAGES = {
     for page in (
         *(
             ROOT / name
-            for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "examples/README.md")
+            for name in (
+                "README.md",
+                "CONTRIBUTING.md",
+                "SECURITY.md",
+                "benchmarks/README.md",
+                "client/README.md",
+                "examples/README.md",
+            )
         ),
         *sorted((ROOT / "docs").glob("*.md")),
     )

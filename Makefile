@@ -1,4 +1,5 @@
-# Two commands are enough: `make serve` and `make test`. Both make .venv and install what they need.
+# `make` lists what there is. `make serve` and `make test` are enough: both make .venv and install what they need.
+.DEFAULT_GOAL := help
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 is_new_enough = $(shell $(1) $(NEW_ENOUGH) 2>/dev/null && echo $(1))
 # The first of these that there is and that the service runs on.
@@ -10,9 +11,28 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 TOOLS := .venv/tools/bin
-LOCKED ?= cpu
+LOCKED ?= cpu gpu train sbom
+TORCH ?= https://download.pytorch.org/whl/cpu/torch/
 
-.PHONY: serve train test clients check test-live test-training test-app test-rest chaos watch dashboards fuzz format audit lock clean
+# An image: `make image TARGET=gpu`. The first of these programs that works; BUILD and RUN_FLAGS are for other ways.
+TARGET ?= cpu
+IMAGE ?= roberta-serve
+ENGINE ?= $(firstword $(shell docker info >/dev/null 2>&1 && echo docker; command -v podman buildah))
+BUILD ?= $(ENGINE) build $(if $(filter docker,$(notdir $(ENGINE))),,--format docker)
+CONTEXT ?= .
+VERSION_NOW = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' app/__init__.py)
+ORIGIN = $(shell git remote get-url origin 2>/dev/null)
+LABELS = --label org.opencontainers.image.version=$(VERSION_NOW) \
+  --label org.opencontainers.image.revision=$(shell git describe --always --abbrev=40 --dirty --exclude '*') \
+  --label org.opencontainers.image.created=$(shell git log -1 --format=%cI) \
+  $(if $(ORIGIN),--label org.opencontainers.image.source=$(ORIGIN))
+
+.PHONY: help serve train test clients check test-live test-training test-app test-rest chaos watch dashboards fuzz \
+  format audit lock image clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS="$$(printf '\t')" read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
 
 serve: .venv/serve-$(ACCELERATOR)  ## start the service on http://localhost:8000 with the bundles in models/
 	$(BIN)/roberta-serve --models models --port $(PORT)
@@ -55,23 +75,33 @@ dashboards:  ## draw deploy/grafana/dashboards anew from deploy/grafana/*.py and
 fuzz:  ## random bytes for every reader of what others wrote, SECONDS of each; HARNESSES="http-head" chooses
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(HARNESSES)
 
-format: .venv/test-$(ACCELERATOR)
+format: .venv/test-$(ACCELERATOR)  ## write every file as ruff would
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 audit: .venv/tools/ready  ## known vulnerabilities of what constraints.txt pins; fails where one cannot be looked up
 	$(TOOLS)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip --progress-spinner off
 
-lock: .venv/tools/ready  ## deploy/requirements/: what the CPU image installs, with hashes; LOCKED="cpu gpu" for both
-	for extra in $(LOCKED); do \
-	  $(TOOLS)/pip-compile --quiet --no-header --no-annotate --strip-extras --allow-unsafe --generate-hashes \
-	    --no-emit-index-url --no-emit-find-links --extra $$extra --constraint constraints.txt \
-	    --output-file deploy/requirements/$$extra.txt pyproject.toml || exit 1; \
+# hf-xet is left out: huggingface_hub fetches without it, over HTTP. torch's build for the CPU stands on a page of its own.
+lock: .venv/tools/ready  ## deploy/requirements/: what the images install, with hashes; LOCKED="cpu gpu" for some of them
+	for name in $(LOCKED); do \
+	  case $$name in \
+	    sbom) from=deploy/requirements/sbom.in ;; \
+	    train) from="--extra cpu --extra train --find-links $(TORCH) pyproject.toml" ;; \
+	    *) from="--extra $$name --extra tracing pyproject.toml" ;; \
+	  esac; \
+	  lock=deploy/requirements/$$name.txt; \
+	  $(TOOLS)/pip-compile --quiet --no-header --no-annotate --strip-extras --unsafe-package hf-xet --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links $$(test $$name = sbom || echo --constraint constraints.txt) \
+	    --output-file $$lock $$from 2>/dev/null && sed -i '/^#/d; /^$$/d' $$lock || exit 1; \
 	done
+
+image:  ## build the image TARGET: cpu, gpu or train
+	$(BUILD) --file Dockerfile --target $(TARGET) --tag $(IMAGE):$(TARGET) $(LABELS) $(BUILD_FLAGS) $(CONTEXT)
 
 .venv/tools/ready: .venv/bin/python
 	$(BIN)/python -m venv .venv/tools
-	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9' 'pip-tools>=7.5'
+	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check 'build>=1.3' 'cyclonedx-bom>=7.5' 'pip-audit>=2.9' 'pip-tools>=7.5'
 	touch $@
 
 # One that was made by an older Python is made anew.
@@ -95,5 +125,5 @@ too-old:
 	$(PIP) -e '.[$(ACCELERATOR),train,dev]'
 	touch $@ .venv/train-$(ACCELERATOR) .venv/serve-$(ACCELERATOR)
 
-clean:
+clean:  ## remove the environment and what was built
 	rm -rf .venv build dist *.egg-info

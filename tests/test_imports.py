@@ -102,7 +102,7 @@ ONLY = {
         *("app.api.admin", "app.processes.admin", "app.serving.local_engine"),
         *("app.engine.engine", "app.engine.runner", "app.tasks.tokenizer"),
         *("app.serving.loading", "app.serving.patience", "app.serving.pool"),
-        *("app.processes.child", "app.processes.tokenizers", "app.logs", "app.hub"),
+        *("app.processes.child", "app.processes.held_models", "app.processes.tokenizers", "app.logs", "app.hub"),
         *("app.runtime.cuda", "app.runtime.memory", "app.tracing.spans"),
     },
     "time": {

@@ -56,5 +56,5 @@ async def serve(child: ChildProcess) -> None:
         pool.hurry()
         server.end()
 
-    child.follow({LEAVE: leave, DRAIN: drain})
+    child.follow({LEAVE: leave, DRAIN: drain, **pool.told_state.orders()})
     await server.serve([bind(settings.admin_host or settings.host, child.assignment.port, shared=True)])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import structlog
 
 from app.errors import DeadlineExceededError, EngineLostError, RequestTooLargeError, ServeError
 from app.processes.messages import (
-    LOGITS,
     Cancel,
     Heartbeat,
+    Holding,
     ModelTable,
     MoreOutputs,
     Ordered,
@@ -28,12 +27,12 @@ from app.processes.messages import (
     Submit,
     ToWorker,
     rebuild,
-    split_outputs,
 )
+from app.processes.pending import Pending, Reply, UnansweredError
 from app.processes.stream import FrameTooLargeError, Stream
 from app.serving.orders import Order
 from app.tracing import current
-from app.window import Floats, Window
+from app.window import Window
 
 RETRY_S = 0.1  # between attempts to connect to an engine that is not there
 GRACE_S = 2.0  # an engine answers by the deadline; this long after it, the worker gives up
@@ -41,45 +40,6 @@ SILENT_S = 3.0  # after six heartbeats that were not heard, an engine counts as 
 SILENT_WHILE_LOADING_S = 30.0  # opening a tokenizer holds the GIL for seconds
 
 log = structlog.get_logger(__name__)
-
-
-class UnansweredError(Exception):
-    """The engine was lost, or frozen, while it had the request. Another may be asked: inference changes nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What an engine answered; see `app.serving.model.Finished`."""
-
-    outputs: Sequence[Floats]
-    queue_s: float
-    forward_s: float
-    ended: float = 0.0
-
-
-@dataclass(slots=True)
-class Pending:
-    """A request that an engine has not answered yet, and what has arrived of outputs in several frames."""
-
-    answered: asyncio.Future[Reply]
-    model: str
-    deadline: float
-    outputs: Outputs | None = None
-    data: bytearray | None = None
-    is_resuming: bool = False  # it is answered, and its caller goes on in this or the next turn of the event loop
-
-    def fail(self, error: ServeError | UnansweredError) -> None:
-        if not self.answered.done():
-            self.answered.set_exception(error)
-
-    def take(self, outputs: Outputs, data: bytes | bytearray) -> bool:
-        """Resolve with the outputs, if `data` is all of them."""
-        if len(data) < sum(rows * width for rows, width in outputs.shapes) * LOGITS.itemsize:
-            return False
-        if not self.answered.done():
-            arrays = split_outputs(outputs.shapes, data)
-            self.answered.set_result(Reply(arrays, outputs.queue_s, outputs.forward_s, outputs.ended))
-        return True
 
 
 class EngineStream(Stream[ToWorker]):
@@ -113,7 +73,7 @@ class EngineClient:
         self._is_closing = False
         self.table: ModelTable | None = None
         self.models: frozenset[str] = frozenset()  # the keys of all that the engine serves
-        self.told: frozenset[str] = frozenset()  # those of `models` and of all before, since this connection was made
+        self.told: frozenset[str] = frozenset()  # those of `models`, and those replaced that `tell_held` named
         self.outstanding_tokens = 0
         self.resuming = 0  # calls of `submit` that are answered, and have not gone on yet
         self.silence_s = 0.0  # how long nothing has been heard, as `pass_time` is told
@@ -209,6 +169,12 @@ class EngineClient:
         self._orders[number] = answered
         self._stream.send(OrderMessage(number, order.action, order.name, order.version, order.route))
         return await asyncio.shield(answered)  # whoever ordered it may leave; it is obeyed all the same
+
+    def tell_held(self, keys: Set[str]) -> None:
+        """Tell the engine which models this worker may ask it for, besides those of its table."""
+        if self._stream is not None and self.table is not None:
+            self.told = self.models | (self.told & keys)
+            self._stream.send(Holding(self.table.number, sorted(self.told)))
 
     def _end_order(self, message: Ordered) -> None:
         answered = self._orders.pop(message.number)

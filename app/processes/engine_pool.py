@@ -17,9 +17,12 @@ from prometheus_client import CollectorRegistry
 from app import __version__
 from app.errors import DrainingError, EngineLostError, NotReadyError, QueueFullError, ServeError
 from app.metrics import Metrics
-from app.processes.engine_client import EngineClient, Reply, UnansweredError
+from app.processes.engine_client import EngineClient
+from app.processes.held_models import HeldModels
 from app.processes.messages import ModelTable
 from app.processes.outage import Outage
+from app.processes.pending import Reply, UnansweredError
+from app.processes.pool_state import ToldState
 from app.processes.remote_models import Engines, RemoteModels
 from app.processes.waiting import WaitingRequests
 from app.serving.defaults import Defaults
@@ -68,6 +71,7 @@ class EnginePool:
         self._is_ending = False
         self._tasks: list[asyncio.Task[None]] = []
         self._refreshes: list[Future[None]] = []
+        self.held, self.told_state = HeldModels(self._clients), ToldState()
         self._models = models(metrics, settings.max_queue_tokens, self)
         self._adopted: ModelTable | None = None
         self._outage = Outage(settings.stall_timeout_s)
@@ -76,6 +80,7 @@ class EnginePool:
 
     async def start(self) -> None:
         """Connect to the engines, and wait a while for the first of them to say what it serves."""
+        self.held.start()
         loops = [self._adopt_tables(), self._tick(), *(client.keep() for client in self._clients)]
         self._tasks = [asyncio.create_task(loop) for loop in loops]
         log.info("starting", version=__version__)
@@ -178,8 +183,11 @@ class EnginePool:
     # --- Health and gauges -------------------------------------------------------------------------------
 
     def problem(self) -> str | None:
-        """Return `stalled`, `engine silent` or `engine lost` when no engine is replaced in time; see `Outage`."""
-        return self._outage.problem(self._clients)
+        """Return `stalled`, `engine silent` or `engine lost` when no engine is replaced in time; see `Outage`.
+
+        What the supervisor says of processes that end again and again comes first.
+        """
+        return self.told_state.problem() or self._outage.problem(self._clients)
 
     @property
     def is_answering(self) -> bool:
@@ -203,6 +211,7 @@ class EnginePool:
         self._had_engine = self._had_engine or any(client.table for client in self._clients)
         self._show_readiness()
         self._refuse_stranded()
+        self.held.tell()
         self._changed.set()
 
     def _on_able(self) -> None:
@@ -211,7 +220,7 @@ class EnginePool:
 
     def _show_readiness(self) -> None:
         """Be ready while some engine serves and makes progress. Predictions are taken meanwhile, and wait."""
-        if (reason := self._why_not_ready()) is not None:
+        if (reason := self.told_state.why_not_ready() or self._why_not_ready()) is not None:
             self.registry.suspend(reason)
         elif self._loaded.is_set():
             self.registry.resume()

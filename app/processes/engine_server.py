@@ -17,6 +17,7 @@ from app.errors import InternalError, NotReadyError, ServeError
 from app.processes.messages import (
     Cancel,
     Heartbeat,
+    Holding,
     Message,
     ModelRow,
     ModelTable,
@@ -33,6 +34,7 @@ from app.processes.messages import (
     refusal,
 )
 from app.processes.pulse import ALIVE, LOADING, STALLED
+from app.processes.served_lanes import ServedLanes
 from app.processes.stream import Stream
 from app.serving.local_engine import LocalEngine
 from app.serving.orders import Action, Order
@@ -41,7 +43,6 @@ from app.tracing import Carrier, Trace
 
 HEARTBEAT_S = 0.5
 FRAME_BYTES = 2**20  # of outputs: a worker reads a whole frame before it can read anything else
-LATE_S = 10.0  # a replaced model is kept this long after the longest deadline of a request that may still ask for it
 
 ResultT = TypeVar("ResultT")
 
@@ -58,11 +59,9 @@ class EngineServer:
     """Serves the workers on a unix socket, from the engine of this process."""
 
     def __init__(self, local: LocalEngine, request_timeout_s: float, tracing: Tracing | None = None) -> None:
-        self.local, self.tracing, self._request_timeout_s = local, tracing, request_timeout_s
-        self.lanes: dict[str, Lane] = {}  # by the key of their model, those just replaced included
+        self.local, self.tracing, self.lanes = local, tracing, ServedLanes(request_timeout_s)
         self._loads = 0  # under way
         self._rows: list[ModelRow] | None = None  # None until the first load has ended
-        self._expiries: dict[str, asyncio.TimerHandle] = {}  # of replaced models, by their key
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -74,8 +73,7 @@ class EngineServer:
     def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for expiry in self._expiries.values():
-            expiry.cancel()
+        self.lanes.close()
         for connection in list(self._connections):
             connection.stream.close()
 
@@ -110,7 +108,7 @@ class EngineServer:
     def _show(self) -> None:
         served: dict[str, Lane] = {}
         self._rows = [row_of(entry, served) for entry in self.local.registry.entries]
-        self._replace_lanes(served)
+        self.lanes.replace(served)
         self._tell(self.table())
 
     async def beat(self) -> None:
@@ -132,33 +130,28 @@ class EngineServer:
         table = self.local.registry.table
         defaults = table.defaults
         return ModelTable(
-            self.local.device, self._rows, dict(defaults.models), dict(defaults.blocked), list(table.problems)
+            number=self.lanes.table,
+            device=self.local.device,
+            rows=self._rows,
+            defaults=dict(defaults.models),
+            blocked=dict(defaults.blocked),
+            problems=list(table.problems),
         )
 
     def join(self, connection: Connection) -> None:
         """Greet a worker that has connected."""
         self._connections.add(connection)
+        self.lanes.join(connection)
         connection.stream.send(self.heartbeat())
         connection.stream.send(self.table())
 
     def leave(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self.lanes.leave(connection)
 
     def _tell(self, message: Message) -> None:
         for connection in self._connections:
             connection.stream.send(message)
-
-    def _replace_lanes(self, served: dict[str, Lane]) -> None:
-        """Serve these lanes, and keep each of those before as long as a request may still ask for it."""
-        loop = asyncio.get_running_loop()
-        for key in self.lanes.keys() - served.keys() - self._expiries.keys():
-            self._expiries[key] = loop.call_later(self._request_timeout_s + LATE_S, self._forget, key)
-        for key in served.keys() & self._expiries.keys():  # it is served again
-            self._expiries.pop(key).cancel()
-        self.lanes |= served
-
-    def _forget(self, key: str) -> None:
-        del self.lanes[key], self._expiries[key]
 
 
 class WorkerStream(Stream[ToEngine]):
@@ -199,6 +192,8 @@ class Connection:
         elif isinstance(message, Refresh):
             self._local.refresh_gauges()
             self.stream.send(Refreshed(message.number))
+        elif isinstance(message, Holding):
+            self.server.lanes.hold(self, message.table, message.keys)
         elif isinstance(message, OrderMessage):
             task = asyncio.create_task(self._obey(message))
             self._orders.add(task)

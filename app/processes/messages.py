@@ -118,7 +118,14 @@ class OrderMessage(Message, tag=3):
     route: str | None
 
 
-ToEngine = Submit | Cancel | Refresh | OrderMessage
+class Holding(Message, tag=4):
+    """Having seen the table of this number, the worker may ask for these models, and for those of the table."""
+
+    table: int
+    keys: list[str]
+
+
+ToEngine = Submit | Cancel | Refresh | OrderMessage | Holding
 
 
 # --- From an engine to a worker ---------------------------------------------------------------------------
@@ -154,9 +161,11 @@ class ModelRow(Message):
 class ModelTable(Message, tag=0):
     """What the engine serves: sent when a worker connects, and after every load. Without rows it is still loading.
 
-    `defaults` and `blocked` are those of `app.serving.defaults.Defaults`, `problems` those of the table.
+    `number` counts the tables of an engine. `defaults` and `blocked` are those of `app.serving.defaults.Defaults`,
+    `problems` those of the table.
     """
 
+    number: int
     device: str
     rows: list[ModelRow] | None
     defaults: dict[str, str]

@@ -11,8 +11,9 @@ import msgspec
 
 from app.bundle import Bundle, Manifest, Precision
 from app.metrics import Metrics, ModelSeries
-from app.processes.engine_client import Reply
+from app.processes.held_models import HeldModels
 from app.processes.messages import ModelRow, ServedModel
+from app.processes.pending import Reply
 from app.processes.tokenizers import is_as_kept
 from app.serving.model import Model
 from app.serving.registry import Entry
@@ -26,14 +27,17 @@ class KeptTokenizerError(Exception):
 
 
 class Engines(Protocol):
-    """What lanes submit to: an `EnginePool`."""
+    """What lanes submit to: an `EnginePool`. `held` counts the lanes."""
+
+    @property
+    def held(self) -> HeldModels: ...
 
     async def submit(self, model: str, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply: ...
 
     def check_room(self, tokens: int) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class RemoteLane:
     """A model's lane in the engines, by the model's key."""
 
@@ -89,5 +93,6 @@ class RemoteModels:
         precision = cast(Precision, served.precision)
         series = self._metrics.of_model(task_named(manifest.task).route, manifest.name)
         lane = RemoteLane(self._engines, served.key, served.max_batch_tokens, series)
+        self._engines.held.hold(served.key, lane)
         tasks = self.tasks_of(bundle, precision)
         return Model(bundle, precision, served.provider, tasks, lane, self._metrics)

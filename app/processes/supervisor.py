@@ -22,13 +22,13 @@ from app.hub.named import Named, prepare_named
 from app.metrics import count_restarts
 from app.processes.child import CONFIGURATION_EXIT, DRAIN, LEAVE, RELOAD, Assignment, named_table
 from app.processes.metric_files import count_in_files
+from app.processes.pool_state import PROBLEMS, PoolState, state_of
 from app.processes.private_folder import private_folder
 from app.processes.process_slot import ProcessSlot
 from app.processes.pulse import BEAT_S, Pulse
+from app.processes.restarts import reason_of
 from app.settings import Settings
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0  # before a process that died is started again; doubled each time
-PROVEN_S = 30.0  # after a process that lived this long, the pause is the first one again
 FORCED_EXIT = 130  # of the command, after a second SIGINT: 128 + 2, as shells have it
 PREDECESSOR_S = 2.0  # the processes of a supervisor that was killed have left the port by then
 MARGIN_S = 3.0  # a process that needs this much longer to end than it is given is killed
@@ -58,6 +58,7 @@ class Supervisor:
         self._fetches: set[asyncio.Task[None]] = set()
         self._ending, self._hurrying, self._draining = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._misconfigured = self._is_forced = False
+        self._state = PoolState.HELD  # as workers and the admin process were told
 
     async def run(self) -> int:
         """Return the exit code: 0 after a drain, 1 when the settings cannot be served, 130 after a second SIGINT."""
@@ -117,7 +118,7 @@ class Supervisor:
     async def _keep(self, slot: ProcessSlot) -> None:
         """Start a process, and another whenever it ends, until everything drains."""
         while not self._draining.is_set():
-            started = time.monotonic()
+            slot.started = started = time.monotonic()
             code = await self._run(slot)
             mark_process_dead(slot.name, str(self._folder))  # type: ignore[no-untyped-call]
             if self._draining.is_set():
@@ -128,11 +129,11 @@ class Supervisor:
                 self._ending.set()
                 return
             self._restarts.labels(slot.role).inc()
-            lived_s = time.monotonic() - started
-            slot.deaths = 1 if lived_s > PROVEN_S else slot.deaths + 1
-            pause_s = min(FIRST_PAUSE_S * 2 ** (slot.deaths - 1), LONGEST_PAUSE_S)
-            lived = {"lived_s": round(lived_s, 1), "deaths_in_a_row": slot.deaths}
-            log.error("process_died", name=slot.name, code=code, **lived, again_in_s=pause_s)
+            now = time.monotonic()
+            pause_s = slot.restarts.note_death(started, now)
+            lived = {"lived_s": round(now - started, 1), "deaths_in_a_row": slot.restarts.deaths}
+            reason = reason_of(code)
+            log.error("process_died", name=slot.name, code=code, reason=reason, **lived, again_in_s=pause_s)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._draining.wait(), pause_s)
 
@@ -167,9 +168,29 @@ class Supervisor:
             now = time.monotonic()
             for slot in slots:
                 slot.watch(now - last)
+                slot.note_life(now)
             last = now
+            self._tell(state_of(self._engines, self._workers, now))
             if not self._folder.is_dir() and (self._restoring is None or self._restoring.done()):
                 self._restoring = asyncio.create_task(self._restore_folder(slots))
+
+    def _tell(self, state: PoolState) -> None:
+        """Have workers and the admin process answer for the health of all."""
+        if state == self._state:
+            return
+        if state in PROBLEMS:
+            log.error(
+                "restart_loop",
+                problem=PROBLEMS[state],
+                deaths={slot.name: slot.restarts.deaths for slot in self._slots},
+            )
+        self._state = state
+        for slot in (*self._workers, *self._admins):
+            self._tell_process(slot)
+
+    def _tell_process(self, slot: ProcessSlot) -> None:
+        is_itself_one = slot.role == "worker" and self._state == PoolState.NO_WORKER
+        slot.order(PoolState.HELD if is_itself_one else self._state)
 
     async def _run(self, slot: ProcessSlot) -> int | None:
         """Start a process and return its exit code once it has ended; None when it could not be started."""
@@ -178,6 +199,8 @@ class Supervisor:
                 slot.process = await self._start(slot, pulse)
                 pulse.listen()
                 slot.pulse = pulse
+                if slot.role != "engine":
+                    self._tell_process(slot)
                 if self._ending.is_set():  # the order was given before this process could read it
                     slot.order(DRAIN if self._draining.is_set() else LEAVE)
                 return await slot.process.wait()

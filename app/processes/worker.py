@@ -58,7 +58,7 @@ async def serve(child: ChildProcess) -> None:
         pool.hurry()
         server.drain()
 
-    child.follow({LEAVE: server.leave, DRAIN: drain})
+    child.follow({LEAVE: server.leave, DRAIN: drain, **pool.told_state.orders()})
     await server.serve([listening_socket(child)])
 
 

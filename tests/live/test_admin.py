@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import time
 import httpx
 import pytest
 
+from app.processes.metrics import children_of
+from tests.chaos.processes import line_of
 from tests.support.answers import ask
 from tests.support.server import REPOSITORY, SHAPES, ProcessService, command, until
 
@@ -91,3 +94,16 @@ def test_an_admin_port_that_is_taken_ends_the_command(flags, tiny_models, tmp_pa
             with command(tiny_models, tmp_path / "log", "--admin-port", port, *flags):
                 pass
     assert f"cannot listen on 127.0.0.1:{port}" in (tmp_path / "log").read_text()
+
+
+def test_without_a_worker_the_admin_port_is_live_and_not_ready(tiny_models, tmp_path):
+    """Its own process is well, and connections to the service's port would be refused."""
+    flags = ("--admin-port", "0", "--http-workers", "1")
+    with command(tiny_models, tmp_path / "log", *flags) as service, admin_of(service) as admin:
+        until(lambda: admin.get("/health/ready").status_code == 200)
+        [worker] = [pid for pid in children_of(service.process.pid) if b"worker" in line_of(pid)]
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: "no process that takes requests" in admin.get("/health/ready").text)
+        assert admin.get("/health/live").status_code == 200
+        until(lambda: admin.get("/health/ready").status_code == 200)
+        assert ask(service).status_code == 200

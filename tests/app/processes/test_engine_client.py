@@ -14,7 +14,7 @@ from app.errors import (
     RequestTooLargeError,
 )
 from app.processes import engine_server, stream
-from app.processes.engine_client import GRACE_S, SILENT_S, SILENT_WHILE_LOADING_S, EngineClient, UnansweredError
+from app.processes.engine_client import GRACE_S, SILENT_S, SILENT_WHILE_LOADING_S, EngineClient
 from app.processes.messages import (
     Cancel,
     Heartbeat,
@@ -23,6 +23,7 @@ from app.processes.messages import (
     Refused,
     ToEngine,
 )
+from app.processes.pending import UnansweredError
 from app.processes.stream import Stream
 from tests.app.builders import window
 from tests.app.engines import PATIENCE_S, play
@@ -61,7 +62,7 @@ def with_client(tmp_path, scenario):
         keeper = asyncio.create_task(client.keep())
         while engine.stream is None:
             await asyncio.sleep(0)
-        engine.stream.send(ModelTable("cpu", [], {}, {}, []))
+        engine.stream.send(ModelTable(1, "cpu", [], {}, {}, []))
         await changed.wait()
         await scenario(engine, client)
         keeper.cancel()

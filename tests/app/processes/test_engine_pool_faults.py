@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from app.errors import DeadlineExceededError, DrainingError, EngineLostError, NotReadyError, QueueFullError
-from app.processes.engine_client import UnansweredError
+from app.processes.pending import UnansweredError
 from app.settings import Settings
 from tests.app.builders import window
 from tests.app.engines import PATIENCE_S, play

@@ -1,42 +1,10 @@
-"""An engine's side: which models workers may still ask for, and what their keys say."""
+"""An engine's side: what the keys of models say."""
 
-import asyncio
 from types import SimpleNamespace
 
-from app.processes.engine_server import LATE_S, EngineServer, row_of
+from app.processes.engine_server import row_of
 from app.serving.registry import Entry
 from tests.app.builders import make_manifest
-from tests.app.engines import play
-
-LONGEST_S = 30.0
-
-
-def test_each_replaced_model_is_kept_for_the_longest_deadline_from_its_own_replacement_on():
-    async def scenario():
-        loop, server = asyncio.get_running_loop(), EngineServer(None, LONGEST_S)
-        for key in ("a", "b", "c"):
-            before = loop.time()
-            server._replace_lanes({key: f"lane of {key}"})
-            replaced = chr(ord(key) - 1)
-            if replaced in server.lanes:
-                assert server._expiries[replaced].when() >= before + LONGEST_S + LATE_S
-        assert list(server.lanes) == ["a", "b", "c"]
-        server._forget("a")
-        assert (list(server.lanes), list(server._expiries)) == (["b", "c"], ["b"])
-        server.close()
-
-    play(scenario())
-
-
-def test_a_model_that_is_served_again_is_not_forgotten():
-    async def scenario():
-        server = EngineServer(None, LONGEST_S)
-        for key in ("a", "b", "a"):
-            server._replace_lanes({key: f"lane of {key}"})
-        assert (list(server.lanes), list(server._expiries)) == (["a", "b"], ["b"])
-        server.close()
-
-    play(scenario())
 
 
 def entry_of(tmp_path, tokenizer="0" * 64, **config):

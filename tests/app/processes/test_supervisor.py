@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 from app.processes import supervisor
 from app.processes.child import CONFIGURATION_EXIT
 from app.processes.process_slot import ProcessSlot
-from app.processes.supervisor import LONGEST_PAUSE_S, Supervisor
+from app.processes.restarts import LONGEST_PAUSE_S
+from app.processes.supervisor import Supervisor
 from app.settings import Settings
 from tests.app.engines import play
 
@@ -73,8 +74,8 @@ def test_the_pause_doubles_with_each_death_in_a_row_up_to_the_longest(tmp_path, 
     assert pauses[-1] == LONGEST_PAUSE_S
     assert all(later == min(2 * earlier, LONGEST_PAUSE_S) for earlier, later in pairwise(pauses))
     assert [line["deaths_in_a_row"] for line in lines] == list(range(1, 12))
-    assert {(line["event"], line["name"], line["code"], line["lived_s"]) for line in lines} == {
-        ("process_died", "worker-0", 1, 1.0)
+    assert {tuple(line[key] for key in ("event", "name", "code", "reason", "lived_s")) for line in lines} == {
+        ("process_died", "worker-0", 1, "exit code 1", 1.0)
     }
     assert restarts(running) == 11
 

@@ -1,0 +1,47 @@
+"""When a process that died is started again, and when its deaths have become a loop that nothing inside can end."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0  # before a process that died is started again; doubled each time
+MOST_DOUBLINGS = 16  # of the pause; a loop may go on for days
+PROVEN_S = 30.0  # after a process that lived this long, the next death is the first one again
+LOOP_DEATHS, LOOP_S = 6, 30.0  # so many deaths in a row, over more than this, are a loop
+
+
+@dataclass
+class Restarts:
+    """The deaths in a row of the processes of one place: until one of them has lived for `PROVEN_S`."""
+
+    deaths: int = 0
+    since: float = 0.0  # when the first of them was
+
+    def note_death(self, started: float, now: float) -> float:
+        """Count the death of a process, and return the seconds until the next one is started."""
+        self.note_life(started, now)
+        if self.deaths == 0:
+            self.since = now
+        self.deaths += 1
+        return min(FIRST_PAUSE_S * 2.0 ** min(self.deaths - 1, MOST_DOUBLINGS), LONGEST_PAUSE_S)
+
+    def note_life(self, started: float, now: float) -> None:
+        """Take note of a process that lives, or has lived until now."""
+        if now - started > PROVEN_S:
+            self.deaths = 0
+
+    def is_loop(self, now: float) -> bool:
+        return self.deaths >= LOOP_DEATHS and now - self.since > LOOP_S
+
+
+def reason_of(code: int | None) -> str:
+    """Return in words why a process ended. `code` is negative for a signal, None where it was not started."""
+    if code is None:
+        return "not started"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

@@ -88,6 +88,15 @@ def test_only_models_of_the_hub_are_fetched_from_outside():
     assert ports("hub") == [53, 53, 443]
 
 
+def test_where_clients_are_named_helm_can_still_ask():
+    documents = example("ingress")
+    allowed, _ = find(documents, "NetworkPolicy")["spec"]["ingress"]
+    labels = find(documents, "Pod", "-test")["metadata"]["labels"]
+    selectors = [peer["podSelector"]["matchLabels"] for peer in allowed["from"] if "podSelector" in peer]
+    assert any(selector.items() <= labels.items() for selector in selectors)
+    assert not selects(find(documents, "Service", "roberta-serve"), labels), "it is not one of those that answer"
+
+
 # --- Models -----------------------------------------------------------------------------------------------
 
 

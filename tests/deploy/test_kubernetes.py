@@ -74,6 +74,7 @@ def test_helm_finds_nothing_wrong():
         ({"replica": 3}, "replica"),
         ({"settings": {"max_qeue_tokens": 1}}, "max_qeue_tokens"),
         ({"settings": {"api_keys": ["secret"]}}, "api_keys"),
+        ({"canary": {"replicas": 1, "values": {"imag": {"tag": "2"}}}}, "imag"),
         ({"models": {"image": "a", "claim": "b"}}, "give one of them"),
         ({"gateway": {"enabled": True}}, "names no Gateway"),
         ({"keys": {"secret": "k"}, "monitoring": {"serviceMonitor": True}}, "keys.metricsSecret"),

@@ -82,7 +82,8 @@ class Connections:
         self.waiting: dict[Connection, None] = {}  # those without a request in flight, the longest waiting first
         self.opening = 0  # accepted, and not connected to a protocol yet
         self.is_closing = False  # every answer is its connection's last
-        self.head, self.gate, self.pace = DefaultHead(), gate, Pace(loop)
+        self.head, self.gate = DefaultHead(), gate
+        self.pace = Pace(loop, lambda: gate.answers if gate is not None else 0)
         self._metrics = metrics
         self._swept_at, self._logged_at = 0.0, float("-inf")
         self._noted: Counter[str] = Counter()  # since the last line of the log

@@ -50,6 +50,7 @@ class Refused:
     status: int
     headers: Lines
     body: bytes
+    given_s: float  # how long its client would have waited for an answer
 
 
 class Gate:
@@ -59,6 +60,7 @@ class Gate:
         self._service, self._keys = service, keys
         self._targets: dict[bytes, Target] = {}
         self.traced: TracedCalls | None = None  # where traces are made
+        self.answers = 0  # sent so far
 
     def note(self, call: Call, error: ServeError) -> None:
         """Take note of a request that was refused, if all on its path ask the same model."""
@@ -77,6 +79,7 @@ class Gate:
 
     def forget(self) -> None:
         """Take note that there is room again: something was answered."""
+        self.answers += 1
         if self._targets:
             self._targets.clear()
 
@@ -112,8 +115,8 @@ class Gate:
         known.requests[error.code].inc()
         known.rejected[error.code].inc()
         known.duration.observe(time.monotonic() - arrived)
+        given_s = timeout_s_of(headers, self._service.settings.request_timeout_s)
         if error.status == 504:
-            given_s = timeout_s_of(headers, self._service.settings.request_timeout_s)
             known.missed_deadline.observe(given_s)
         request_id = request_id_of(headers)
         log_refusal(error, request_id, known.model)
@@ -122,7 +125,7 @@ class Gate:
         lines += (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))
         if self.traced is not None:
             lines.append((RESPONSE_HEADER, self.traced.refused(known.path, headers, arrived, known.model, error)))
-        return Refused(error.status, lines, body)
+        return Refused(error.status, lines, body, given_s)
 
     def _asks_one_model(self, call: Call) -> bool:
         """Whether the path says which model is asked: no body can choose another."""

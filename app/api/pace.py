@@ -1,56 +1,75 @@
-"""The pace of refusals: who asks again at once is answered a little later, and leaves time to others."""
+"""The pace of refusals: who asks again at once is answered later, and leaves time to those who are answered.
+
+A refusal takes time of the cores that compute answers. Up to ten for each answer leave at once: an overload of ten
+times is refused as it comes. What is beyond that are clients that ask again at once. Theirs wait, and a client that
+waits for its refusal asks for nothing meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 
-REFUSALS_PER_S = 1000.0  # by heads, of one process, that are sent at once: a tenth of a core
+FOR_AN_ANSWER = 10.0  # refusals by heads, of one process, that are sent at once
+LEAST_PER_S, MOST_PER_S = 100.0, 1000.0  # bounds of these: the most takes about a tenth of a core
 BURST = 100.0
-LONGEST_S = 0.5  # that a refusal waits
+LONGEST_S = 2.0  # that a refusal waits
+LONGEST_SHARE = 0.5  # of the time that its request allows
 AGAIN_S = 1.0  # whoever asks again so soon did not wait as long as any refusal says
 TICK_S = 0.02
 
 
 class Pace:
-    """Sends refusals at once while they are few; beyond that, those of clients that ask again wait for their turn."""
+    """Sends refusals at once while they are few; beyond that, those of clients that ask again wait for their turn.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
-        self._budget, self._counted_at = BURST, time.monotonic()
+    `answers` returns how many requests have been answered so far.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, answers: Callable[[], int] = lambda: 0) -> None:
+        self._loop, self._answers = loop, answers
+        self._waiting: list[tuple[float, int, Callable[[], None]]] = []  # a heap, by the latest time to send each
+        self._numbers = count()
+        self._budget, self._counted_at, self._counted = BURST, time.monotonic(), answers()
         self._is_ticking = False
 
-    def send(self, send: Callable[[], None], *, again: bool) -> None:
-        """Call `send`, now or at its turn; `again` says that the client was refused less than `AGAIN_S` ago."""
+    def send(self, send: Callable[[], None], *, again: bool, given_s: float) -> None:
+        """Call `send`, now or at its turn. `again` says that the client was refused less than `AGAIN_S` ago, and
+        `given_s` how long it would have waited for an answer."""
         now = time.monotonic()
         self._refill(now)
         if again and (self._waiting or self._budget < 1):
-            self._waiting.append((now, send))
+            latest = now + min(LONGEST_S, LONGEST_SHARE * given_s)
+            heappush(self._waiting, (latest, next(self._numbers), send))
             if not self._is_ticking:
                 self._is_ticking = True
                 self._loop.call_later(TICK_S, self._tick)
         else:
-            self._budget = max(self._budget - 1, -BURST)
+            self._spend()
             send()
 
     def send_all(self) -> None:
         """Send what waits."""
         while self._waiting:
-            self._waiting.popleft()[1]()
+            heappop(self._waiting)[2]()
+
+    def _spend(self) -> None:
+        self._budget = max(self._budget - 1, -BURST)
 
     def _refill(self, now: float) -> None:
-        self._budget = min(BURST, self._budget + REFUSALS_PER_S * (now - self._counted_at))
-        self._counted_at = now
+        elapsed_s, answers = now - self._counted_at, self._answers()
+        earned = LEAST_PER_S * elapsed_s + FOR_AN_ANSWER * (answers - self._counted)
+        self._budget = min(BURST, self._budget + min(MOST_PER_S * elapsed_s, earned))
+        self._counted_at, self._counted = now, answers
 
     def _tick(self) -> None:
         now = time.monotonic()
         self._refill(now)
-        while self._waiting and (self._budget >= 1 or now - self._waiting[0][0] > LONGEST_S):
-            self._budget = max(self._budget - 1, -BURST)
-            self._waiting.popleft()[1]()
+        while self._waiting and (self._budget >= 1 or self._waiting[0][0] <= now):
+            self._spend()
+            heappop(self._waiting)[2]()
         self._is_ticking = bool(self._waiting)
         if self._is_ticking:
             self._loop.call_later(TICK_S, self._tick)

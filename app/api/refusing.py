@@ -22,7 +22,7 @@ class RefusingProtocol(ExchangeProtocol):
     is_skipping = False  # the body that comes belongs to a refused request
     was_refused = False  # a request has had such an answer
     _unsent: bytes | None = None  # a refusal that waits for its turn
-    _refused_at = float("-inf")
+    _refused_at = float("-inf")  # when the last refusal was sent
 
     @property
     def is_held(self) -> bool:
@@ -38,11 +38,10 @@ class RefusingProtocol(ExchangeProtocol):
         arrived: float = scope[ARRIVED]  # type: ignore[literal-required]
         if self.parser.get_method() != b"POST" or (refused := self.gate.check(self.url, self.headers, arrived)) is None:
             return False
-        now = time.monotonic()
-        is_again, self._refused_at = now - self._refused_at < AGAIN_S, now
+        is_again = time.monotonic() - self._refused_at < AGAIN_S
         self.is_skipping = True
         self._unsent = self._render(refused, keep_alive=version != "1.0" and self.parser.should_keep_alive())
-        self.pace.send(self.send_refusal, again=is_again)
+        self.pace.send(self.send_refusal, again=is_again, given_s=refused.given_s)
         return True
 
     def send_refusal(self) -> None:
@@ -53,7 +52,7 @@ class RefusingProtocol(ExchangeProtocol):
         cast(JoiningTransport, self.transport).write_all(answer)
         if b"\r\nconnection: close\r\n" in answer:
             self.transport.close()
-        self.was_refused = True
+        self.was_refused, self._refused_at = True, time.monotonic()
         self.wait()
 
     def wait(self) -> None:

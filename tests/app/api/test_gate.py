@@ -230,7 +230,7 @@ def test_without_a_key_nothing_is_told():
 
 
 def test_a_client_that_leaves_while_its_refusal_waits_gets_nothing(monkeypatch):
-    monkeypatch.setattr(pace, "REFUSALS_PER_S", 0.0)
+    monkeypatch.setattr(pace, "LEAST_PER_S", 0.0)
     monkeypatch.setattr(pace, "BURST", 1.0)
 
     async def scenario(backend, new_client):
@@ -242,5 +242,23 @@ def test_a_client_that_leaves_while_its_refusal_waits_gets_nothing(monkeypatch):
         client.transport.close()
         client.connection.pace.send_all()
         assert client.transport.sent == b""
+
+    play(scenario)
+
+
+def test_a_client_whose_refusal_waited_long_still_asks_again_at_once(monkeypatch):
+    monkeypatch.setattr(pace, "LEAST_PER_S", 0.0)
+    monkeypatch.setattr(pace, "BURST", 1.0)
+
+    async def scenario(backend, new_client):
+        client = new_client()
+        await client.send(request())
+        await client.send(request())
+        assert await client.send(request()) == b""
+        client.connection._refused_at -= 2 * pace.AGAIN_S  # what was sent before is long ago
+        client.connection.pace.send_all()
+        assert b"429" in client.transport.sent
+        assert await client.send(request()) == b""
+        assert client.connection.is_held
 
     play(scenario)

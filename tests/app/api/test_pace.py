@@ -1,21 +1,24 @@
-"""Refusals leave at once while they are few; who asks again at once waits beyond that, but not for long."""
+"""Refusals leave at once while they are few for what is answered; who asks again at once waits beyond that."""
 
 import asyncio
 import time
 
 from app.api import pace as module
-from app.api.pace import BURST, Pace
+from app.api.pace import BURST, FOR_AN_ANSWER, Pace
 
 
-def sent_after(first, again, wait_s=0.0, monkeypatch=None):
+def send(pace, sent, count, *, again=True, given_s=30.0):
+    for _ in range(count):
+        pace.send(lambda: sent.append(given_s), again=again, given_s=given_s)
+
+
+def sent_after(first, again, wait_s=0.0):
     """Return how many of `first` refusals of newcomers and of `again` of others have left at once, and in the end."""
 
     async def play():
         pace, sent = Pace(asyncio.get_running_loop()), []
-        for _ in range(first):
-            pace.send(lambda: sent.append(1), again=False)
-        for _ in range(again):
-            pace.send(lambda: sent.append(1), again=True)
+        send(pace, sent, first, again=False)
+        send(pace, sent, again)
         at_once = len(sent)
         end = time.monotonic() + wait_s
         while len(sent) < first + again and time.monotonic() < end:
@@ -34,18 +37,54 @@ def test_who_asks_for_the_first_time_never_waits():
 
 
 def test_beyond_the_pace_those_that_ask_again_wait_and_are_answered(monkeypatch):
-    monkeypatch.setattr(module, "REFUSALS_PER_S", 0.0)
+    monkeypatch.setattr(module, "LEAST_PER_S", 0.0)
     monkeypatch.setattr(module, "LONGEST_S", 0.05)
     at_once, in_the_end = sent_after(0, 500, wait_s=20.0)
     assert at_once == BURST
     assert in_the_end == 500
 
 
+def test_each_answer_lets_some_refusals_leave(monkeypatch):
+    monkeypatch.setattr(module, "LEAST_PER_S", 0.0)
+    monkeypatch.setattr(module, "MOST_PER_S", 1e9)
+    monkeypatch.setattr(module, "LONGEST_S", 600.0)
+
+    async def play():
+        answers, sent = [], []
+        pace = Pace(asyncio.get_running_loop(), lambda: len(answers))
+        send(pace, sent, 500)
+        await asyncio.sleep(0.05)
+        assert len(sent) == BURST
+        answers.extend(range(5))
+        end = time.monotonic() + 20.0
+        while len(sent) < BURST + 5 * FOR_AN_ANSWER and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert len(sent) == BURST + 5 * FOR_AN_ANSWER
+
+    asyncio.run(play())
+
+
+def test_who_gave_less_time_is_answered_first_and_within_it(monkeypatch):
+    monkeypatch.setattr(module, "LEAST_PER_S", 0.0)
+    monkeypatch.setattr(module, "LONGEST_S", 600.0)
+
+    async def play():
+        pace, sent = Pace(asyncio.get_running_loop()), []
+        send(pace, sent, int(BURST) + 3)
+        send(pace, sent, 2, given_s=0.1)
+        end = time.monotonic() + 20.0
+        while len(sent) < BURST + 2 and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        assert sent[int(BURST) :] == [0.1, 0.1]
+
+    asyncio.run(play())
+
+
 def test_what_waits_is_sent_when_the_service_stops():
     async def play():
         pace, sent = Pace(asyncio.get_running_loop()), []
-        for _ in range(500):
-            pace.send(lambda: sent.append(1), again=True)
+        send(pace, sent, 500)
         pace.send_all()
         assert len(sent) == 500
 

@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 
 from app.engine.admission import Limits
+from app.engine.dividing import divide, joined
 from app.engine.mailbox import Mailbox
 from app.engine.runner import Runner
 from app.engine.scheduler import Scheduler
@@ -115,7 +116,8 @@ class Engine:
         if self._mailbox is None or self._mailbox.loop is not loop:
             self._mailbox = Mailbox(loop)
         finish = partial(self._finish_on_loop, self._mailbox, on_finish)
-        ticket = Ticket(lane, windows, time.monotonic(), deadline, priority, finish, trace)
+        windows, passes = divide(lane, windows, self._scheduler.limits.max_queue_tokens)
+        ticket = Ticket(lane, windows, time.monotonic(), deadline, priority, finish, trace, passes)
         self._is_traced = self._is_traced or trace is not None
         self._admit(ticket)
         # A runner may have finished the ticket by now, but this event loop hears of it later than this call.
@@ -154,6 +156,8 @@ class Engine:
         self._timers.pop(ticket).cancel()
         if isinstance(ticket.error, DeadlineExceededError):
             self._metrics.deadline_missed.inc()
+        if ticket.passes is not None and ticket.error is None:
+            ticket.outputs = joined(ticket.outputs, ticket.passes)
         on_finish(ticket)
         if ticket.trace is not None:
             trace_wait(ticket, time.monotonic())

@@ -90,6 +90,7 @@ class Ticket:
     """One request's windows, answered all together or not at all. Times are seconds of the engine's clock.
 
     `on_finish` is called once, on the thread that finishes the ticket. `trace` is that of a request that is sampled.
+    `passes` says how many of the windows stand for one of the request's; see `app.engine.dividing`.
     """
 
     lane: Lane
@@ -99,6 +100,7 @@ class Ticket:
     priority: int = 0
     on_finish: Callable[[Ticket], None] = lambda ticket: None
     trace: Trace | None = None
+    passes: Sequence[int] | None = None
     lengths: list[int] = field(init=False)
     head_rows: list[int] = field(init=False)  # of each window, beyond the first
     costs: list[float] = field(init=False)  # of each window, in uncorrected seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 import yaml
@@ -27,6 +28,7 @@ from tests.deploy.rendering import (
     find,
     load,
     pods_of,
+    problems,
     render,
 )
 
@@ -147,6 +149,13 @@ def test_a_chart_that_is_packed_has_the_rules_and_dashboards_in_it(tmp_path):
         files = {each["name"] for each in chart.files}
     assert {"files/alerts.yml", "files/records.yml"} <= files
     assert {f"files/dashboards/{path.name}" for path in DASHBOARDS} <= files
+
+
+def test_a_chart_that_was_packed_without_them_says_so(tmp_path):
+    shutil.copytree(CHART, tmp_path / CHART.name, ignore=shutil.ignore_patterns("files"))
+    refused = pytest.raises(helm_python.HelmError, match="its links were not followed")
+    with helm_python.Chart.load(tmp_path / CHART.name) as chart, refused:
+        chart.render({})
 
 
 def test_every_pod_is_scraped_ready_or_not_as_the_job_that_the_rules_know():
@@ -280,8 +289,15 @@ def test_every_example_is_named():
 def test_commands_of_the_page_name_files_that_there_are():
     for file in re.findall(r"deploy/[\w./-]+", PAGE):
         assert (ROOT / file.rstrip("./")).exists(), file
-    blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    assert all(yaml.safe_load(block) for block in blocks)
+
+
+def test_what_the_page_adds_to_an_inference_service_is_accepted():
+    [block] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    service = load(ROOT / "deploy/kserve/inferenceservice.yaml")
+    service["spec"]["predictor"] |= (added := yaml.safe_load(block))
+    assert problems(service) == []
+    query = added["autoScaling"]["metrics"][0]["external"]["metric"]["query"]
+    assert set(re.findall(r"roberta_\w+", query)) <= SERIES
 
 
 @ALL

@@ -194,7 +194,7 @@ def paths():
 
 def test_the_image_and_the_version_are_those_of_the_project():
     about = load(CHART / "Chart.yaml")
-    assert about["appVersion"] == __version__
+    assert about["appVersion"] == about["version"] == __version__
     stages = re.findall(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     for documents in (render(), example("gpu")):
         assert container(find(documents, "Deployment"))["image"].rpartition(":")[2] in stages

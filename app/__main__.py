@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from app.commands.parsing import complain
-from app.commands.verbs import VERBS, UnknownVerbError, choose_verb
+from app.command_line.command import interrupted
+from app.commands.verbs import COMMAND
 
 
 def main() -> None:
     """Run a verb, or serve where none is given."""
     try:
-        name, arguments = choose_verb(sys.argv[1:])
-    except UnknownVerbError as error:
-        complain(str(error))
-        raise SystemExit(2) from None
-    VERBS[name].run(arguments)
+        COMMAND.run(sys.argv[1:])
+    except KeyboardInterrupt:
+        raise SystemExit(interrupted(COMMAND.name)) from None
 
 
 if __name__ == "__main__":

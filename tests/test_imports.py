@@ -13,6 +13,7 @@ NEVER_ON_CPU = NEVER_IN_APP | {"onnx"}  # which only rewrites int8 graphs for a 
 
 # What each part of `app` may import of `app`: nothing that stands above it.
 LAYERS = {
+    "command_line": {"command_line", ""},
     "settings": {"http_settings", "tasks"},
     "http_settings": set(),
     "errors": set(),
@@ -50,16 +51,26 @@ LAYERS = {
     "tune": {"serving", "engine", "runtime", "window", "bundle", "metrics", "settings", "http_settings"},
     "main": {"api", "service", "settings", "tracing"},
     "commands": {
-        *("commands", "main", "tune", "bulk", "api", "serving", "processes.supervisor", "runtime.session"),
+        *(
+            "commands",
+            "command_line",
+            "main",
+            "tune",
+            "bulk",
+            "api",
+            "serving",
+            "processes.supervisor",
+            "runtime.session",
+        ),
         *("runtime.memory", "tasks", "errors", "hub"),
         *("bundle", "logs", "settings", "http_settings", "tracing"),
     },
-    "__main__": {"commands"},
+    "__main__": {"commands", "command_line"},
     "": set(),
 }
 # The parts of training, the lowest first: each imports only from its own line and those above it.
 TRAINING_FLOORS = (
-    {"config", "progress", "provenance", "trained", "encoders", ""},
+    {"errors", "config", "progress", "provenance", "trained", "encoders", ""},
     {"data", "losses", "contrastive"},
     {"evaluation"},
     {"tasks"},
@@ -74,6 +85,7 @@ FLOOR_OF = {part: floor for floor, parts in enumerate(TRAINING_FLOORS) for part 
 TRAINING_MAY_USE = (
     *(
         "app.bundle",
+        "app.command_line",
         "app.discovery",
         "app.errors",
         "app.graphs",

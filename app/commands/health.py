@@ -11,13 +11,17 @@ import sys
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
-from pydantic_settings import CliApp, SettingsConfigDict, SettingsError
+from pydantic_settings import SettingsConfigDict, SettingsError
 
+from app.commands.settings_flags import SettingsParser
 from app.http_settings import CLI, HttpSettings
 
+DESCRIPTION = """Ask the service of this machine or container whether it is ready: exit code 0 where it is, 1 where it
+is not. Flags are those of the service, as far as they say where it listens; without any they are taken from the command
+line of the service that runs. The environment and the file of settings are read as the service reads them."""
 TIMEOUT_S = 4.0
 PATH = "/health/ready"
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -25,24 +29,34 @@ PROCESSES = Path("/proc")
 
 
 class Health(HttpSettings):
-    """Ask the service of this machine or container whether it is ready: exit code 0 where it is, 1 where it is not.
-
-    Flags are those of the service, as far as they say where it listens; without any they are taken from the command
-    line of the service that runs. The environment and the file of settings are read as the service reads them.
-    """
+    """The settings that say where the service listens."""
 
     model_config = SettingsConfigDict(
         **CLI, cli_prog_name="roberta-serve health", cli_ignore_unknown_args=True, extra="ignore"
     )
 
 
-def run(arguments: list[str]) -> NoReturn:
+class HealthParser(SettingsParser[Health]):
+    """Reads the flags of the service that runs where none are given, and passes over those that are not its own."""
+
+    def read_flags(self, args: Sequence[str] | None, namespace: Any) -> Any:
+        return self.parse_known_args(args, namespace)[0]
+
+    def read(self, arguments: Sequence[str]) -> Health:
+        try:
+            return self.load(arguments or flags_of_service(PROCESSES))
+        except (ValidationError, SettingsError) as error:
+            raise SystemExit(f"roberta-serve: the settings of the service cannot be read: {error}") from None
+
+
+def make_parser() -> HealthParser:
+    return HealthParser(Health, "roberta-serve health", DESCRIPTION)
+
+
+def run(settings: Health) -> NoReturn:
     """End with 0 where the service is ready, with a sentence and 1 where it is not."""
     try:
-        settings = CliApp.run(Health, arguments or flags_of_service(PROCESSES))
         answer = ask(settings)
-    except (ValidationError, SettingsError) as error:
-        raise SystemExit(f"roberta-serve: the settings of the service cannot be read: {error}") from None
     except (OSError, HTTPException) as error:
         raise SystemExit(f"roberta-serve: the service does not answer: {error}") from None
     if answer is not None:
@@ -113,4 +127,4 @@ def connect_to(host: str, port: int) -> socket.socket:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1:])
+    run(make_parser().read(sys.argv[1:]))

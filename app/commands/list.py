@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,16 @@ from app.bundle import MANIFEST, Bundle, BundleError, Manifest
 from app.bundle.defaults import DefaultsError, read_defaults
 from app.bundle.files import first_problem, read_file
 from app.bundle.reading import MOST_BYTES
-from app.commands.models_folder import in_words, make_parser, models_of, size_of
+from app.commands.models_folder import in_words, models_of, size_of
 from app.commands.parsing import complain
 from app.serving.places import Place, Places
 from app.serving.sources import read_hub_folder
 from app.tasks import MODEL_TASKS, TASKS, routes_behind, tasks_of
 
 COLUMNS = ("name", "version", "task", "precision", "size", "source", "default")
-DESCRIPTION = """List the models of the models folder: each version with its task, precisions, size, where it comes
-from, and the routes whose default it is. Nothing is opened or hashed: GET /models of a service says what it serves."""
 
 
-def run(arguments: list[str]) -> None:
-    parser = make_parser("list", DESCRIPTION)
-    parser.add_argument("--json", action="store_true", help="a JSON list, with sizes in bytes")
-    options = parser.parse_args(arguments)
+def run(options: Namespace) -> None:
     models = models_of(options.models)
     found = Places(models).read()
     if found.away is not None:

@@ -1,31 +1,17 @@
-"""How verbs that are settings read their flags: from the command line, the environment and the file of settings."""
+"""What verbs say on standard error, and the settings that hold where flags say nothing."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from typing import TypeVar
+from functools import partial
 
-from pydantic import ValidationError
-from pydantic_settings import CliApp, SettingsError
-
+from app.command_line.parser import complain as complain_of
+from app.commands.settings_flags import SettingsParser
 from app.settings import Settings
 
-SettingsT = TypeVar("SettingsT", bound=Settings)
+COMMAND = "roberta-serve"
+complain = partial(complain_of, COMMAND)
 
 
-def parse(kind: type[SettingsT], arguments: Sequence[str]) -> SettingsT:
-    """Read flags and environment. For each that is wrong, print a sentence, and end the command."""
-    try:
-        return CliApp.run(kind, list(arguments))
-    except ValidationError as error:
-        for problem in error.errors(include_url=False):
-            place = [".".join(map(str, problem["loc"]))] if problem["loc"] else []
-            complain(": ".join([*place, problem["msg"].removeprefix("Value error, ")]))
-    except SettingsError as error:
-        complain(f'{error}; lists and tables are written as JSON, such as ["a", "b"]')
-    raise SystemExit(2)
-
-
-def complain(sentence: str) -> None:
-    sys.stderr.write(f"roberta-serve: {sentence}\n")
+def settings_without_flags() -> Settings:
+    """Read the environment and the file of settings. For each that is wrong, print a sentence, and end the command."""
+    return SettingsParser(Settings, COMMAND, "").read([])

@@ -7,6 +7,7 @@ import signal
 import sys
 from argparse import Namespace
 from contextlib import closing
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -21,7 +22,7 @@ from app.bulk.rows import START, Reader
 from app.bulk.writing import Writer
 from app.bundle import BundleError
 from app.commands.parsing import complain
-from app.commands.predict_flags import STANDARD, flag_of, make_parser, options_of, plan_of, settings_of
+from app.commands.predict_flags import STANDARD, flag_of, options_of, settings_of
 from app.errors import InvalidRequestError
 from app.logs import configure_logs
 from app.runtime.session import SessionError
@@ -40,12 +41,11 @@ class Interrupted(BaseException):
         self.number = number
 
 
-def run(arguments: list[str]) -> None:
+def run(flags: Namespace) -> None:
     """Predict, and end with one of the exit codes that `--help` lists."""
-    parser = make_parser()
-    flags = parser.parse_args(arguments)
     if STANDARD in flags.inputs and len(flags.inputs) > 1:
-        parser.error("standard input is read by itself; give - or files")
+        complain("standard input is read by itself; give - or files")
+        raise SystemExit(WRONG_FLAGS)
     settings = settings_of(flags)
     configure_logs(settings)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -134,3 +134,17 @@ def end(progress: Progress, place: str) -> int:
         complain("no row could be answered; the column of errors says why")
         return FAILED
     return 0
+
+
+def plan_of(flags: Namespace) -> Plan:
+    return Plan(
+        inputs=[Path(path) for path in flags.inputs if path != STANDARD],
+        output=None if flags.output == STANDARD else Path(flags.output),
+        input_format=flags.input_format,
+        output_format=flags.output_format,
+        text_column=flags.text_column,
+        pair_column=flags.pair_column,
+        prefix=flags.prefix,
+        delimiter={r"\t": "\t", "tab": "\t"}.get(flags.separator, flags.separator),
+        encoding=flags.encoding,
+    )

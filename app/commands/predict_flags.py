@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
-from pathlib import Path
+from argparse import BooleanOptionalAction, Namespace
 from typing import Any, get_args, get_origin
 
 from pydantic_settings import SettingsConfigDict
 
 from app.bulk.asking import all_fields
 from app.bulk.formats import FORMATS
-from app.bulk.job import Plan
-from app.commands.parsing import parse
+from app.command_line.parser import Parser
+from app.commands.settings_flags import SettingsParser, choices_of, metavar_of
 from app.http_settings import CLI
 from app.settings import Settings
 
@@ -39,26 +38,30 @@ class Predict(Settings):
     model_config = SettingsConfigDict(**CLI, cli_prog_name="roberta-serve predict")
 
 
-def make_parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        "roberta-serve predict",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+def make_parser() -> Parser:
+    parser = Parser("roberta-serve predict", DESCRIPTION, EPILOG)
+    parser.add_argument(
+        "model", metavar="MODEL", help="name or name:version of the models folder, a folder, or a Hub id"
     )
-    parser.add_argument("model", help="name or name:version of the models folder, a folder, or a Hub id")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="file; several of the same columns; - is stdin")
-    parser.add_argument("-o", "--output", default=STANDARD, help="file, replaced once whole; default: standard output")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default=STANDARD, help="file, replaced once whole; default: standard output"
+    )
     parser.add_argument("--input-format", choices=FORMATS, help="default: by the name; text for standard input")
     parser.add_argument(
         "--output-format", choices=[each for each in FORMATS if each != "text"], help="default: by the name"
     )
     parser.add_argument("--text-column", metavar="NAME", help="default: text, or the only column")
     parser.add_argument("--pair-column", metavar="NAME", help="second text, for a model of pairs")
-    parser.add_argument("--prefix", help="of the names of answers; default: none, or predicted_ where one is taken")
-    parser.add_argument("--separator", default="", help="of CSV; default: , ; | or tab, as the first line has it")
-    parser.add_argument("--encoding", default="utf-8", help="of text files that are read; utf-8 is written")
+    parser.add_argument(
+        "--prefix", metavar="TEXT", help="of the names of answers; default: none, or predicted_ where one is taken"
+    )
+    parser.add_argument(
+        "--separator", metavar="SIGN", default="", help="of CSV; default: , ; | or tab, as the first line has it"
+    )
+    parser.add_argument(
+        "--encoding", metavar="NAME", default="utf-8", help="of text files that are read; utf-8 is written"
+    )
     parser.add_argument("--strict", action="store_true", help="a text of more than one window is an error")
     parser.add_argument("--restart", action="store_true", help="drop what an earlier command has left of the output")
     add_settings(parser)
@@ -66,14 +69,16 @@ def make_parser() -> ArgumentParser:
     return parser
 
 
-def add_settings(parser: ArgumentParser) -> None:
+def add_settings(parser: Parser) -> None:
     group = parser.add_argument_group("settings, as of the service")
     for name in SETTINGS:
-        described = (Settings.model_fields[name].description or "").replace("%", "%%")
-        group.add_argument(flag_of(name), dest=f"settings.{name}", metavar="VALUE", help=described)
+        field = Settings.model_fields[name]
+        described = (field.description or "").replace("%", "%%")
+        metavar, choices = metavar_of(name, field.annotation), choices_of(field.annotation)
+        group.add_argument(flag_of(name), dest=f"settings.{name}", metavar=metavar, help=described, choices=choices)
 
 
-def add_options(parser: ArgumentParser) -> None:
+def add_options(parser: Parser) -> None:
     """Add what may be asked of the tasks; a flag is for the tasks that are named in its help."""
     group = parser.add_argument_group("what is asked, as in the body of a request")
     for name, known in all_fields().items():
@@ -108,7 +113,7 @@ def given(flags: Namespace, group: str) -> dict[str, Any]:
 def settings_of(flags: Namespace) -> Settings:
     """Return the settings; ends the command with a sentence for each that is wrong."""
     arguments = [f"{flag_of(name)}={value}" for name, value in given(flags, "settings").items()]
-    return parse(Predict, arguments)
+    return SettingsParser(Predict, "roberta-serve predict", "").read(arguments)
 
 
 def options_of(flags: Namespace) -> dict[str, Any]:
@@ -125,17 +130,3 @@ def value_of(text: Any) -> Any:
         return json.loads(text) if isinstance(text, str) else text
     except ValueError:
         return text
-
-
-def plan_of(flags: Namespace) -> Plan:
-    return Plan(
-        inputs=[Path(path) for path in flags.inputs if path != STANDARD],
-        output=None if flags.output == STANDARD else Path(flags.output),
-        input_format=flags.input_format,
-        output_format=flags.output_format,
-        text_column=flags.text_column,
-        pair_column=flags.pair_column,
-        prefix=flags.prefix,
-        delimiter={r"\t": "\t", "tab": "\t"}.get(flags.separator, flags.separator),
-        encoding=flags.encoding,
-    )

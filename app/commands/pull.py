@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from typing import Any
 
-from app.commands.models_folder import in_words, make_parser, models_of, size_of
+from app.commands.models_folder import in_words, models_of, size_of
 from app.commands.parsing import complain
 from app.hub.devices import device_for
 from app.hub.errors import HubError
@@ -14,16 +15,8 @@ from app.hub.process import Fetch
 from app.hub.pulling import pull
 from app.serving.places import Place
 
-DESCRIPTION = """Fetch a model of the Hugging Face Hub, export it where that is needed and possible, and put it into the
-models folder as the next version of its name. A folder is taken as well: a bundle, or what save_pretrained or Optimum
-wrote. A service that runs serves it after SIGHUP."""
 
-
-def run(arguments: list[str]) -> None:
-    parser = make_parser("pull", DESCRIPTION)
-    parser.add_argument("model", help="[NAME=]ORG/NAME[@REVISION], or [NAME=]FOLDER")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="what it is to run on (auto)")
-    options = parser.parse_args(arguments)
+def run(options: Namespace) -> None:
     models = models_of(options.models)
     try:
         bundle, is_new = pull(fetched(options.model, options.device), models, device_for(options.device))

@@ -5,26 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
 
 from app.bundle.defaults import DefaultsError, read_defaults
-from app.commands.models_folder import in_words, make_parser, models_of, size_of
+from app.command_line.near import did_you_mean
+from app.commands.models_folder import in_words, models_of, size_of
 from app.commands.parsing import complain
 from app.serving.places import Place, Places
-
-DESCRIPTION = """Remove a model, or one version of it, from the models folder. Nothing else is touched: of a link the
-link is removed, not what it leads to. A service that runs goes on with it until SIGHUP."""
 
 
 class RemovalError(Exception):
     """Nothing was removed. The message is one sentence for a person."""
 
 
-def run(arguments: list[str]) -> None:
-    parser = make_parser("remove", DESCRIPTION)
-    parser.add_argument("model", help="NAME, or NAME:VERSION")
-    options = parser.parse_args(arguments)
+def run(options: Namespace) -> None:
     models = models_of(options.models)
     try:
         path = path_of(options.model, models)
@@ -46,7 +42,8 @@ def path_of(model: str, models: Path) -> Path:
     place = found.by_name.get(name)
     if place is None:
         there = ", ".join(sorted(found.by_name)) or "none"
-        raise RemovalError(f"there is no model {name[:80]!r} in {models}; there are: {there}")
+        near = did_you_mean(name, found.by_name, f"there are: {there}")
+        raise RemovalError(f"there is no model {name[:80]!r} in {models}{near}")
     return version_of(place, version, models) if version else top_of(place, models)
 
 

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 
 import structlog
-from pydantic_settings import SettingsConfigDict
 
 from app.api.admin import AdminThread
 from app.api.application import Application
@@ -20,9 +19,6 @@ from app.api.key_file import KeyFileError, read_key_file
 from app.api.listener import bind_main_or_end, bind_or_end
 from app.api.server import Server
 from app.api.tls import TlsError, tls_context
-from app.commands.parsing import parse
-from app.commands.verbs import list_verbs
-from app.http_settings import CLI
 from app.hub.named import Named, prepare_named
 from app.logs import close_logs, configure_logs, count_dropped_lines
 from app.processes.supervisor import FORCED_EXIT, supervise
@@ -32,18 +28,6 @@ from app.settings import Settings
 from app.tracing.opening import why_not
 
 log = structlog.get_logger(__name__)
-
-
-class Command(Settings):
-    __doc__ = f"""Serve fine-tuned RoBERTa models over HTTP with dynamic batching.
-
-`roberta-serve VERB --help` explains a verb, and what follows explains serve:
-{list_verbs()}
-
-`roberta-serve --model ORG/NAME` serves a model of the Hugging Face Hub.
-Every flag is also an environment variable: --max-queue-tokens is ROBERTA_MAX_QUEUE_TOKENS."""
-
-    model_config = SettingsConfigDict(**CLI, cli_prog_name="roberta-serve")
 
 
 class ReloadingServer(Server):
@@ -91,9 +75,8 @@ class ReloadingServer(Server):
         super().handle_exit(sig, frame)
 
 
-def run(arguments: list[str]) -> None:
-    """Parse flags and environment, and serve until SIGTERM or SIGINT."""
-    settings = parse(Command, arguments)
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
     check_key_file(settings)
     check_tls_files(settings)
     if settings.http_workers:

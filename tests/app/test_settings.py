@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.commands.parsing import parse
-from app.commands.serve import Command
+from app.commands.serve_flags import make_parser
 from app.settings import Settings, available_cores
 
 
@@ -106,7 +105,7 @@ def test_access_that_keeps_everybody_out_is_refused(access, keys, sentence):
 
 def test_access_is_set_page_by_page():
     assert Settings(access={"docs": "off", "metrics": "key"}, api_keys=["a-key"]).access["metrics"] == "key"
-    assert parse(Command, ["--access", "docs=off", "--access", "metrics=open"]).access == {
+    assert make_parser().read(["--access", "docs=off", "--access", "metrics=open"]).access == {
         "docs": "off",
         "metrics": "open",
     }
@@ -119,7 +118,7 @@ def test_access_is_set_page_by_page():
 def test_models_are_named_in_the_environment_and_by_flags(given, models, monkeypatch):
     monkeypatch.setenv("ROBERTA_MODEL", given)
     assert Settings().model == models
-    assert parse(Command, ["--model", "x/y", "--model", "z=x/z"]).model == ["x/y", "z=x/z"]
+    assert make_parser().read(["--model", "x/y", "--model", "z=x/z"]).model == ["x/y", "z=x/z"]
 
 
 def test_a_folder_with_a_space_is_one_model(tmp_path, monkeypatch):
@@ -152,7 +151,7 @@ def test_every_gpu_of_one_process_needs_a_runner():
 def test_a_setting_that_cannot_be_read_ends_the_command_with_a_sentence(name, value, sentence, monkeypatch, capsys):
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
-        parse(Command, [])
+        make_parser().read([])
     assert ended.value.code == 2
     assert sentence in capsys.readouterr().err
 

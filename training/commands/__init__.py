@@ -1,1 +1,2 @@
-"""The verbs of `roberta-train`, one module each: `add_parser(verbs)` and `run(options)`."""
+"""The verbs of `roberta-train`: `flags.py` has their parsers, which import little, and each its own module with
+`run(options)`, imported when its flags are right."""

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from training.commands.arguments import Verbs, add_recipe_arguments, recipe_of
-
-
-def add_parser(verbs: Verbs) -> None:
-    parser = verbs.add_parser("check", help="what is wrong with labeled text, before training on it")
-    add_recipe_arguments(parser)
-    parser.set_defaults(verb=run)
+from training.commands.arguments import recipe_of
 
 
 def run(options: argparse.Namespace) -> int:

@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from training.commands.arguments import Verbs, overrides_of
-from training.config import EvaluationRecipe, RecipeError, load_recipe
+from training.commands.recipes import evaluation_recipe
+from training.config import RecipeError
 from training.data import DataError, source_of
 from training.evaluable import Evaluable, bundle_evaluable, checkpoint_evaluable, is_bundle
 from training.evaluation import Evaluation
@@ -22,26 +22,9 @@ from training.evaluation.report import write_report
 from training.progress import Phases
 
 
-def add_parser(verbs: Verbs) -> None:
-    parser = verbs.add_parser("evaluate", help="from a bundle or a checkpoint, and labeled data, to a report")
-    parser.add_argument(
-        "model", help="folder of a bundle, such as models/sentiment/1, or a checkpoint, folder or Hub id"
-    )
-    parser.add_argument("--test", metavar="FILE", help="labeled examples to score")
-    parser.add_argument("--data", type=Path, default=Path(), help="folder that the file lies in")
-    parser.add_argument(
-        "--precision", action="append", choices=["fp32", "int8", "fp16"], help="of a bundle; repeatable (all)"
-    )
-    parser.add_argument("--out", type=Path, help="where the report goes (reports/NAME)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="set a recipe field; repeatable"
-    )
-    parser.set_defaults(verb=run)
-
-
 def run(options: argparse.Namespace) -> str:
     """Score every variant of the model on the file, show the metrics, and return the path of the report."""
-    recipe = recipe_for(options)
+    recipe = evaluation_recipe(options)
     source = source_of(recipe.data, options.data, "test")
     if source is None:
         raise DataError("there is nothing to score on; give labeled examples with --test FILE")
@@ -86,11 +69,6 @@ def cell(evaluation: Evaluation, name: str) -> str:
         return value
     low, high = evaluation.intervals[name]
     return f"{value} ({number(low)}..{number(high)})"  # without a space to break at: two variants fit into 80 columns
-
-
-def recipe_for(options: argparse.Namespace) -> EvaluationRecipe:
-    fields = overrides_of(options) | ({} if options.test is None else {"data.test": options.test})
-    return load_recipe(EvaluationRecipe, None, fields)
 
 
 def about_data(evaluable: Evaluable, source: object, examples: Sequence[Any]) -> dict[str, object]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 
-from training.commands.arguments import Verbs, add_recipe_arguments, add_run_arguments, recipe_of, run_folder
-from training.commands.publishing import check_models, publish_bundle
+from training.commands.arguments import recipe_of, run_folder
+from training.commands.publishing import publish_bundle
 from training.commands.reporting import report_run
 from training.config import Recipe
 from training.export.publication import Publication
@@ -16,13 +16,6 @@ from training.fit.finetune import finetune
 from training.progress import Phases
 
 log = logging.getLogger(__name__)
-
-
-def add_parser(verbs: Verbs) -> None:
-    parser = verbs.add_parser("finetune", help="from labeled text to a verified, published bundle")
-    add_recipe_arguments(parser)
-    add_run_arguments(parser)
-    parser.set_defaults(verb=run)
 
 
 def run(options: argparse.Namespace) -> str:
@@ -35,7 +28,6 @@ def finetune_and_publish(recipe: Recipe, options: argparse.Namespace, phases: Ph
 
     Returns what was published, or None in a process that only helped to train.
     """
-    check_models(options.models)
     run_dir = run_folder(options, recipe.name)
     checkpoint = finetune(recipe, options.data, run_dir, phases)
     if not is_main_process():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from training.errors import ExpectedError
 
-class RecipeError(ValueError):
+
+class RecipeError(ExpectedError, ValueError):
     """A recipe or an override that cannot be used; the message is one sentence that says what to change."""
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from app.command_line.near import did_you_mean
 from app.tasks import MODEL_TASKS
 from training.config.base import Section
 
@@ -15,7 +16,8 @@ def full_task_name(name: str) -> str:
     """Return the pipeline name of a task, which may be called by a shorter one; see `app.tasks`."""
     known = {each: task.name for task in MODEL_TASKS.values() for each in (task.name, *task.aliases)}
     if name not in known:
-        raise ValueError(f"there is no task {name!r}; there are {', '.join(known)}")
+        near = did_you_mean(name, known, f"there are {', '.join(known)}")
+        raise ValueError(f"there is no task {name!r}{near}")
     return known[name]
 
 

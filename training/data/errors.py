@@ -6,8 +6,10 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
+from training.errors import ExpectedError
 
-class DataError(ValueError):
+
+class DataError(ExpectedError, ValueError):
     """Data that cannot be used; the message says where and what to do."""
 
 

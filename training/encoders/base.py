@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from app.bundle import Precision
+from training.errors import ExpectedError
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ Layout = Literal["packed", "padded"]
 Reads = Literal["rows", "window"]
 
 
-class UnsupportedModelError(ValueError):
+class UnsupportedModelError(ExpectedError, ValueError):
     """The checkpoint cannot be used here. The message is one sentence for a person."""
 
 

@@ -19,6 +19,7 @@ from transformers.utils import ModelOutput
 from app.tasks.text import TextEncoder
 from app.window import Floats, Ints, Window
 from training.encoders import family_of
+from training.errors import ExpectedError
 
 FP32_TOLERANCE = 1e-4  # of outputs of the order of 10
 BATCH_TOLERANCE = 1e-4  # of an answer by itself against the same answer in a batch
@@ -30,7 +31,7 @@ REFERENCE_TOKENS = 1024  # in one batch of the checkpoint; a masked-LM head answ
 Read = Callable[[ModelOutput, Sequence[Window]], list[Floats]]
 
 
-class VerificationError(Exception):
+class VerificationError(ExpectedError):
     """The exported graph does not answer as the checkpoint does; nothing may be published."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import shutil
 import time
@@ -14,15 +13,15 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
+from training.errors import ExpectedError, is_disk_full
 from training.fit.distributed import from_main
 
 WHOLE = "whole"  # an empty file that is written into a checkpoint last
+
 NAME = re.compile(r"checkpoint-(\d+)")
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
-FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "inline_container")
 
 
-class TrainingError(RuntimeError):
+class TrainingError(ExpectedError, RuntimeError):
     """A training that could not go on for a reason outside it; the message is one sentence that says what to do."""
 
 
@@ -92,24 +91,6 @@ def disk_space(folder: Path) -> Iterator[None]:
             f"{folder}: the disk is full; free some space and run the same command again, which goes on from the "
             "last checkpoint"
         ) from error
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether an error of Python, torch or safetensors means that the disk is full."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return True
-    return any(sign in str(error) for sign in FULL)
-
-
-def refusal(error: BaseException) -> str | None:
-    """Return what to do when the file system refused something, as one sentence; None for any other error."""
-    path = getattr(error, "filename", None)
-    where = f"{path}: " if path else ""
-    if is_disk_full(error):
-        return f"{where}the disk is full; free some space and run the same command again"
-    if isinstance(error, OSError) and error.errno in REFUSED:
-        return f"{where}{error.strerror}; name another place, or change its permissions, and run the command again"
-    return None
 
 
 def checkpoints(folder: Path) -> dict[int, Path]:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.commands.predict import run
+from app.commands.verbs import VERBS
 from tests.app.builders import wordpiece_tokenizer, write_bundle
 
 TOY = "toy"
@@ -29,7 +29,7 @@ def predict(toy_models, tmp_path, monkeypatch):
 
     def call(*arguments, model=TOY, models=toy_models):
         with pytest.raises(SystemExit) as ended:
-            run([model, *map(str, arguments), "--models", str(models), "--device", "cpu"])
+            VERBS["predict"].run([model, *map(str, arguments), "--models", str(models), "--device", "cpu"])
         return ended.value.code
 
     return call

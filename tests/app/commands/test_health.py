@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 import trustme
 
-from app.commands.health import flags_in, flags_of_service, run
+from app.commands.health import flags_in, flags_of_service
+from app.commands.verbs import VERBS
 
 READY = b"HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n" + b'{"status":"ready"}'
 NOT_READY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 22\r\n\r\n" + b'{"status":"not ready"}'
@@ -56,7 +57,7 @@ def on_port(family=socket.AF_INET, address="127.0.0.1"):
 
 def code_of(*flags):
     with pytest.raises(SystemExit) as ended:
-        run(list(flags))
+        VERBS["health"].run(flags)
     return ended.value.code
 
 

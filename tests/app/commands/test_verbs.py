@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from app.__main__ import main
-from app.commands.verbs import VERBS, choose_verb
+from app.commands.verbs import COMMAND, VERBS
 
 
 def run(monkeypatch, *arguments):
@@ -33,14 +33,14 @@ def test_every_verb_is_there_and_explains_itself(name, monkeypatch, capsys):
 
 @pytest.mark.parametrize("arguments", [[], ["--port", "0"], ["serve"], ["serve", "--port", "0"]], ids=str)
 def test_a_command_without_a_verb_serves(arguments):
-    assert choose_verb(arguments) == ("serve", [a for a in arguments if a != "serve"])
+    assert COMMAND.choose(arguments) == ("serve", [a for a in arguments if a != "serve"])
 
 
 def test_a_verb_that_there_is_not_ends_the_command_with_those_that_there_are(monkeypatch, capsys):
-    assert run(monkeypatch, "train") == 2
-    assert "roberta-serve: there is no verb 'train'; choose one of serve, predict, pull," in capsys.readouterr().err
+    assert run(monkeypatch, "teach") == 2
+    assert "roberta-serve: there is no verb 'teach'; choose one of serve, predict, pull," in capsys.readouterr().err
 
 
 def test_a_model_in_place_of_a_verb_says_how_to_serve_it(monkeypatch, capsys):
     assert run(monkeypatch, "acme/reviews") == 2
-    assert "hash-key, or serve a model by --model acme/reviews" in capsys.readouterr().err
+    assert "completion, or serve a model by --model acme/reviews" in capsys.readouterr().err

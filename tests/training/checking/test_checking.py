@@ -2,7 +2,6 @@
 
 import io
 import json
-from argparse import ArgumentParser
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from training.checking import check, show
 from training.checking.near import near_pairs
-from training.commands.check import add_parser
+from training.commands.verbs import VERBS
 from training.config import Recipe
 
 FILLER = [{"text": f"this is row {'abcdefghijkl'[i]} of the file {i * 7919}", "label": "pn"[i % 2]} for i in range(12)]
@@ -151,11 +150,8 @@ def test_numbers_are_described(tmp_path):
 def test_the_command_prints_a_table_and_fails_on_errors(tmp_path, capsys, label, status):
     write(tmp_path / "train.jsonl", FILLER)
     write(tmp_path / "test.jsonl", [{"text": "unlike", "label": label}])
-    parser = ArgumentParser()
-    add_parser(parser.add_subparsers())
     files = ["--train", "train.jsonl", "--test", "test.jsonl", "--data", str(tmp_path)]
-    options = parser.parse_args(["check", "--task", "classification", "--base", "/nowhere", *files])
-    assert options.verb(options) == status
+    assert VERBS["check"].run(["--task", "classification", "--base", "/nowhere", *files]) == status
     assert ("Training would stop" if status else "Training can start.") in capsys.readouterr().out
 
 

@@ -1,13 +1,12 @@
 """Recipes: what a TOML file and overrides become, and what is said about mistakes in them."""
 
-from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from training.__main__ import parser
-from training.commands.arguments import add_recipe_arguments, recipe_of
+from training.commands.arguments import recipe_of
+from training.commands.flags import check_parser
 from training.config import DataConfig, PretrainRecipe, Recipe, RecipeError, known_keys, load_recipe, section_of
 from training.config.reference import reference
 from training.export.publication import ExportRecipe
@@ -158,9 +157,7 @@ def test_every_shipped_bundle_has_its_recipe():
     ("file", "name"), [("My Data (1).csv", "my-data-1"), ("a/Tickets.csv.gz", "tickets"), ("データ.csv", "model")]
 )
 def test_a_bundle_without_a_name_is_called_as_its_data(file, name):
-    parser = ArgumentParser()
-    add_recipe_arguments(parser)
-    assert recipe_of(parser.parse_args(["--task", "ner", "--train", file])).name == name
+    assert recipe_of(check_parser().parse_args(["--task", "ner", "--train", file])).name == name
 
 
 @pytest.mark.parametrize(
@@ -168,5 +165,5 @@ def test_a_bundle_without_a_name_is_called_as_its_data(file, name):
     [("My Data (1).csv", "my-data-1"), ("train.csv", "train"), ("Été.v2.tsv", "ete"), ("数据.csv", "model")],
 )
 def test_a_run_without_a_name_is_called_as_its_file(file, name):
-    options = parser().parse_args(["finetune", "--task", "classification", "--train", file])
+    options = check_parser().parse_args(["--task", "classification", "--train", file])
     assert recipe_of(options).name == name

@@ -1,6 +1,5 @@
 """The report: what its files hold, and that the page shows it whole, safely, and from nowhere else."""
 
-import argparse
 import json
 import re
 import shutil
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.tiny import publish_tiny, save_checkpoint, tiny_model
-from training.commands import evaluate as command
+from training.commands.verbs import VERBS
 from training.config import EvaluationConfig, RecipeError
 from training.data import ClassificationExample, DataError, Labeling, Sentence, render
 from training.encoders import UnsupportedModelError
@@ -200,9 +199,7 @@ def labeled_file(tmp_path):
 
 
 def run(*arguments):
-    parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    return command.run(parser.parse_args(["evaluate", *map(str, arguments)]))
+    return VERBS["evaluate"].run([*map(str, arguments)])
 
 
 def test_every_graph_of_a_bundle_is_scored(bundle, labeled_file, tmp_path, capsys):

@@ -10,7 +10,7 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput
 
 from app.tasks.question_answering import joined
 from tests.support.squad import write_squad
-from training.commands.publishing import check_models
+from training.commands.arguments import check_models
 from training.config import ExportConfig, Recipe, RecipeError
 from training.data import Labeling
 from training.data.questions import QuestionExample

@@ -178,7 +178,10 @@ class Settings(HttpSettings):
     access_log: bool = Field(
         False, description="Log a line for each request that is answered: route, model, tokens and times of its stages."
     )
-    log_format: Literal["json", "console"] = Field("json", description="console: colored, for a person.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto",
+        description="console: colored, for a person. auto: console where standard error is a terminal, else json.",
+    )
 
     @field_validator("model", mode="before")
     @classmethod

@@ -63,7 +63,10 @@ class ConnectionServer(uvicorn.Server):
         """Return when connections are to be accepted."""
 
     def announce(self, bound: socket.socket) -> None:
-        log.info("listening", url=url_of(bound, "http" if self._tls is None else "https"))
+        log.info("listening", url=self.url_of(bound))
+
+    def url_of(self, bound: socket.socket) -> str:
+        return url_of(bound, "http" if self._tls is None else "https")
 
     def _connect(self, arrived: float) -> Connection:
         return Connection(self.config, self.server_state, self.lifespan.state, self.connections, arrived)

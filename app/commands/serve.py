@@ -18,7 +18,10 @@ from app.api.application import Application
 from app.api.key_file import KeyFileError, read_key_file
 from app.api.listener import bind_main_or_end, bind_or_end
 from app.api.server import Server
+from app.api.start_card import show_when_loaded
 from app.api.tls import TlsError, tls_context
+from app.command_line.terminal import Terminal
+from app.commands.models_check import ModelsError, check_models
 from app.hub.named import Named, prepare_named
 from app.logs import close_logs, configure_logs, count_dropped_lines
 from app.processes.supervisor import FORCED_EXIT, supervise
@@ -34,14 +37,16 @@ class ReloadingServer(Server):
     """The server where one process does everything; on SIGHUP it loads new versions of the bundles, and of the models
     that were named."""
 
-    def __init__(self, app: Application, admin: AdminThread | None = None, named: Named | None = None) -> None:
+    def __init__(
+        self, app: Application, terminal: Terminal, admin: AdminThread | None = None, named: Named | None = None
+    ) -> None:
         super().__init__(app, admin)
-        self._named = named
+        self._named, self._terminal = named, terminal
         self._reloads: set[asyncio.Task[None]] = set()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         service = self.app.service
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
         watching = None
         if interval_s := service.settings.reload_interval_s:
             watching = asyncio.create_task(watch(partial(state_of, service.settings.models), interval_s, service.load))
@@ -51,7 +56,12 @@ class ReloadingServer(Server):
             if watching is not None:
                 watching.cancel()
 
-    def _reload(self) -> None:
+    def _on_hangup(self) -> None:
+        """End with the terminal, or else reload; see `app.command_line.terminal`."""
+        if self._terminal.has_closed():
+            log.info("terminal_closed")
+            self.handle_exit(signal.SIGTERM, None)
+            return
         reload = asyncio.create_task(self._fetch_and_load())
         self._reloads.add(reload)
         reload.add_done_callback(self._reloads.discard)
@@ -66,6 +76,12 @@ class ReloadingServer(Server):
             self._named.stop()
         await super().shutdown(sockets)
 
+    def announce(self, bound: socket.socket) -> None:
+        super().announce(bound)
+        card = asyncio.create_task(show_when_loaded(self.app.service, self.url_of(bound)))
+        self._reloads.add(card)
+        card.add_done_callback(self._reloads.discard)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """On a second SIGINT, end at once: runners that are inside onnxruntime would abort an orderly exit."""
         if self.should_exit and sig == signal.SIGINT:
@@ -76,13 +92,22 @@ class ReloadingServer(Server):
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT, or until the terminal closes from which it was started."""
+    terminal = Terminal()
+    check_folder_and_defaults(settings)
     check_key_file(settings)
     check_tls_files(settings)
     if settings.http_workers:
-        serve_in_several_processes(settings)
+        serve_in_several_processes(settings, terminal)
     else:
-        serve_in_one_process(settings)
+        serve_in_one_process(settings, terminal)
+
+
+def check_folder_and_defaults(settings: Settings) -> None:
+    try:
+        check_models(settings)
+    except ModelsError as error:
+        raise SystemExit(f"roberta-serve: {error}") from None
 
 
 def check_tls_files(settings: Settings) -> None:
@@ -107,7 +132,7 @@ def warn_without_tracing() -> None:
         log.warning("tracing_off", reason=reason)
 
 
-def serve_in_one_process(settings: Settings) -> None:
+def serve_in_one_process(settings: Settings, terminal: Terminal) -> None:
     from app.main import create_app
     from app.runtime.session import SessionError  # onnxruntime comes with it, which a supervisor does not need
 
@@ -125,10 +150,10 @@ def serve_in_one_process(settings: Settings) -> None:
         admin = None
         if settings.admin_port is not None:
             admin = AdminThread(app.service, bind_or_end(settings.admin_host or settings.host, settings.admin_port))
-        ReloadingServer(app, admin, named).run(sockets=[bound])
+        ReloadingServer(app, terminal, admin, named).run(sockets=[bound])
 
 
-def serve_in_several_processes(settings: Settings) -> None:
+def serve_in_several_processes(settings: Settings, terminal: Terminal) -> None:
     configure_logs(settings, "supervisor")
     warn_without_tracing()
-    raise SystemExit(supervise(settings))
+    raise SystemExit(supervise(settings, terminal))

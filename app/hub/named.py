@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from app.command_line.terminal import Terminal
 from app.hub.errors import HubError
 from app.hub.process import Fetch, Prepared
 from app.serving.places import NamedModels
@@ -98,8 +99,14 @@ def ended_by_signals(fetching: Stoppable, term_code: int = 128 + signal.SIGTERM)
         fetching.stop()
         raise SystemExit(term_code if number == signal.SIGTERM else 128 + number)
 
+    terminal = Terminal()
+
+    def end_with_terminal(number: int, frame: FrameType | None) -> None:
+        if terminal.has_closed():
+            end(number, frame)  # else there is nothing to reload yet
+
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: None)  # there is nothing to reload yet
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, end_with_terminal)
     try:
         yield
     finally:

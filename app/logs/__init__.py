@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 
+from app.command_line.terminal import is_watched
 from app.logs.escaping import escape_unprintable, forget_messages
 from app.logs.limit import LineLimit
 from app.logs.writer import LogWriter
@@ -39,7 +40,7 @@ def configure_logs(settings: Settings, process: str | None = None) -> None:
     if process is not None:
         shared.append(partial(name_process, process))
     renderers: list[structlog.typing.Processor] = [structlog.processors.JSONRenderer()]
-    if settings.log_format == "console":
+    if is_console(settings):
         renderers = [escape_unprintable, structlog.dev.ConsoleRenderer()]
     level = getattr(logging, settings.log_level.upper())
     structlog.configure(
@@ -65,6 +66,11 @@ def configure_logs(settings: Settings, process: str | None = None) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
     logging.getLogger("uvicorn.access").disabled = True  # requests are counted in /metrics, failures logged here
+
+
+def is_console(settings: Settings) -> bool:
+    """Whether lines are for a person."""
+    return settings.log_format == "console" or (settings.log_format == "auto" and is_watched())
 
 
 def count_dropped_lines(count: Callable[[float], None]) -> None:

@@ -18,6 +18,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from app import __version__
 from app.api.listener import bind_main_or_end, bind_or_end, share_port
 from app.api.unix_socket import is_unix, remove
+from app.command_line.terminal import Terminal
 from app.hub.named import Named, prepare_named
 from app.metrics import count_restarts
 from app.processes.child import CONFIGURATION_EXIT, DRAIN, LEAVE, RELOAD, Assignment, named_table
@@ -47,9 +48,11 @@ class Supervisor:
         folder: Path,
         named: Named | None = None,
         shared: socket.socket | None = None,
+        terminal: Terminal | None = None,
     ) -> None:
         """`shared` is the Unix socket that the workers listen on; without one each has a socket for `port`."""
         self._settings, self._folder, self._named, self._shared = settings, folder, named, shared
+        self._terminal = terminal or Terminal()
         self._engines = [ProcessSlot("engine", number, 0) for number in range(settings.engines)]
         self._workers = [ProcessSlot("worker", number, port) for number in range(settings.http_workers)]
         self._admins = [] if admin_port is None else [ProcessSlot("admin", 0, admin_port)]
@@ -65,7 +68,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         log.info("starting", version=__version__, engines=len(self._engines), workers=len(self._workers))
         slots = self._slots
         keepers = [asyncio.create_task(self._keep(slot)) for slot in slots]
@@ -227,7 +230,12 @@ class Supervisor:
         process.stdin.write(assignment.line())
         return process
 
-    def _reload(self) -> None:
+    def _on_hangup(self) -> None:
+        """End with the terminal, or else reload; see `app.command_line.terminal`."""
+        if self._terminal.has_closed():
+            log.info("terminal_closed")
+            self._on_signal(signal.SIGTERM)
+            return
         fetch = asyncio.create_task(self._fetch_and_reload())
         self._fetches.add(fetch)
         fetch.add_done_callback(self._fetches.discard)
@@ -252,7 +260,7 @@ class Supervisor:
                 slot.kill()
 
 
-def supervise(settings: Settings) -> int:
+def supervise(settings: Settings, terminal: Terminal | None = None) -> int:
     """Serve in several processes until SIGTERM or SIGINT, and return the exit code."""
     with ExitStack() as stack:
         kept = stack.enter_context(keep(bind_main_or_end(settings, PREDECESSOR_S)))
@@ -266,7 +274,7 @@ def supervise(settings: Settings) -> int:
         named = prepare_named(settings, named_table(folder))
 
         async def run() -> int:
-            return await Supervisor(settings, port, admin_port, folder, named, shared).run()
+            return await Supervisor(settings, port, admin_port, folder, named, shared, terminal).run()
 
         return asyncio.run(run())
 

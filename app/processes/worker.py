@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from functools import partial
+from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -16,6 +17,7 @@ from app.api.key_limits import shared_usage
 from app.api.keys import Keyring
 from app.api.listener import bind
 from app.api.server import Server, server_config
+from app.api.start_card import show_when_loaded
 from app.logs import count_dropped_lines
 from app.metrics import Metrics
 from app.processes.child import DRAIN, LEAVE, ChildProcess, engine_socket
@@ -30,6 +32,22 @@ log = structlog.get_logger(__name__)
 
 class Worker(Server):
     """The server of one worker; it drains on the supervisor's order, not on a signal."""
+
+    def __init__(self, app: Application, folder: Path) -> None:
+        super().__init__(app)
+        self._folder = folder
+
+    def announce(self, bound: socket.socket) -> None:
+        super().announce(bound)
+        self._card = asyncio.create_task(show_when_loaded(self.service, self.url_of(bound), self._is_first))
+
+    def _is_first(self) -> bool:
+        """Whether no other worker has shown the card."""
+        try:
+            (self._folder / "card").touch(exist_ok=False)
+        except OSError:
+            return False
+        return True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         log.debug("signal_left_to_the_supervisor", number=sig)
@@ -52,7 +70,8 @@ async def serve(child: ChildProcess) -> None:
     except KeyFileError as error:  # the supervisor starts another worker, which may find it mended
         raise SystemExit(f"roberta-serve: api_keys_file {error}") from None
     count_dropped_lines(pool.metrics.log_lines_dropped.inc)
-    server = Worker(Application(Service(child.settings, pool), keys, open_tracing(child.assignment.name)))
+    app = Application(Service(child.settings, pool), keys, open_tracing(child.assignment.name))
+    server = Worker(app, child.folder)
 
     def drain() -> None:
         pool.hurry()

@@ -55,7 +55,7 @@ def finetune(*more: object, train: str = "good.csv", base: object = "nowhere", t
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("no.csv", None, "No such file or directory; name a file that can be read"),
+        ("no.csv", None, "there is no such file; did you mean good.csv?"),
         ("a.csv", b"", "holds no examples"),
         ("a.csv", b"text,label\n", "holds no examples"),
         ("a.csv", b"\x89PNG\r\n\x1a\n", "not utf-8; save the file as UTF-8"),
@@ -208,7 +208,6 @@ def test_where_nothing_can_be_published_no_time_is_spent_on_training(folder, mon
         ),
         (PermissionError(errno.EACCES, "Permission denied", "f"), "f: Permission denied; name another place"),
         (FileExistsError(errno.EEXIST, "File exists", "f"), "f: File exists; name another place"),
-        (KeyboardInterrupt(), "stopped; the same command goes on from the last checkpoint"),
     ],
 )
 def test_what_the_machine_refuses_is_one_sentence(error, sentence, folder, monkeypatch):

@@ -133,7 +133,7 @@ def check_files(data: DataConfig, folder: Path) -> None:
 def check_base(base: str) -> None:
     """Raise `RecipeError` where the base is a folder that is not there."""
     if base.startswith(OF_THIS_MACHINE) and not Path(base).expanduser().exists():
-        raise RecipeError(f"base {base}: there is no such folder{hint_for(Path(base))}")
+        raise RecipeError(f"there is no folder {base}{hint_for(Path(base))}")
 
 
 def hint_for(path: Path) -> str:

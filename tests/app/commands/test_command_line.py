@@ -59,7 +59,7 @@ def test_help_and_wrong_flags_are_answered_before_anything_heavy_is_imported(arg
         (["--log-formt", "json"], "there is no flag --log-formt; did you mean --log-format?"),
         (["--qqq", "1"], "there is no flag --qqq; `roberta-serve --help` lists them"),
         (["serve", "more"], "'more' is one argument too many"),
-        (["--log-format", "jsn"], "--log-format: 'jsn' is none of json, console; did you mean json?"),
+        (["--log-format", "jsn"], "--log-format: 'jsn' is none of auto, json, console; did you mean json?"),
         (["--port"], "--port: a value is missing"),
         (["completion", "fsh"], "shell: 'fsh' is none of bash, zsh, fish; did you mean fish?"),
         (["new-key", "a", "--requests-per-s", "x"], "--requests-per-s: 'x' is not a number"),

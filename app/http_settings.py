@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 ENV_FILE = "roberta-serve.env"  # in the folder where the service starts; `roberta-serve tune` writes it
 
 DEFAULT_PORT = 8000
+SERVICE_LINK = "tcp://"  # what Kubernetes' variables for Services begin with
 
 CLI = SettingsConfigDict(  # how both commands read their flags
     cli_kebab_case=True,
@@ -65,7 +66,14 @@ def read_route(path: str) -> str:
 
 def read_port(port: Any) -> Any:
     """Take for unset what Kubernetes puts into ROBERTA_PORT where a Service is called roberta: tcp://10.0.0.1:80."""
-    return DEFAULT_PORT if isinstance(port, str) and port.startswith("tcp://") else port
+    return DEFAULT_PORT if isinstance(port, str) and port.startswith(SERVICE_LINK) else port
+
+
+def reject_service_link(port: Any) -> Any:
+    """Refuse what Kubernetes puts into ROBERTA_ADMIN_PORT where a Service is called roberta-admin."""
+    if isinstance(port, str) and port.startswith(SERVICE_LINK):
+        raise ValueError(f"{port} comes from a Service called roberta-admin; give the pod enableServiceLinks: false")
+    return port
 
 
 class PlatformVariables(PydanticBaseSettingsSource):
@@ -115,7 +123,7 @@ class HttpSettings(BaseSettings):
     uds_mode: Annotated[str, AfterValidator(read_mode)] = Field(
         "666", description="Permissions of the Unix socket, in octal digits; those of its folder hold as well."
     )
-    admin_port: int | None = Field(
+    admin_port: Annotated[int | None, BeforeValidator(reject_service_link)] = Field(
         None,
         ge=0,
         le=65535,

@@ -34,6 +34,12 @@ def test_the_port_that_kubernetes_sets_for_a_service_called_roberta_is_no_settin
     assert Settings().port == Settings.model_fields["port"].default
 
 
+def test_the_admin_port_that_kubernetes_sets_for_a_service_is_refused_with_what_to_do(monkeypatch):
+    monkeypatch.setenv("ROBERTA_ADMIN_PORT", "tcp://10.0.0.1:80")
+    with pytest.raises(ValidationError, match="enableServiceLinks: false"):
+        Settings()
+
+
 def test_arguments_come_before_the_environment(monkeypatch):
     monkeypatch.setenv("ROBERTA_PORT", "1")
     assert Settings(port=2).port == 2

@@ -28,7 +28,7 @@ LABELS = --label org.opencontainers.image.version=$(VERSION_NOW) \
   $(if $(ORIGIN),--label org.opencontainers.image.source=$(ORIGIN))
 
 .PHONY: help serve train test clients check test-live test-training test-app test-rest chaos watch dashboards fuzz \
-  format audit lock image clean
+  format audit lock image image-check pin release clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -98,6 +98,15 @@ lock: .venv/tools/ready  ## deploy/requirements/: what the images install, with 
 
 image:  ## build the image TARGET: cpu, gpu or train
 	$(BUILD) --file Dockerfile --target $(TARGET) --tag $(IMAGE):$(TARGET) $(LABELS) $(BUILD_FLAGS) $(CONTEXT)
+
+image-check: .venv/test-$(ACCELERATOR)  ## run the image TARGET, and ask what is inside
+	$(BIN)/python -m tests.images --engine $(ENGINE) --flags="$(RUN_FLAGS)" $(IMAGE):$(TARGET)
+
+pin: .venv/bin/python  ## write the digests of images into the Dockerfile and the compose file; skopeo or docker asks for them
+	$(BIN)/python -m deploy.release.pin Dockerfile docker-compose.yml
+
+release: .venv/tools/ready  ## everything that a version VERSION=x.y.z consists of, in dist/; RELEASE=--dry-run changes nothing
+	PATH="$(abspath $(TOOLS)):$$PATH" $(BIN)/python -m deploy.release $(VERSION) --engine "$(ENGINE)" $(RELEASE)
 
 .venv/tools/ready: .venv/bin/python
 	$(BIN)/python -m venv .venv/tools

@@ -173,7 +173,7 @@ class DisplacedError(ServeError):
 
 
 class InferenceFailedError(ServeError):
-    """The forward pass failed for this request. What kind of error it was is in the log, not in the answer."""
+    """The model failed on this request. The cause is in the log, not in the answer."""
 
     code, status = "inference_failed", 500
     before_work = False
@@ -224,7 +224,7 @@ class DeadlineExceededError(ServeError):
 
 
 class DeadlineUnmeetableError(ServeError):
-    """The queue is too long for the request's deadline, as predicted from what batches take."""
+    """The queue is too long for the request's deadline; it was refused at once."""
 
     code, status = "deadline_unmeetable", 504
 

@@ -14,6 +14,7 @@ from app import errors
 from app.metrics import Metrics
 from app.settings import Settings
 from app.tasks import TASKS
+from docs import api
 from training.tasks import TASKS as TRAINED
 
 ROOT = Path(__file__).parents[1]
@@ -117,6 +118,10 @@ def test_the_picture_is_what_its_script_draws():
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     assert (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8") == script.drawing()
+
+
+def test_the_reference_of_the_api_is_what_its_script_writes():
+    assert PAGES["docs/api.md"] == api.page()
 
 
 def test_the_changelog_is_short():

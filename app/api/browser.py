@@ -11,7 +11,12 @@ from importlib.resources import files
 from fastapi import Response
 
 SCRIPT, STYLE = re.compile(r"<script>(.*?)</script>", re.DOTALL), re.compile(r"<style>(.*?)</style>", re.DOTALL)
-SCRIPTS = ("schema.js", "form.js", "drawing.js", "spans.js", "page.js")  # of the page at `/`, in one, in this order
+SCRIPTS = (  # of the page at `/`, in one, in this order
+    *("dom.js", "service.js", "tabs.js", "schema.js", "form.js"),
+    *("drawing.js", "spans.js", "fills.js", "task.js", "asking.js", "link.js", "snippets.js"),
+    *("markdown.js", "models.js", "exposition.js", "sparks.js", "live.js"),
+    *("records.js", "annotated.js", "batch.js", "page.js"),
+)
 ASSETS = {  # of the pages of documentation; app/api/assets/README.md says where they come from
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -23,20 +28,26 @@ def index_page() -> Response:
     """Return the page at `/`. It is static: who opens it needs no key to read it, but one to ask a model."""
     html = read("page/index.html").replace("<!-- style.css -->", read("page/style.css"))
     html = html.replace("<!-- scripts -->", "".join(read(f"page/{name}") for name in SCRIPTS))
-    return page(html, script=hashes(SCRIPT, html), style=hashes(STYLE, html))
+    html = html.replace("<!-- icon -->", icon())
+    return page(html, script=hashes(SCRIPT, html), style=hashes(STYLE, html), images="data:")
 
 
 def docs_page() -> Response:
     """Return Swagger UI, which shows `openapi.json` from beside the page."""
-    html = read("docs.html")
+    html = read("docs.html").replace("<!-- icon -->", icon())
     return page(html, script=f"'self' {hashes(SCRIPT, html)}", style="'self' 'unsafe-inline'", images="'self' data:")
 
 
 def redoc_page() -> Response:
     """Return ReDoc, which shows the same. Its search runs in a worker that it makes of a script of its own."""
-    html = read("redoc.html")
+    html = read("redoc.html").replace("<!-- icon -->", icon())
     script = f"'self' {hashes(SCRIPT, html)}"
     return page(html, script=script, style="'unsafe-inline'", images="data:", workers="blob:")
+
+
+def icon() -> str:
+    """Return the icon of the pages as a URL that asks nobody for it."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(read('page/icon.svg').encode()).decode()}"
 
 
 def read(name: str) -> str:

@@ -16,7 +16,7 @@ from app.api.request import Headers, request_id_of
 from app.api.traced import RequestSpan
 from app.errors import ServeError
 from app.serving.pipeline import write_own
-from app.tasks.base import BaseTask, TaskRequest
+from app.tasks.base import Answered, BaseTask, TaskRequest
 from app.window import Floats
 
 Choice = Literal["none", "task", "all"]
@@ -97,6 +97,7 @@ class Described(NamedTuple):
     tag: str = "predictions"
     answer_media_types: tuple[str, ...] = ()
     answer_headers: Mapping[str, Any] = {}
+    answered: Answered | None = None
 
 
 class Door(Protocol):

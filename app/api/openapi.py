@@ -17,6 +17,7 @@ from app.errors import (
     BadRequestError,
     DeadlineExceededError,
     DeadlineUnmeetableError,
+    DisplacedError,
     EngineLostError,
     ForbiddenError,
     InferenceFailedError,
@@ -45,8 +46,8 @@ SECURED: dict[str, Any] = {"security": [{BEARER: []}]}
 
 OF_PREDICTIONS: tuple[type[ServeError], ...] = (
     *(BadRequestError, MalformedBodyError, ModelNotFoundError, RequestTooLargeError, UnsupportedMediaTypeError),
-    *(InvalidRequestError, QueueFullError, InferenceFailedError, InternalError, NotReadyError, EngineLostError),
-    *(TooManyConnectionsError, DeadlineExceededError, DeadlineUnmeetableError, UnsupportedCodingError),
+    *(InvalidRequestError, QueueFullError, DisplacedError, InferenceFailedError, InternalError, NotReadyError),
+    *(EngineLostError, TooManyConnectionsError, DeadlineExceededError, DeadlineUnmeetableError, UnsupportedCodingError),
 )
 OF_KEYS: tuple[type[ServeError], ...] = (UnauthorizedError, ForbiddenError, RateLimitedError)
 
@@ -73,7 +74,7 @@ PARAMETERS: list[dict[str, Any]] = [
 MODEL = {
     "name": "model",
     "in": "query",
-    "description": "Bundle to use, `name` or `name:version`, where the body names none.",
+    "description": "Model to use, `name` or `name:version`, where the body names none.",
     "schema": {"type": "string"},
 }
 NAME = {
@@ -138,7 +139,7 @@ class Predictions:
         for task in TASKS.values():
             of_task = Described(
                 f"/{task.route}", task.route, task.__doc__, task.request_type, task.answer_type, (MODEL,)
-            )._replace(example=task.example)
+            )._replace(example=task.example, answered=task.answered)
             self._put(of_task)
             if task.route == self._settings.default_route:
                 self._put(of_task._replace(path="/", operation_id="default"))
@@ -163,6 +164,9 @@ class Predictions:
         content = self._content(described.request_type, "validation")
         if described.example is not None:
             content["application/json"]["schema"]["examples"] = [described.example]
+        if described.answered is not None:
+            content["application/json"]["example"] = described.answered.body
+            answer["content"]["application/json"]["example"] = described.answered.answer
         errors = error_responses(*self._errors, path=described.path)
         operation = {
             "tags": [described.tag],

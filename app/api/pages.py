@@ -36,6 +36,8 @@ STATUS: list[str | Enum] = ["status"]  # the heading of the pages in the documen
 
 EXPOSITIONS = {kind: {"schema": {"type": "string"}} for kind in ("text/plain", "application/openmetrics-text")}
 
+MARKDOWN = {"text/markdown": {"schema": {"type": "string"}}}
+
 Handler = Callable[..., Awaitable[Any]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -122,7 +124,7 @@ def add_health(pages: FastAPI, status: Status) -> None:
 
     @pages.get("/health/live", tags=STATUS, responses=health)
     async def live() -> Response:
-        """Whether the runners make progress: 503 when one is stuck in a forward pass."""
+        """Whether the service makes progress: 503 asks an orchestrator to restart it."""
         return status.live()
 
     @pages.get("/health/ready", tags=STATUS, responses=health)
@@ -158,13 +160,25 @@ def add_models(pages: FastAPI, status: Status, access: Access) -> None:
 
     @get("/models", Models)
     async def models() -> dict[str, Any]:
-        """Every bundle, served, or refused and why; the model that answers each route; problems of the folder."""
+        """Every model, served, or refused and why; the model that answers each route; problems of the folder."""
         return status.models()
 
     @get("/models/{name}", ModelInfo, ModelNotFoundError, RouteNotFoundError)
     async def model(name: Annotated[str, Path(min_length=1)]) -> dict[str, Any]:
-        """One bundle."""
+        """One model: its state, limits, labels, scores and where it comes from."""
         return status.model(name)
+
+    @pages.get(
+        "/models/{name}/card",
+        tags=STATUS,
+        dependencies=guarded,
+        response_class=PlainTextResponse,
+        responses=error_responses(*errors, ModelNotFoundError, RouteNotFoundError) | {200: {"content": MARKDOWN}},
+        openapi_extra=described,
+    )
+    async def card(name: Annotated[str, Path(min_length=1)]) -> Response:
+        """The model card of one model that is served."""
+        return Response(status.card(name), media_type="text/markdown")
 
     @get("/v1/models", OpenAIModels)
     async def openai_models() -> dict[str, Any]:
@@ -208,7 +222,7 @@ def add_index(pages: FastAPI) -> None:
 
     @pages.get("/", tags=STATUS, response_class=HTMLResponse)
     async def index() -> Response:
-        """A page to try the models on."""
+        """A page for a browser: try the models, answer files, see what is served and how it does."""
         return page
 
 

@@ -70,7 +70,7 @@ class TaskInfo(Info):
 
 
 class ModelInfo(BaseModel, extra="allow"):
-    """One name under the folder of models."""
+    """A model: its state, and, where it is served, its limits, labels, scores and origin."""
 
     name: str
     state: Literal["ready", "failed", "unloaded"]

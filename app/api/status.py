@@ -66,9 +66,19 @@ class Status:
         }
 
     def model(self, name: str) -> dict[str, Any]:
+        return describe(self._entry(name))
+
+    def card(self, name: str) -> str:
+        """Return the model card of a bundle that is served, in Markdown. Raises `ModelNotFoundError`."""
+        model = self._entry(name).model
+        if model is None or not model.bundle.card:
+            raise ModelNotFoundError(f"there is no card of a served model {quote(name)}")
+        return model.bundle.card
+
+    def _entry(self, name: str) -> Entry:
         for entry in self._registry.entries:
             if entry.name == name.partition(":")[0]:
-                return describe(entry)
+                return entry
         raise ModelNotFoundError(f"there is no model {quote(name)}; GET /models lists them")
 
     def openai_models(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from app.bundle.manifest import MANIFEST, BundleError, Manifest
 MOST_JSON_BYTES = 64 * 2**20  # of a file that is read as JSON
 MOST_HASHED_BYTES = 32 * 2**30  # of one file of a bundle
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+CARD, MOST_CARD_BYTES = "README.md", 2**18
 MOST_FILES = 1000  # in a folder without a manifest
 
 
@@ -109,6 +110,14 @@ def read_json(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path.name} is missing") from error
     except (ValidationError, OSError) as error:
         raise BundleError(f"{path.name} cannot be read as a JSON object") from error
+
+
+def read_card(path: Path) -> str:
+    """Return the model card of a folder; empty where it has none, or one that cannot be read or is too long."""
+    try:
+        return read_file(path / CARD, MOST_CARD_BYTES).decode(errors="replace")
+    except (OSError, BundleError):
+        return ""
 
 
 def first_problem(error: ValidationError) -> str:

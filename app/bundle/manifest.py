@@ -133,6 +133,7 @@ class Bundle:
     `fingerprint` tells its content from another content of the same name and version.
     `additions` are models in ONNX's format whose nodes are added to a graph when it is opened; they make the output
     `ADDED_OUTPUT`, which is read instead of the graph's own.
+    `card` is its model card in Markdown, empty where there is none.
     """
 
     path: Path
@@ -142,6 +143,7 @@ class Bundle:
     kept_tokenizer: Path | None = None
     fingerprint: str = ""
     additions: Mapping[Precision, bytes] = field(default_factory=dict)
+    card: str = ""
 
     @property
     def tokenizer_file(self) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app.bundle.files import check_files, first_problem, read_file, read_json
+from app.bundle.files import check_files, first_problem, read_card, read_file, read_json
 from app.bundle.manifest import MANIFEST, Bundle, BundleError, Manifest
 
 MOST_BYTES = 16 * 2**20  # of a manifest: its probes are a few texts
@@ -48,4 +48,4 @@ def read_bundle(path: Path, *, name: str, version: int) -> Bundle:
         raise BundleError(f"{MANIFEST} says {manifest.name}:{manifest.version} but the folder says {name}:{version}")
     check_files(path, manifest)
     config = read_json(path / "config.json")
-    return Bundle(path, manifest, config, fingerprint=hashlib.sha256(content).hexdigest())
+    return Bundle(path, manifest, config, fingerprint=hashlib.sha256(content).hexdigest(), card=read_card(path))

@@ -146,6 +146,7 @@ class ServedModel(Message):
     precision: str
     provider: str
     max_batch_tokens: int
+    card: str
 
 
 class ModelRow(Message):

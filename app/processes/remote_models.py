@@ -89,7 +89,7 @@ class RemoteModels:
         tokenizer, config = Path(served.tokenizer), msgspec.json.decode(served.config)
         if not is_as_kept(tokenizer):
             raise KeptTokenizerError(f"the kept tokenizer of {manifest.name} is gone or altered")
-        bundle = Bundle(Path(served.path), manifest, config, served.verified, tokenizer)
+        bundle = Bundle(Path(served.path), manifest, config, served.verified, tokenizer, card=served.card)
         precision = cast(Precision, served.precision)
         series = self._metrics.of_model(task_named(manifest.task).route, manifest.name)
         lane = RemoteLane(self._engines, served.key, served.max_batch_tokens, series)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from app.bundle import MANIFEST, Bundle, BundleError, Graph, Manifest, Precision, read_bundle, read_json
 from app.bundle.config import names_labels
 from app.bundle.contents import graph_files, reason_against
-from app.bundle.files import belongs_to, check_no_pointer, fingerprint, first_problem
+from app.bundle.files import belongs_to, check_no_pointer, fingerprint, first_problem, read_card
 from app.bundle.graph_file import GraphFacts, check_graph
 from app.bundle.graph_kind import columns_of, depends_on_batch, in_order, precision_of
 from app.bundle.hub_folder import HubFolder
@@ -90,7 +90,9 @@ def read_hub_folder(path: Path, *, name: str, version: int) -> Bundle:
     folder = HubFolder(config, facts, modules)
     manifest = manifest_of(path, name, version, folder, graphs, task)
     additions = additions_to(folder, task.pooling_of(manifest))
-    bundle = Bundle(path, manifest, config, verified=False, fingerprint=content, additions=additions)
+    bundle = Bundle(
+        path, manifest, config, verified=False, fingerprint=content, additions=additions, card=read_card(path)
+    )
     if (path / "tokenizer.json").is_file():
         return bundle
     return replace(bundle, kept_tokenizer=keep_built(build_tokenizer(path, config)))

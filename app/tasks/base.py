@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ Texts = Annotated[
 class TaskRequest(Strict, ABC):
     """The fields that the body of every task has."""
 
-    model: str | None = Field(None, description="Bundle to use: `name` or `name:version`.")
+    model: str | None = Field(None, description="Model to use: `name` or `name:version`.")
     truncate: Annotated[bool, NullIs(False)] = Field(
         False, description="Answer from the first window of a long text only."
     )
@@ -139,6 +139,13 @@ def settings_of(manifest: Manifest, kind: type[SettingsT]) -> SettingsT:
         raise BundleError(f"{MANIFEST} is not valid at task_settings.{first_problem(error)}") from error
 
 
+class Answered(NamedTuple):
+    """The body of a request, and what a model that the repository ships answers, its numbers rounded."""
+
+    body: dict[str, Any]
+    answer: Any
+
+
 class BaseTask(ABC, Generic[RequestT, StateT]):
     """One kind of question, bound to a bundle's labels and tokenizer, and to what was fitted for one of its graphs.
 
@@ -150,6 +157,7 @@ class BaseTask(ABC, Generic[RequestT, StateT]):
     request_type: ClassVar[type[TaskRequest]]
     answer_type: ClassVar[Any]
     example: ClassVar[dict[str, Any]]  # the body of a request, for the page and the documentation
+    answered: ClassVar[Answered | None] = None  # a request with its answer, for the documentation
     pair: ClassVar[tuple[str, str] | None] = None  # fields of an input of two texts; None: an input is one text
     needs_pair: ClassVar[bool] = False  # whether an input is always two texts
     priority: ClassVar[int] = 0  # is added to a request's

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 
 from app.bundle import problem_type_of
 from app.errors import InvalidRequestError, RequestTooLargeError
-from app.tasks.base import ONE_OR_MORE, Encoded, Task, TaskRequest, Text, branch_of, by_input
+from app.tasks.base import ONE_OR_MORE, Answered, Encoded, Task, TaskRequest, Text, branch_of, by_input
 from app.tasks.hub_clients import classifying_method
 from app.tasks.parameters import WHOLE, NullIs, Parameters, Strict
 from app.tasks.pausing import pause
@@ -141,8 +141,9 @@ class LabelScore(TypedDict):
 
 
 class Classify(Task[ClassifyRequest, list[list[int]]]):
-    """Labels with scores for each text or pair. State: for each input, the number of tokens in each of its windows."""
+    """Labels with scores for each text or pair."""
 
+    # Its state: for each input, the number of tokens in each of its windows.
     name = "text-classification"
     route = "classify"
     aliases = ("classification",)
@@ -151,6 +152,7 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
     request_type = ClassifyRequest
     answer_type = list[list[LabelScore]]
     example = EXAMPLE
+    answered = Answered(EXAMPLE, [[{"label": "positive", "score": 0.9895}, {"label": "negative", "score": 0.0105}]])
     pair = ("text", "text_pair")
 
     @classmethod

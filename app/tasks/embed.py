@@ -14,7 +14,7 @@ from app.bundle import Graph, Manifest
 from app.bundle.hub_folder import HubFolder
 from app.bundle.sentence_modules import POOLINGS
 from app.errors import InvalidRequestError, quote
-from app.tasks.base import Encoded, Task, TaskSettings, TextsRequest, by_input, settings_of
+from app.tasks.base import Answered, Encoded, Task, TaskSettings, TextsRequest, by_input, settings_of
 from app.tasks.parameters import WHOLE, NullIs, Parameters
 from app.tasks.pausing import pause
 from app.tasks.text import EncodedText, Piece, TextEncoder
@@ -135,6 +135,7 @@ class Embed(Task[EmbedRequest, EmbedState]):
     request_type = EmbedRequest
     answer_type = list[list[float]] | list[list[list[float]]] | list[str]
     example = EXAMPLE
+    answered = Answered({"inputs": "The soup was cold.", "dimensions": 4}, [[-0.6063, 0.199, 0.1926, 0.7455]])
 
     def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
         super().__init__(manifest, encoder, graph)

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 
 from app.bundle import Graph, Manifest
 from app.errors import InvalidRequestError
-from app.tasks.base import Encoded, SecondaryTask, by_input
+from app.tasks.base import Answered, Encoded, SecondaryTask, by_input
 from app.tasks.classify import FIRST_TOKEN, Classify, FunctionToApply, TextsOrPairsRequest, encode_items
 from app.tasks.fill_mask import mask_token_of
 from app.tasks.masking import Masked, Word, words_and_views
@@ -99,8 +99,9 @@ class Explained(TypedDict):
 
 
 class Explain(SecondaryTask[ExplainRequest, list[Masked]]):
-    """What each word adds to the score of a label, or of an entity. State: the inputs with what is masked of them."""
+    """What each word adds to the score of a label, or of an entity."""
 
+    # Its state: the inputs with what is masked of them.
     name = "explanation"
     route = "explain"
     models_of = (Classify.name, Ner.name)
@@ -108,6 +109,23 @@ class Explain(SecondaryTask[ExplainRequest, list[Masked]]):
     request_type = ExplainRequest
     answer_type = Explained | list[Explained]
     example = EXAMPLE
+    answered = Answered(
+        {"inputs": "A warm film."},
+        {
+            **{"method": "owen", "contexts": 2, "groups": 4, "forward_passes": 12},
+            "explanations": [
+                {
+                    **{"label": "positive", "score": 0.9889, "base_value": 0.3567, "sum": 0.6322, "gap": 0.0},
+                    "words": [
+                        {"word": "A", "start": 0, "end": 1, "score": 0.1196},
+                        {"word": "warm", "start": 2, "end": 6, "score": 0.3782},
+                        {"word": "film", "start": 7, "end": 11, "score": 0.1278},
+                        {"word": ".", "start": 11, "end": 12, "score": 0.0066},
+                    ],
+                }
+            ],
+        },
+    )
     pair = Classify.pair
 
     def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 
 from app.bundle import Graph, Manifest
 from app.errors import InvalidRequestError, RequestTooLargeError
-from app.tasks.base import ONE_OR_MORE, Encoded, Task, Text, TextsRequest, branch_of, by_input
+from app.tasks.base import ONE_OR_MORE, Answered, Encoded, Task, Text, TextsRequest, branch_of, by_input
 from app.tasks.parameters import WHOLE, NullIs, Parameters
 from app.tasks.text import EncodedText, Piece, TextEncoder
 from app.window import Floats, Ints, Ranking, Window, greatest
@@ -118,7 +118,7 @@ class Masks:
 
 
 class FillMask(Task[FillMaskRequest, Masks]):
-    """The likeliest tokens for each mask of each text. State: the masks of each text."""
+    """The likeliest tokens for each mask of each text."""
 
     name = "fill-mask"
     route = "fill-mask"
@@ -127,6 +127,10 @@ class FillMask(Task[FillMaskRequest, Masks]):
     request_type = FillMaskRequest
     answer_type = list[Candidate] | list[list[Candidate]] | list[list[list[Candidate]]]
     example = EXAMPLE
+    answered = Answered(
+        {**EXAMPLE, "parameters": {"top_k": 1}},
+        [{"score": 0.339, "token": 812, "token_str": " capital", "sequence": "Paris is the capital of France."}],
+    )
 
     def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
         super().__init__(manifest, encoder, graph)

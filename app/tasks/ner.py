@@ -13,7 +13,7 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 
 from app.bundle import Graph, Manifest
 from app.errors import InvalidRequestError
-from app.tasks.base import Encoded, Task, TaskRequest, by_input, softmax
+from app.tasks.base import Answered, Encoded, Task, TaskRequest, by_input, softmax
 from app.tasks.offsets import OffsetUnit, positions
 from app.tasks.parameters import WHOLE, NullIs, Parameters
 from app.tasks.pausing import pause
@@ -133,8 +133,9 @@ class Tagged(NamedTuple):
 
 
 class Ner(Task[NerRequest, list[EncodedText]]):
-    """The named entities of each text. State: the encoded texts, in order."""
+    """The named entities of each text."""
 
+    # Its state: the encoded texts, in order.
     name = "token-classification"
     route = "ner"
     aliases = ("ner",)
@@ -142,6 +143,14 @@ class Ner(Task[NerRequest, list[EncodedText]]):
     request_type = NerRequest
     answer_type = list[Entity] | list[list[Entity]]
     example = EXAMPLE
+    answered = Answered(
+        {"inputs": "Angela Merkel met Tim Cook in Berlin."},
+        [
+            {"entity_group": "PER", "score": 0.9948, "word": "Angela Merkel", "start": 0, "end": 13},
+            {"entity_group": "PER", "score": 0.9939, "word": "Tim Cook", "start": 18, "end": 26},
+            {"entity_group": "LOC", "score": 0.9769, "word": "Berlin", "start": 30, "end": 36},
+        ],
+    )
 
     def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
         super().__init__(manifest, encoder, graph)

@@ -12,7 +12,7 @@ import orjson
 from pydantic import BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
-from app.tasks.base import Encoded, TaskRequest, Texts
+from app.tasks.base import Answered, Encoded, TaskRequest, Texts
 from app.tasks.embed import (
     EmbedParameters,
     EmbedRequest,
@@ -99,6 +99,15 @@ class OpenAIEmbeddings(OfEmbeddings[EmbeddingsRequest, EmbedState]):
     request_type = EmbeddingsRequest
     answer_type = Embeddings
     example = EXAMPLE
+    answered = Answered(
+        {"input": "The soup was cold.", "dimensions": 4},
+        {
+            "object": "list",
+            "data": [{"object": "embedding", "index": 0, "embedding": [-0.6063, 0.199, 0.1926, 0.7455]}],
+            "model": "embedding",
+            "usage": {"prompt_tokens": 7, "total_tokens": 7},
+        },
+    )
 
     def encode(self, request: EmbeddingsRequest) -> Encoded[EmbedState]:
         encoded = self.embed.encode(request.embedding())

@@ -1,6 +1,6 @@
 """How the fields of a request are read: strictly, but null stands for what is not given, and 2.0 for 2.
 
-Some fields are Hugging Face's words for what this service calls otherwise; see docs/api.md.
+Some fields are Hugging Face's words for what this service calls otherwise; see docs/requests.md.
 """
 
 from __future__ import annotations

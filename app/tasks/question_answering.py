@@ -52,8 +52,9 @@ class Cut(NamedTuple):
 
 
 class QuestionAnswering(Task[QuestionAnsweringRequest, list[EncodedPair]]):
-    """The best answers to each question. State: the encoded questions with their contexts, in order."""
+    """The best answers to each question."""
 
+    # Its state: the encoded questions with their contexts, in order.
     name = "question-answering"
     route = "question-answering"
     aliases = ("qa",)

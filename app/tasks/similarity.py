@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from app.tasks.base import Encoded, TaskRequest, Text, branch_of
+from app.tasks.base import Answered, Encoded, TaskRequest, Text, branch_of
 from app.tasks.embed import EmbedRequest, EmbedState
 from app.tasks.of_embeddings import OfEmbeddings
 from app.tasks.parameters import NullIs, Parameters, Strict
@@ -94,6 +94,7 @@ class Similarity(OfEmbeddings[SimilarityRequest, EmbedState]):
     request_type = SimilarityRequest
     answer_type = list[float] | list[list[float]]
     example = EXAMPLE
+    answered = Answered(EXAMPLE, [0.3646, -0.0075])
 
     def encode(self, request: SimilarityRequest) -> Encoded[EmbedState]:
         return self.embed.encode(request.embedding())

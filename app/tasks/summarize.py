@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, JsonValue, field_validator, model_valida
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from app.errors import RequestTooLargeError
-from app.tasks.base import Encoded, TextsRequest
+from app.tasks.base import Answered, Encoded, TextsRequest
 from app.tasks.embed import EmbedRequest, EmbedState
 from app.tasks.of_embeddings import OfEmbeddings
 from app.tasks.parameters import WHOLE, NullIs, Parameters
@@ -103,6 +103,18 @@ class Summarize(OfEmbeddings[SummarizeRequest, SummarizeState]):
     request_type = SummarizeRequest
     answer_type = list[Summary]
     example = EXAMPLE
+    answered = Answered(
+        EXAMPLE,
+        [
+            {
+                "summary_text": "The soup was cold. He brought us new soup at once.",
+                "sentences": [
+                    {"text": "The soup was cold.", "start": 0, "end": 18, "score": 0.8467},
+                    {"text": "He brought us new soup at once.", "start": 48, "end": 79, "score": 0.7171},
+                ],
+            }
+        ],
+    )
 
     def encode(self, request: SummarizeRequest) -> Encoded[SummarizeState]:
         texts, spans = request.texts(), []

@@ -157,8 +157,9 @@ OneAnswer = list[LabelScore] | LabelsAndScores
 
 
 class ZeroShot(SecondaryTask[ZeroShotRequest, list[list[int]]]):
-    """How well each of the caller's labels fits each text. State: for each pair, the tokens of each of its windows."""
+    """How well each of the caller's labels fits each text."""
 
+    # Its state: for each pair, the tokens of each of its windows.
     name = "zero-shot-classification"
     route = "zero-shot"
     models_of = (Classify.name,)

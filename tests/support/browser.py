@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,6 +61,8 @@ class Written:
     listing: Reply | None = None  # in place of the list of models
     is_away: bool = False
     held: list[Route] | None = None  # a list holds what is asked for
+    texts: dict[str, str] = field(default_factory=dict)  # pages that are plain text, by path
+    opened_urls: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         schemas: dict[str, Any] = {}
@@ -87,6 +91,7 @@ class Written:
 
     def handle(self, route: Route) -> None:
         path = urlsplit(route.request.url).path.strip("/")
+        self.opened_urls.append(route.request.url)
         if self.is_away:
             route.abort()
         elif path == "":
@@ -96,10 +101,12 @@ class Written:
             self.reply(route, Reply({"error": "send a key", "error_type": "unauthorized"}, 401))
         elif path in ("openapi.json", "models"):
             self.reply(route, self.document() if path == "openapi.json" else self.listing or self.listed())
+        elif path in self.texts:
+            route.fulfill(body=self.texts[path], content_type="text/plain; charset=utf-8")
         elif path in self.requests:
             self.predict(route, path)
         else:
-            route.fulfill(status=404)
+            self.reply(route, Reply({"error": f"there is nothing at {path}", "error_type": "not_found"}, 404))
 
     def predict(self, route: Route, path: str) -> None:
         body = json.loads(route.request.post_data or "")
@@ -134,6 +141,19 @@ def opened(browser: Browser, url: str, written: Written | None = None, **context
 def is_wrong(kind: str, text: str) -> bool:
     """Whether a line of the console is an error of the page's own, not one of what it has asked for."""
     return kind == "error" and "Failed to load resource" not in text
+
+
+AXE = Path(sys.prefix) / "clients" / "node_modules" / "axe-core" / "axe.min.js"  # `make clients` puts it there
+
+
+def problems(page: Page) -> list[tuple[str, str]]:
+    """Return what axe finds: rules, each with the element that breaks it. The page was opened without CSP."""
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: make clients")
+    if page.evaluate("typeof axe") == "undefined":
+        page.add_script_tag(path=AXE)
+    found = page.evaluate("axe.run()")
+    return [(each["id"], node["html"]) for each in found["violations"] for node in each["nodes"]]
 
 
 def ask(page: Page) -> None:

@@ -19,7 +19,8 @@ function draw(answer, texts) {
 function drawList(items, texts) {
   if (!items.length) return [element("p", "Nothing was found.")];
   if (items.every(isSpan)) return drawSpans(items, texts);
-  if (items.every(isScored)) return [bars(items.map(item => [wordOf(item), scoreOf(item)]))];
+  if (items.every(isFill) || items.every(column => isList(column, isFill))) return drawFills(items, texts);
+  if (items.every(isScored)) return [bars(items.map(item => [wordOf(item), scoreOf(item)]), texts.limits)];
   if (items.length === 1 && typeof items[0] === "object") return draw(items[0], texts);
   return items.flatMap((item, i) => [element("h3", headingOf(items, texts, i), { dir: "auto" }), ...draw(item, texts.of(i, items.length))]);
 }
@@ -36,7 +37,7 @@ const scoreOf = item => item.score ?? entries(item, isNumber)[0]?.[1];
 
 function drawObject(answer, texts) {
   if (isSpan(answer)) return drawSpans([answer], texts);
-  if (isScored(answer)) return [bars([[wordOf(answer), scoreOf(answer)]])];
+  if (isScored(answer)) return [bars([[wordOf(answer), scoreOf(answer)]], texts.limits)];
   const words = Object.values(answer).find(value => isList(value, each => typeof each === "string"));
   const numbers = Object.values(answer).find(isNumbers);
   if (words && numbers && words.length === numbers.length) return [bars(words.map((word, i) => [word, numbers[i]])), ...fields(answer, texts, value => !Array.isArray(value))];
@@ -57,23 +58,32 @@ function fields(answer, texts, test) {
 
 const beside = (words, numbers) => [bars(words.map((word, i) => [word, numbers[i]]))];
 
-// A bar is as long as its number, from 0 to the greatest of them or 1; where some are negative, 0 is in the middle.
-function bars(pairs) {
+// A bar is as long as its number, from 0 to the greatest of them or 1; where some are negative, 0 is in the middle. A
+// word with a limit has a line there, and a check mark from there on. `say` makes the node of a word.
+function bars(pairs, limits = {}, say = word => word) {
   const most = Math.max(1, ...pairs.map(([, number]) => Math.abs(number)));
-  const isSigned = pairs.some(([, number]) => number < 0);
-  const table = element("table", "", { class: "bars" }), body = element("tbody");
-  for (const [word, number] of pairs) {
-    const row = element("tr"), cell = element("td", "", { "aria-hidden": "true" }), track = element("span", "", { class: "track" });
-    const bar = element("span", "", { class: number < 0 ? "bar minus" : "bar" }), share = (Math.abs(number) / most) * (isSigned ? 50 : 100);
-    bar.style.width = `${share}%`;
-    bar.style.insetInlineStart = `${isSigned ? 50 - (number < 0 ? share : 0) : 0}%`;
-    track.append(bar);
-    cell.append(track);
-    row.append(element("th", word, { scope: "row", dir: "auto" }), cell, element("td", shown(number), { class: "number" }));
-    body.append(row);
+  const isSigned = pairs.some(([, number]) => number < 0), limited = !isSigned && most === 1 && pairs.some(([word]) => isNumber(limits[word]));
+  const body = holding("tbody", pairs.map(([word, number]) => {
+    const limit = limited ? limits[word] : undefined, named = element("th", "", { scope: "row", dir: "auto" });
+    named.append(say(word, number));
+    const row = holding("tr", [named, holding("td", [track(number, most, isSigned, limit)], { "aria-hidden": "true" }), element("td", shown(number), { class: "number" })]);
+    if (limited) row.append(element("td", isNumber(limit) ? `${number >= limit ? "✓ from" : "below"} ${shown(limit)}` : "", { class: "limited" }));
+    return row;
+  }));
+  return holding("table", [body], { class: "bars" });
+}
+
+function track(number, most, isSigned, limit) {
+  const bar = element("span", "", { class: number < 0 ? "bar minus" : "bar" }), share = (Math.abs(number) / most) * (isSigned ? 50 : 100);
+  bar.style.width = `${share}%`;
+  bar.style.insetInlineStart = `${isSigned ? 50 - (number < 0 ? share : 0) : 0}%`;
+  const node = holding("span", [bar], { class: "track" });
+  if (isNumber(limit)) {
+    const line = element("span", "", { class: "limit" });
+    line.style.insetInlineStart = `${(limit / most) * 100}%`;
+    node.append(line);
   }
-  table.append(body);
-  return table;
+  return node;
 }
 
 const FIRST_NUMBERS = 8;

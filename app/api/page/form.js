@@ -1,20 +1,5 @@
-// Fields that a person fills in, made from schemas. A field is {path, element, read(), write(value), kind()}.
-const $ = id => document.getElementById(id);
+// Fields that a person fills in, made from schemas. A field is {path, node, read(), write(value), kind()}.
 let made = 0;
-
-function element(tag, text = "", attributes = {}) {
-  const node = document.createElement(tag);
-  node.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
-
-// `words` in backticks are code.
-function prose(text) {
-  const line = element("p");
-  line.append(...text.split("`").map((part, i) => (i % 2 ? element("code", part) : part)));
-  return line;
-}
 
 const KIND_NAMES = { text: "one text", lines: "several, one a line", json: "JSON" };
 const nameOfKind = (kind, branch) => (kind === "object" ? Object.keys(branch.properties).join(" and ") : KIND_NAMES[kind]);
@@ -141,7 +126,7 @@ function optionField(path, schema) {
     const value = typed.read();
     return value === "" || (Array.isArray(value) && !value.length) ? undefined : value;
   };
-  return { path, node: labeled(path.at(-1), typed.node, resolved(schema).description).box, read };
+  return { path, node: labeled(path.at(-1), typed.node, resolved(schema).description).box, read, write: typed.write };
 }
 
 function put(body, path, value) {

@@ -19,8 +19,8 @@ function branchesOf(schema) {
 
 const requestOf = route => resolved(at(openapi, ["paths", route, "post", "requestBody", "content", "application/json", "schema"]));
 
-// The first example in the schema of a route's request: its whole body.
-const exampleOf = route => structuredClone(requestOf(route).examples?.[0] ?? { inputs: "" });
+// The examples in the schema of a route's request: whole bodies.
+const examplesOf = route => structuredClone(requestOf(route).examples ?? [{ inputs: "" }]);
 
 const titleOf = route => at(openapi, ["paths", route, "post", "summary"]) ?? route.slice(1);
 
@@ -61,7 +61,7 @@ function kindOfOption(schema) {
 
 // The fields of a request: [path, schema] of those that the example has, and of all others.
 function fieldsOf(route) {
-  const { properties = {}, required = [] } = requestOf(route), example = exampleOf(route);
+  const { properties = {}, required = [] } = requestOf(route), example = examplesOf(route)[0];
   const parameters = branchesOf(properties.parameters ?? {}).find(branch => branch.properties) ?? {};
   const all = [
     ...Object.entries(properties).map(([name, schema]) => [[name], schema, required.includes(name)]),

@@ -63,12 +63,13 @@ function along(items, cut, make) {
 
 function marks(items, cut) {
   const kinds = [...new Set(items.map(item => kindOfSpan(item, cut)))];
+  const places = new Map(items.map((item, i) => [item, i + 1]));
   const line = along(items, cut, item => {
     const kind = kindOfSpan(item, cut), mark = element("mark", cut(item.start, item.end), { class: `kind-${kinds.indexOf(kind) % 6}` });
-    if (kind ?? items.length > 1) mark.append(element("small", kind ?? items.indexOf(item) + 1));
+    if (kind ?? items.length > 1) mark.append(element("small", kind ?? places.get(item)));
     return mark;
   });
-  return [line, ...(kinds[0] === undefined ? [] : [legend(items, kinds, cut)]), tableOf(items, cut)];
+  return [line, ...(kinds[0] === undefined ? [] : [legend(items, kinds, cut)]), ...tableOf(items, cut)];
 }
 
 function legend(items, kinds, cut) {
@@ -81,22 +82,34 @@ function legend(items, kinds, cut) {
   return list;
 }
 
+const MOST_ROWS = 100; // of a table at once: a long text has thousands of parts
+
 function tableOf(items, cut) {
-  const table = element("table"), head = element("tr"), body = element("tbody"), top = element("thead");
-  const columns = ["no.", "part", ...(items.some(item => kindOfSpan(item, cut)) ? ["kind"] : []), ...(items.some(scoreOf) ? ["score"] : []), "from", "to"];
-  head.append(...columns.map(name => element("th", name, { scope: "col", ...(["score", "from", "to"].includes(name) && { class: "number" }) })));
-  top.append(head);
-  for (const [i, item] of items.entries()) {
-    const row = element("tr");
-    const values = { "no.": i + 1, part: cut(item.start, item.end) || "(nothing)", kind: kindOfSpan(item, cut) ?? "", from: item.start, to: item.end };
-    for (const name of columns) {
-      const value = name === "score" ? shown(scoreOf(item) ?? NaN) : String(values[name]);
-      row.append(element("td", value, ["score", "from", "to"].includes(name) ? { class: "number" } : { dir: "auto" }));
-    }
-    body.append(row);
-  }
-  table.append(top, body);
-  return table;
+  const hasKinds = items.some(item => kindOfSpan(item, cut)), hasScores = items.some(item => isNumber(scoreOf(item)));
+  const names = ["no.", "part", ...(hasKinds ? ["kind"] : []), ...(hasScores ? ["score"] : []), "from", "to"];
+  const rowOf = (item, i) => {
+    const values = { "no.": i + 1, part: cut(item.start, item.end) || "(nothing)", kind: kindOfSpan(item, cut) ?? "", score: shown(scoreOf(item) ?? NaN), from: item.start, to: item.end };
+    return holding("tr", names.map(name => element("td", values[name], NUMERIC.includes(name) ? { class: "number" } : { dir: "auto" })));
+  };
+  const body = element("tbody"), table = element("table"), head = element("thead");
+  head.append(holding("tr", names.map(name => element("th", name, { scope: "col", ...(NUMERIC.includes(name) && { class: "number" }) }))));
+  table.append(head, body);
+  return [table, ...revealed(items, body, rowOf)];
+}
+
+const NUMERIC = ["score", "from", "to"];
+
+// The first rows, and a button for as many again, while there are more.
+function revealed(items, body, rowOf) {
+  const add = () => body.append(...items.slice(body.childElementCount, body.childElementCount + MOST_ROWS).map((item, i) => rowOf(item, body.childElementCount + i)));
+  add();
+  if (items.length <= MOST_ROWS) return [];
+  const label = () => `More of ${items.length}`;
+  const more = button(label(), () => {
+    add();
+    more.hidden = body.childElementCount === items.length;
+  });
+  return [more];
 }
 
 const NOTABLE = 0.05; // of the greatest: smaller numbers are not written over the words

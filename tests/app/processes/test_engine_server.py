@@ -9,7 +9,12 @@ from tests.app.builders import make_manifest
 
 def entry_of(tmp_path, tokenizer="0" * 64, **config):
     bundle = SimpleNamespace(
-        path=tmp_path, manifest=make_manifest(), config=config, verified=True, tokenizer_file=tmp_path / tokenizer
+        path=tmp_path,
+        manifest=make_manifest(),
+        config=config,
+        verified=True,
+        tokenizer_file=tmp_path / tokenizer,
+        card="",
     )
     lane = SimpleNamespace(max_batch_tokens=64)
     return Entry("toy", SimpleNamespace(id="toy:1", bundle=bundle, precision="fp32", provider="CPU", lane=lane))

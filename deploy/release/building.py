@@ -39,9 +39,9 @@ def make_bills(repository: Repository, out: Path) -> None:
 
 
 def make_chart(repository: Repository, out: Path, version: str) -> None:
-    """Pack the chart as `helm package` does: one folder of its name, the files that are committed."""
+    """Pack the chart as `helm package` does: one folder of its name, the files that are committed, links followed."""
     folder = CHART.parent
-    with tarfile.open(out / f"{folder.name}-{version}.tgz", "w:gz") as archive:
+    with tarfile.open(out / f"{folder.name}-{version}.tgz", "w:gz", dereference=True) as archive:
         for name in repository.git("ls-files", str(folder)).splitlines():
             archive.add(repository.root / name, Path(folder.name) / Path(name).relative_to(folder))
 

@@ -11,12 +11,15 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from app import __version__
 from app.metrics import Metrics
 from app.settings import Settings
 
 pytest.importorskip("helm_python", reason="Helm renders the chart: pip install helm-python-sdk", exc_type=ImportError)
 import helm_python
 
+from deploy.release import building
+from deploy.release.version import Repository
 from tests.deploy.rendering import CHART, ROOT, container, environment, example, find, load, render
 
 PROMETHEUS = ROOT / "deploy/prometheus"
@@ -42,12 +45,20 @@ def test_the_dashboards_are_those_of_grafana():
     assert all(each["metadata"]["labels"]["grafana_dashboard"] == "1" for each in maps)
 
 
-def test_a_chart_that_is_packed_has_the_rules_and_dashboards_in_it(tmp_path):
-    packed = helm_python.package(CHART, destination=tmp_path)
-    with helm_python.Chart.load(packed) as chart:
-        files = {each["name"] for each in chart.files}
-    assert {"files/alerts.yml", "files/records.yml"} <= files
-    assert {f"files/dashboards/{path.name}" for path in DASHBOARDS} <= files
+def packed_by_helm(folder):
+    return helm_python.package(CHART, destination=folder)
+
+
+def packed_by_a_release(folder):
+    building.make_chart(Repository(ROOT), folder, __version__)
+    return folder / f"{CHART.name}-{__version__}.tgz"
+
+
+@pytest.mark.parametrize("pack", [packed_by_helm, packed_by_a_release])
+def test_a_chart_that_is_packed_makes_the_same(pack, tmp_path):
+    values = load(ROOT / "deploy/kubernetes/values/monitoring.yaml")
+    with helm_python.Chart.load(pack(tmp_path)) as packed, helm_python.Chart.load(CHART) as chart:
+        assert packed.render(values) == chart.render(values)
 
 
 def test_a_chart_that_was_packed_without_them_says_so(tmp_path):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
+from app.engine.backlog import FULL, unmeetable
 from app.engine.demand import UNIT_S, Curve, Row, point_of
 from app.engine.ease import EASE_S, Ease
 from app.engine.queue import Queue, QueuedRequest
@@ -89,7 +90,7 @@ class Admission:
         self._ease = None
         giving_way = self._make_space(ask)
         if (ahead := self._ahead_s(ask)) > limits.max_queue_s:
-            raise QueueFullError("the queue is full; try again later", retry_after_s=ahead)
+            raise QueueFullError(FULL, retry_after_s=ahead)
         return self._place(ask, giving_way)
 
     def is_at_ease(self, now: float, deadline: float, priority: int) -> bool:
@@ -98,6 +99,10 @@ class Admission:
         return (
             ease is not None and priority == ease.priority and now < ease.until and ease.end <= min(deadline, ease.due)
         )
+
+    def is_short(self, now: float) -> bool:
+        """Whether the queue is known to be so short that nothing is refused."""
+        return not self._queue.windows or (self._ease is not None and now < self._ease.until)
 
     def _is_still_easy(self, ask: Ask) -> bool:
         """Whether the queue is short, as it was a moment ago; what was asked for since then is added up."""
@@ -121,7 +126,7 @@ class Admission:
             return False
         if queue.windows and (len(queue.counts) > 1 or ask.priority not in queue.counts):
             return False
-        ahead = self._queued_s() + self._in_hand.left_s(ask.now)
+        ahead = self.queued_s() + self._in_hand.left_s(ask.now)
         if ahead > limits.max_queue_s * limits.runners:
             return False
         needed = (self.caution * ahead + ask.cost_s) / limits.runners + ask.longest_s + ask.cost_s
@@ -135,7 +140,7 @@ class Admission:
 
     def drain_time_s(self, now: float) -> float:
         """Return how long all that is queued or in hand now will take to run."""
-        return (self._queued_s() + self._in_hand.left_s(now)) / self._limits.runners
+        return (self.queued_s() + self._in_hand.left_s(now)) / self._limits.runners
 
     def _make_space(self, ask: Ask) -> list[QueuedRequest]:
         """Return the requests without which the tokens fit; raises `QueueFullError` where they cannot."""
@@ -148,7 +153,7 @@ class Admission:
                 if missing <= 0:
                     break
             else:
-                raise QueueFullError("the queue is full; try again later", retry_after_s=self.drain_time_s(ask.now))
+                raise QueueFullError(FULL, retry_after_s=self.drain_time_s(ask.now))
         return giving_way
 
     def _ahead_s(self, ask: Ask) -> float:
@@ -158,10 +163,10 @@ class Admission:
         """
         ahead = self._in_hand.left_s(ask.now)
         limit = self._limits.max_queue_s * self._limits.runners
-        if ahead + self._queued_s() > limit:
+        if ahead + self.queued_s() > limit:
             for priority, (requests, windows) in self._queue.counts.items():
                 if priority >= ask.priority:
-                    work = self._queued_s(priority)
+                    work = self.queued_s(priority)
                     ahead += min(work, requests * max(ask.cost_s, work / windows))
         return ahead / self._limits.runners
 
@@ -202,7 +207,7 @@ class Admission:
         """Return by when a request is answered that goes before all of lower priority."""
         if all(priority >= ask.priority for priority in self._queue.counts):
             return inf
-        ahead = sum(self._queued_s(priority) for priority in self._queue.counts if priority >= ask.priority)
+        ahead = sum(self.queued_s(priority) for priority in self._queue.counts if priority >= ask.priority)
         soon = self._in_hand.done_in_s(self.caution * ahead, ask.now) + self._own_s(ask)
         return ask.now + 1.25 * soon + 2 * self._batch_s()
 
@@ -215,7 +220,7 @@ class Admission:
         if not self._queue.windows:
             caution = self.caution if len(self._in_hand) else 1.0
             return ask.now + caution * (self._in_hand.done_in_s(0.0, ask.now) + self._own_s(ask)) <= due
-        total = self.caution * (self._queued_s() + self._in_hand.left_s(ask.now)) + ask.cost_s
+        total = self.caution * (self.queued_s() + self._in_hand.left_s(ask.now)) + ask.cost_s
         end = ask.now + total / self._limits.runners + self._own_s(ask) + (1 + LEFT_BATCHES) * self._batch_s()
         return end <= min(due, self._queue.first_due().point)
 
@@ -225,7 +230,7 @@ class Admission:
         What is due by a time is spread over the runners. A batch holds windows that are due later, too.
         """
         queue, runners = self._queue, self._limits.runners
-        curve = self._curve()
+        curve = self.curve()
         point = point_of(due, due - ask.now)
         left = self._left_s(queue.tokens > 0)
         before = curve.due_by(point) * runners
@@ -240,17 +245,13 @@ class Admission:
 
     def _left_s(self, is_queued: bool) -> float:
         batch = self._batch_s()
-        return min(LEFT_BATCHES * batch, self._queued_s() / self._limits.runners) if is_queued else 0.0
+        return min(LEFT_BATCHES * batch, self.queued_s() / self._limits.runners) if is_queued else 0.0
 
     def _unmeetable(self, ask: Ask) -> DeadlineUnmeetableError:
         if not self._queue.windows and not len(self._in_hand):
             ask.lane.cost.relax()
-        runners = self._limits.runners
-        before = self._curve().due_by(ask.deadline) * runners
-        expected = self._in_hand.done_in_s(before, ask.now) + self._own_s(ask)
-        return DeadlineUnmeetableError(
-            f"the answer would take about {expected:.2f} s, longer than this request's deadline allows"
-        )
+        before = self.curve().due_by(ask.deadline) * self._limits.runners
+        return unmeetable(self._in_hand.done_in_s(before, ask.now) + self._own_s(ask))
 
     # --- While batches start ----------------------------------------------------------------------------
 
@@ -259,7 +260,7 @@ class Admission:
         queue, runners = self._queue, self._limits.runners
         in_hand, end = self._in_hand.left_s(now), now + seconds
         batch = self._batch_s()
-        if end + self.caution * (in_hand + self._queued_s()) / runners + batch <= queue.first_due().point:
+        if end + self.caution * (in_hand + self.queued_s()) / runners + batch <= queue.first_due().point:
             return True
         latest = now + items[0].ticket.lane.cost.slowest * seconds
         if any(item.ticket.deadline < latest for item in items):
@@ -267,8 +268,8 @@ class Admission:
         requests = queue.requests
         for item in items:
             queue.expect(requests[item.ticket], (item,), -1)
-        needed = now + self.caution * (in_hand + seconds) / runners + min(batch, self._queued_s() / runners)
-        holds = self._curve().least_from(now) >= needed
+        needed = now + self.caution * (in_hand + seconds) / runners + min(batch, self.queued_s() / runners)
+        holds = self.curve().least_from(now) >= needed
         for item in items:
             queue.expect(requests[item.ticket], (item,))
         return holds
@@ -278,10 +279,11 @@ class Admission:
     def _weight(self, row: Row) -> float:
         return row[0].cost.correction * self.caution * UNIT_S / self._limits.runners
 
-    def _curve(self) -> Curve:
+    def curve(self) -> Curve:
+        """Return the work that is due by when, with the caution of now."""
         return self._queue.demand.curve(self._weight)
 
-    def _queued_s(self, priority: int | None = None) -> float:
+    def queued_s(self, priority: int | None = None) -> float:
         """Return the seconds of a runner that is queued, of one priority or of all."""
         seconds = 0.0
         for (lane, of), work in self._queue.demand.totals.items():

@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 
 from app.engine.admission import Limits
+from app.engine.backlog import Backlog
 from app.engine.dividing import divide, joined
 from app.engine.mailbox import Mailbox
 from app.engine.runner import Runner
@@ -138,6 +139,11 @@ class Engine:
         if tokens > MOST_AT_EASE or (len(scheduler) and not scheduler.is_at_ease(now, deadline, priority)):
             with self._lock:
                 scheduler.check_room(lane, tokens, now, deadline=deadline, priority=priority)
+
+    def backlog(self) -> Backlog | None:
+        """Return what other processes are told of the queue; None while it is so short that nothing is refused."""
+        with self._lock:
+            return self._scheduler.backlog(time.monotonic())
 
     def abandon(self, ticket: Ticket) -> None:
         """Take a ticket whose caller went away out of the queue."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -44,19 +45,29 @@ class InHand:
         return seconds
 
     def done_in_s(self, work_s: float, now: float) -> float:
-        """Return in how many seconds the runners will have done `work_s` seconds of work beside what is in hand.
+        """Return in how many seconds the runners will have done `work_s` seconds of work beside what is in hand."""
+        return done_in_s([max(0.0, running.ends - now) for running in self._running], self.runners, work_s)
 
-        It is spread over the runners as they become free: with the first m of them, all that they have is done after
-        the m-th part of it, and the most useful m counts.
-        """
-        left = sorted([max(0.0, running.ends - now) for running in self._running])[: self.runners]
-        sums, best = work_s, float("inf")
-        free = max(0, self.runners - len(left))
-        if free:
-            best = work_s / free
-        for number, seconds in enumerate(left, start=free + 1):
-            if seconds >= best:
-                break
-            sums += seconds
-            best = min(best, sums / number)
-        return best
+    @property
+    def ends(self) -> list[float]:
+        """When each batch is predicted to end."""
+        return [running.ends for running in self._running]
+
+
+def done_in_s(left: Sequence[float], runners: int, work_s: float) -> float:
+    """Return in how many seconds `runners` runners will have done `work_s` seconds of work beside what they have.
+
+    `left` is how long each of their batches still takes. The work is spread over the runners as they become free: with
+    the first m of them, all that they have is done after the m-th part of it, and the most useful m counts.
+    """
+    soonest = sorted(left)[:runners]
+    sums, best = work_s, float("inf")
+    free = max(0, runners - len(soonest))
+    if free:
+        best = work_s / free
+    for number, seconds in enumerate(soonest, start=free + 1):
+        if seconds >= best:
+            break
+        sums += seconds
+        best = min(best, sums / number)
+    return best

@@ -20,6 +20,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 from app.engine.admission import Admission, Ask, Limits
+from app.engine.backlog import Backlog, Level, condensed
 from app.engine.filling import fill_by_due, fill_by_length
 from app.engine.queue import Queue, QueuedRequest
 from app.engine.running import InHand
@@ -88,6 +89,16 @@ class Scheduler:
     def is_at_ease(self, now: float, deadline: float, priority: int) -> bool:
         """Whether a request that costs next to nothing would be admitted for sure. Any thread may ask."""
         return self._admission.is_at_ease(now, deadline, priority)
+
+    def backlog(self, now: float) -> Backlog | None:
+        """Return what others are told of the queue; None while it is so short that nothing is refused."""
+        queue, limits, admission = self._queue, self.limits, self._admission
+        if admission.is_short(now):
+            return None
+        bounds = limits.runners, queue.tokens, limits.max_queue_tokens, limits.max_queue_s
+        counts = queue.counts.items()
+        levels = [Level(of, requests, windows, admission.queued_s(of)) for of, (requests, windows) in counts]
+        return Backlog(now, *bounds, self._in_hand.ends, levels, condensed(admission.curve()))
 
     def drain_time_s(self, now: float) -> float:
         """Return how long all that is queued or running now will take to run."""

@@ -21,6 +21,7 @@ from app.processes.messages import (
     Ordered,
     OrderMessage,
     Outputs,
+    QueueState,
     Refresh,
     Refreshed,
     Refused,
@@ -30,6 +31,7 @@ from app.processes.messages import (
 )
 from app.processes.pending import Pending, Reply, UnansweredError
 from app.processes.stream import FrameTooLargeError, Stream
+from app.processes.told_queue import ToldQueue
 from app.serving.orders import Order
 from app.tracing import current
 from app.window import Window
@@ -76,6 +78,7 @@ class EngineClient:
         self.told: frozenset[str] = frozenset()  # those of `models`, and those replaced that `tell_held` named
         self.outstanding_tokens = 0
         self.resuming = 0  # calls of `submit` that are answered, and have not gone on yet
+        self.queue = ToldQueue()
         self.silence_s = 0.0  # how long nothing has been heard, as `pass_time` is told
 
     async def keep(self) -> None:
@@ -225,6 +228,8 @@ class EngineClient:
                 done.set_result(None)
         elif isinstance(message, Ordered):
             self._end_order(message)
+        elif isinstance(message, QueueState):
+            self.queue.state = message
         else:
             self.table = message
             self.models = frozenset(row.model.key for row in message.rows or () if row.model)
@@ -250,6 +255,7 @@ class EngineClient:
 
     def lose(self) -> None:
         self._stream, self.table, self.models, self.told = None, None, frozenset(), frozenset()
+        self.queue.forget()
         for pending in self._pending.values():
             pending.fail(UnansweredError())
         for done in self._refreshes.values():

@@ -130,6 +130,8 @@ class EnginePool:
                 await self._wait(tokens, deadline=deadline, priority=priority, is_new=is_new)
                 is_new = False
                 continue
+            if is_new:
+                client.queue.check(model, windows, deadline=deadline, priority=priority)
             try:
                 return await client.submit(model, windows, tokens, deadline=deadline, priority=priority)
             except UnansweredError:
@@ -138,15 +140,18 @@ class EnginePool:
                 is_new, was_lost = False, True
                 self.metrics.resent.inc()
 
+    def _able(self, model: str) -> EngineClient | None:
+        """Return the engine to ask, None where none is able. One that has replaced the model keeps it for a while."""
+        able = [client for client in self._clients if client.is_able]
+        able = [client for client in able if model in client.models] or [each for each in able if model in each.told]
+        if len(able) > 1:
+            return min(able, key=lambda client: client.outstanding_tokens)
+        return able[0] if able else None
+
     def _choose(self, model: str) -> EngineClient | None:
         """Return the engine to ask, None where none is able. Raises `NotReadyError` when none will have the model."""
-        able = [client for client in self._clients if client.is_able and model in client.models]
-        if (
-            not able
-        ):  # this worker has not adopted the newest table yet: an engine keeps what it has replaced for a while
-            able = [client for client in self._clients if client.is_able and model in client.told]
-        if able:
-            return able[0] if len(able) == 1 else min(able, key=lambda client: client.outstanding_tokens)
+        if (able := self._able(model)) is not None:
+            return able
         is_behind = self._adopted is not None and not self._is_newest(self._adopted)
         if not is_behind and all(client.has_loaded and model not in client.told for client in self._clients):
             raise NotReadyError(f"{model.partition('#')[0]} is not loaded any more; try again")
@@ -160,12 +165,14 @@ class EnginePool:
             raise self._no_room()
         await self._waiting.wait(tokens, deadline=deadline, priority=priority)
 
-    def check_room(self, tokens: int) -> None:
-        """Raise `QueueFullError` or `NotReadyError` where requests wait, and so many tokens may not join them.
+    def check_room(self, model: str, tokens: int, *, deadline: float, priority: int) -> None:
+        """Raise what `submit` would raise now for windows with so many tokens or more, as far as that is known here.
 
-        Nothing waits while some engine is able, so that nothing is refused then.
+        While no engine is able, requests wait, and `QueueFullError` or `NotReadyError` says that they are too many.
         """
-        if not self._waiting.has_room(tokens) and not any(client.is_able for client in self._clients):
+        if (able := self._able(model)) is not None:
+            able.queue.check_tokens(model, tokens, deadline=deadline, priority=priority)
+        elif not self._waiting.has_room(tokens) and not any(client.is_able for client in self._clients):
             raise self._no_room()
 
     def _no_room(self) -> ServeError:

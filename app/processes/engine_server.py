@@ -36,6 +36,7 @@ from app.processes.messages import (
 from app.processes.pulse import ALIVE, LOADING, STALLED
 from app.processes.served_lanes import ServedLanes
 from app.processes.stream import Stream
+from app.processes.told_queue import QueueTeller
 from app.serving.local_engine import LocalEngine
 from app.serving.orders import Action, Order
 from app.serving.registry import Entry
@@ -63,6 +64,7 @@ class EngineServer:
         self._loads = 0  # under way
         self._rows: list[ModelRow] | None = None  # None until the first load has ended
         self._connections: set[Connection] = set()
+        self.queue = QueueTeller(lambda: local.engine.backlog(), self.lanes.by_key, self._tell)
         self._server: asyncio.Server | None = None
 
     async def listen(self, path: Path) -> None:
@@ -115,6 +117,7 @@ class EngineServer:
         """Tell the workers again and again that this process is alive, and whether its runners make progress."""
         while True:
             self._tell(self.heartbeat())
+            self.queue.tell()
             await asyncio.sleep(HEARTBEAT_S)
 
     def pulse(self) -> bytes:
@@ -225,6 +228,7 @@ class Connection:
             )
         except Exception as error:
             self._refuse(number, error)
+            self.server.queue.tell()
 
     def _trace_of(self, request: Submit) -> Trace | None:
         tracing, carrier = self.server.tracing, request.carrier
@@ -239,6 +243,7 @@ class Connection:
             self._send(number, ticket)
         except Exception as error:
             self._refuse(number, error)
+        self.server.queue.tell()
 
     def _refuse(self, number: int, error: Exception) -> None:
         if not isinstance(error, ServeError):  # a defect: its message may quote what was sent

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from app.engine.backlog import Backlog, Price
 from app.errors import InternalError, ServeError
 from app.tracing import Carrier, Trace
 from app.window import Floats, Ranking, Window
@@ -228,7 +229,17 @@ class Ordered(Message, tag=6):
     error: Refused | None
 
 
-ToWorker = Ordered | ModelTable | Outputs | MoreOutputs | Refused | Refreshed | Heartbeat
+class QueueState(Message, tag=7):
+    """What waits in the engine, and what windows cost each model, by its key; without a backlog nothing is refused.
+
+    Sent while the queue is not short, with replies, some fifty times a second at most.
+    """
+
+    backlog: Backlog | None
+    prices: dict[str, Price]
+
+
+ToWorker = Ordered | ModelTable | Outputs | MoreOutputs | Refused | Refreshed | Heartbeat | QueueState
 
 
 def refusal(number: int, error: ServeError) -> Refused:

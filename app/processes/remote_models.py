@@ -34,7 +34,7 @@ class Engines(Protocol):
 
     async def submit(self, model: str, windows: Sequence[Window], *, deadline: float, priority: int = 0) -> Reply: ...
 
-    def check_room(self, tokens: int) -> None: ...
+    def check_room(self, model: str, tokens: int, *, deadline: float, priority: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -51,8 +51,8 @@ class RemoteLane:
         return await self.engines.submit(self.model, windows, deadline=deadline, priority=priority)
 
     def check_room(self, tokens: int, *, deadline: float, priority: int = 0) -> None:
-        """Refuse what could not even wait. What an engine refused a moment ago is remembered in `app.serving.room`."""
-        self.engines.check_room(tokens)
+        """Raise what `submit` would raise for so many tokens or more, as far as it is known here; see `EnginePool`."""
+        self.engines.check_room(self.model, tokens, deadline=deadline, priority=priority)
 
 
 class RemoteModels:

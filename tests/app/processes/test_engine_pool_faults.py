@@ -8,6 +8,7 @@ import pytest
 
 from app.errors import DeadlineExceededError, DrainingError, EngineLostError, NotReadyError, QueueFullError
 from app.processes.pending import UnansweredError
+from app.processes.told_queue import ToldQueue
 from app.settings import Settings
 from tests.app.builders import window
 from tests.app.engines import PATIENCE_S, play
@@ -28,6 +29,7 @@ class Client:
     has_loaded: bool = True
     outstanding_tokens: int = 0
     asked: list[tuple[int, asyncio.Future[str]]] = field(default_factory=list)
+    queue: ToldQueue = field(default_factory=ToldQueue)
 
     def __post_init__(self):
         self.told = self.models if self.told is None else self.told
@@ -180,7 +182,7 @@ def test_what_waits_is_bounded_and_ends_at_its_deadline():
         with pytest.raises(QueueFullError):  # the engine is there, and reads too slowly
             await pool.ask(4)
         with pytest.raises(QueueFullError):  # before it is tokenized
-            pool.pool.check_room(1)
+            pool.pool.check_room(MODEL, 1, deadline=1e9, priority=0)
         client.is_connected = False
         with pytest.raises(NotReadyError, match="too many requests wait") as caught:
             await pool.ask(4)
@@ -192,7 +194,7 @@ def test_what_waits_is_bounded_and_ends_at_its_deadline():
         pool.come_back(client)
         await settle()
         assert tokens_of(client) == [0, 1]
-        pool.pool.check_room(1_000_000)
+        pool.pool.check_room(MODEL, 1_000_000, deadline=1e9, priority=0)
 
     play(scenario())
 

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy/kubernetes/roberta-serve"
 SCHEMAS = Path(__file__).parent / "schemas"
 NEWEST, OLDEST = "1.37", "1.29"  # what kubernetes-validate has, and what Chart.yaml asks for
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the dashboards are long
 EXAMPLES = sorted((ROOT / "deploy/kubernetes/values").glob("*.yaml"))
 KSERVE = sorted((ROOT / "deploy/kserve").glob("*.yaml"))
 ALL = pytest.mark.parametrize("path", [CHART / "values.yaml", *EXAMPLES, *KSERVE], ids=lambda path: path.stem)
@@ -33,7 +34,7 @@ def render(values: Json | None = None, name: str = "roberta-serve") -> list[Json
         chart.validate_schema(values or {})
         rendered = chart.render(values or {}, name=name, namespace="nlp")
     texts = [text for path, text in sorted(rendered.items()) if path.endswith(".yaml")]
-    return [document for text in texts for document in yaml.safe_load_all(text) if document]
+    return [document for text in texts for document in yaml.load_all(text, LOADER) if document]
 
 
 def example(name: str) -> list[Json]:

@@ -94,7 +94,8 @@ def test_the_schema_of_values_knows_every_value_and_every_setting():
     for name, value in values.items():
         if (named := schema[name].get("properties")) and name != "settings":
             assert named.keys() == value.keys(), name
-    assert set(schema["settings"]["propertyNames"]["enum"]) == Settings.model_fields.keys() - OF_THE_CHART
+    known = set(schema["settings"]["propertyNames"]["enum"])
+    assert known == Settings.model_fields.keys() - OF_THE_CHART, "write the new setting into values.schema.json"
 
 
 # --- The service and its settings ---------------------------------------------------------------------------

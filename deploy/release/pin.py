@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 # In a Dockerfile and in a compose file: what comes before, the image with its tag, and its digest if it has one.
-NAMED = re.compile(r"^(ARG BASE=| +image: )([\w./-]+:[\w.-]+)(?:@sha256:[0-9a-f]{64})?$", re.MULTILINE)
+NAMED = re.compile(r"^(ARG BASE=| +image: )((?:[\w.-]+:\d+/)?[\w./-]+:[\w.-]+)(?:@sha256:[0-9a-f]{64})?$", re.MULTILINE)
 OWN = "roberta-serve:"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -35,7 +35,7 @@ def prove(repository: Repository, wheel: Path, version: str) -> None:
 def ask(folder: Path, models: Path, version: str) -> None:
     """Serve in a folder that has none of the code; ask for an answer and for the version."""
     port = free_port()
-    words = [folder / "venv/bin/roberta-serve", "--models", models, "--port", port]
+    words = [folder / "venv/bin/roberta-serve", "--models", models, "--host", "127.0.0.1", "--port", port]
     service = subprocess.Popen([*map(str, words)], cwd=folder)
     try:
         until_ready(service, port)

@@ -43,6 +43,7 @@ def repository(tmp_path, monkeypatch):
     (tmp_path / CHANGES).write_text(
         "# Changelog\n\n## 0.2.0 (unreleased)\n\n- More.\n\n## 0.1.0 (2026-01-01)\n\n- It.\n"
     )
+    (tmp_path / CHART).with_name("rules.yml").symlink_to(ROOT / "deploy/prometheus/records.yml")
     (tmp_path / ".gitignore").write_text("dist/\n")
     subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(tmp_path)], check=True)
     made = Repository(tmp_path)
@@ -117,7 +118,8 @@ def test_the_chart_is_packed_as_helm_does_and_sums_hold_every_file(repository, t
     out = tmp_path_factory.mktemp("out")
     building.make_chart(repository, out, "0.2.0")
     with tarfile.open(out / "roberta-serve-0.2.0.tgz") as archive:
-        assert archive.getnames() == ["roberta-serve/Chart.yaml"]
+        assert archive.getnames() == ["roberta-serve/Chart.yaml", "roberta-serve/rules.yml"]
+        assert all(member.isfile() for member in archive), "a link would lead nowhere"
     building.make_notes(repository, out, "0.2.0")
     building.make_sums(out)
     building.make_signing(out)
@@ -153,6 +155,7 @@ def test_files_that_name_the_version_agree():
         ("ARG BASE=python:3.11-slim-bookworm", f"ARG BASE=python:3.11-slim-bookworm@{DIGEST}"),
         ("    image: prom/prometheus:v3.13.3", f"    image: prom/prometheus:v3.13.3@{DIGEST}"),
         (f"    image: a/b:1@sha256:{'f' * 64}", f"    image: a/b:1@{DIGEST}"),
+        ("    image: localhost:5000/a/b:1", f"    image: localhost:5000/a/b:1@{DIGEST}"),
         ("    image: roberta-serve:gpu", "    image: roberta-serve:gpu"),
         ("    image: roberta-serve:${ROBERTA_TARGET:-cpu}", "    image: roberta-serve:${ROBERTA_TARGET:-cpu}"),
     ],

@@ -80,7 +80,11 @@ format: .venv/test-$(ACCELERATOR)  ## write every file as ruff would
 	$(BIN)/ruff check --fix .
 
 audit: .venv/tools/ready  ## known vulnerabilities of what constraints.txt pins; fails where one cannot be looked up
-	$(TOOLS)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip --progress-spinner off
+	@$(TOOLS)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip --progress-spinner off \
+	  2>.venv/audit.log; code=$$?; grep -v ^WARNING .venv/audit.log >&2; \
+	if grep -qE 'not found on PyPI|network may be blocking|ConnectionError' .venv/audit.log; then \
+	  echo 'Nothing was audited: the advisories of PyPI cannot be reached, or this is a mirror without them; run' \
+	    'make audit where they can.' >&2; fi; exit $$code
 
 # hf-xet is left out: huggingface_hub fetches without it, over HTTP. torch's build for the CPU stands on a page of its own.
 lock: .venv/tools/ready  ## deploy/requirements/: what the images install, with hashes; LOCKED="cpu gpu" for some of them

@@ -70,3 +70,49 @@ def test_an_environment_of_an_older_python_is_made_anew_and_another_is_kept(make
     python.symlink_to(sys.executable)
     assert make(python3=newer(tmp_path)).returncode == 0
     assert not (tmp_path / "asked").exists()
+
+
+@pytest.fixture
+def audit(tmp_path):
+    """Run `make audit` with a program in the place of pip-audit."""
+
+    def run(script: str) -> subprocess.CompletedProcess[str]:
+        tools = tmp_path / ".venv/tools/bin"
+        tools.mkdir(parents=True)
+        (tmp_path / ".venv/bin").mkdir()
+        programs = {".venv/bin/python": "exit 0", ".venv/tools/ready": "", ".venv/tools/bin/pip-audit": script}
+        for file, content in programs.items():  # the oldest first
+            (tmp_path / file).write_text(f"#!/bin/sh\n{content}\n")
+            (tmp_path / file).chmod(0o755)
+        line = [shutil.which("make"), "-f", str(ROOT / "Makefile"), "audit"]
+        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        "ERROR:pip_audit._cli:toy: Dependency not found on PyPI and could not be audited: toy (1.0)",
+        "ERROR:pip_audit._cli:Tip: your network may be blocking this service. Try another service",
+    ],
+)
+def test_an_audit_that_reaches_nobody_says_so_and_fails(audit, complaint):
+    done = audit(f"echo 'WARNING: use hashes' >&2; echo '{complaint}' >&2; exit 1")
+    assert done.returncode != 0
+    assert "Nothing was audited" in done.stderr
+    assert "WARNING" not in done.stderr
+
+
+def test_an_audit_that_finds_something_shows_it_and_fails(audit):
+    done = audit("echo 'toy 1.0 PYSEC-1 1.1'; echo 'Found 1 known vulnerability in 1 package' >&2; exit 1")
+    assert done.returncode != 0
+    assert "PYSEC-1" in done.stdout
+    assert "Found 1 known" in done.stderr
+    assert "Nothing was audited" not in done.stderr
+
+
+def test_an_audit_that_finds_nothing_succeeds(audit):
+    done = audit("echo 'No known vulnerabilities found' >&2")
+    assert done.returncode == 0
+    assert "No known" in done.stderr

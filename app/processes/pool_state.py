@@ -30,7 +30,7 @@ def state_of(engines: Sequence[ProcessSlot], workers: Sequence[ProcessSlot], now
     for slots, loop in ((engines, PoolState.ENGINE_LOOP), (workers, PoolState.WORKER_LOOP)):
         if all(slot.restarts.is_loop(now) for slot in slots):
             return loop
-    return PoolState.HELD if any(slot.is_heard for slot in workers) else PoolState.NO_WORKER
+    return PoolState.HELD if any(slot.is_at_work for slot in workers) else PoolState.NO_WORKER
 
 
 class ToldState:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import structlog
 
-from app.processes.pulse import STOPPED_S, Pulse
+from app.processes.pulse import Pulse
 from app.processes.restarts import Restarts
 
 log = structlog.get_logger(__name__)
@@ -23,7 +23,7 @@ class ProcessSlot:
     port: int  # to listen on; an engine has none
     process: asyncio.subprocess.Process | None = None
     pulse: Pulse | None = None
-    started: float = 0.0  # when that one was, in seconds of `time.monotonic()`
+    working_since: float | None = None  # when that one was first seen at work, in seconds of `time.monotonic()`
     restarts: Restarts = field(default_factory=Restarts)
 
     @property
@@ -32,10 +32,10 @@ class ProcessSlot:
         return f"{self.role}-{self.number}"
 
     @property
-    def is_heard(self) -> bool:
-        """Whether the process has begun its work and is not frozen."""
+    def is_at_work(self) -> bool:
+        """Whether the process does its work: a worker listens, an engine has loaded, and none is frozen."""
         is_there = self.process is not None and self.process.returncode is None
-        return is_there and self.pulse is not None and self.pulse.is_heard and self.pulse.silence_s < STOPPED_S
+        return is_there and self.pulse is not None and self.pulse.is_at_work
 
     def order(self, order: str) -> None:
         if self.process is not None and self.process.stdin is not None and self.process.returncode is None:
@@ -46,9 +46,16 @@ class ProcessSlot:
             self.process.kill()
 
     def note_life(self, now: float) -> None:
-        """Take note of a process that lives."""
-        if self.is_heard:
-            self.restarts.note_life(self.started, now)
+        """Take note of a process that is at work."""
+        if self.is_at_work:
+            self.working_since = now if self.working_since is None else self.working_since
+            self.restarts.note_life(now - self.working_since)
+
+    def note_death(self, now: float) -> float:
+        """Count a death, and return the seconds until the next start."""
+        worked_s = 0.0 if self.working_since is None else now - self.working_since
+        self.working_since = None
+        return self.restarts.note_death(worked_s, now)
 
     def watch(self, elapsed_s: float) -> None:
         """Kill the process when it is frozen or stalled. `elapsed_s` is the time since the last look."""

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Self
 
 BEAT_S = 0.5  # from one byte to the next
-ALIVE, LOADING, STALLED = b"a", b"l", b"s"  # what a byte says; `STALLED`: a runner of the engine hangs
+# What a byte says. A worker that is `LOADING` does not listen yet; of an engine that is `STALLED` a runner hangs.
+ALIVE, LOADING, STALLED = b"a", b"l", b"s"
 
 STARTING_S = 120.0  # until the first byte: imports and GPUs take time
 FROZEN_S = 10.0  # a tokenizer that is opened holds the GIL for seconds
@@ -34,6 +35,11 @@ class Pulse:
         self._state: bytes | None = None  # until the first byte
         self._read_end, self.write_end = os.pipe()
         self.silence_s = 0.0
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the process has said last that it does its work, and is not stopped since."""
+        return self._state == ALIVE and self.silence_s < STOPPED_S
 
     @property
     def is_heard(self) -> bool:

@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0  # before a process that died is started again; doubled each time
 MOST_DOUBLINGS = 16  # of the pause; a loop may go on for days
-PROVEN_S = 30.0  # after a process that lived this long, the next death is the first one again
+PROVEN_S = 30.0  # after a process that was at work this long, the next death is the first one again
 LOOP_DEATHS, LOOP_S = 6, 30.0  # so many deaths in a row, over more than this, are a loop
 
 
 @dataclass
 class Restarts:
-    """The deaths in a row of the processes of one place: until one of them has lived for `PROVEN_S`."""
+    """The deaths in a row of the processes of one place: until one of them has been at work for `PROVEN_S`."""
 
     deaths: int = 0
     since: float = 0.0  # when the first of them was
 
-    def note_death(self, started: float, now: float) -> float:
-        """Count the death of a process, and return the seconds until the next one is started."""
-        self.note_life(started, now)
+    def note_death(self, worked_s: float, now: float) -> float:
+        """Count the death of a process that was at work so long, and return the seconds until the next start."""
+        self.note_life(worked_s)
         if self.deaths == 0:
             self.since = now
         self.deaths += 1
         return min(FIRST_PAUSE_S * 2.0 ** min(self.deaths - 1, MOST_DOUBLINGS), LONGEST_PAUSE_S)
 
-    def note_life(self, started: float, now: float) -> None:
-        """Take note of a process that lives, or has lived until now."""
-        if now - started > PROVEN_S:
+    def note_life(self, worked_s: float) -> None:
+        """Take note of a process that has been at work so long."""
+        if worked_s > PROVEN_S:
             self.deaths = 0
 
     def is_loop(self, now: float) -> bool:

@@ -121,7 +121,7 @@ class Supervisor:
     async def _keep(self, slot: ProcessSlot) -> None:
         """Start a process, and another whenever it ends, until everything drains."""
         while not self._draining.is_set():
-            slot.started = started = time.monotonic()
+            started = time.monotonic()
             code = await self._run(slot)
             mark_process_dead(slot.name, str(self._folder))  # type: ignore[no-untyped-call]
             if self._draining.is_set():
@@ -133,7 +133,7 @@ class Supervisor:
                 return
             self._restarts.labels(slot.role).inc()
             now = time.monotonic()
-            pause_s = slot.restarts.note_death(started, now)
+            pause_s = slot.note_death(now)
             lived = {"lived_s": round(now - started, 1), "deaths_in_a_row": slot.restarts.deaths}
             reason = reason_of(code)
             log.error("process_died", name=slot.name, code=code, reason=reason, **lived, again_in_s=pause_s)

@@ -23,6 +23,7 @@ from app.metrics import Metrics
 from app.processes.child import DRAIN, LEAVE, ChildProcess, engine_socket
 from app.processes.engine_pool import EnginePool, ModelsOf
 from app.processes.metrics import MergedMetrics
+from app.processes.pulse import ALIVE, LOADING
 from app.processes.remote_models import RemoteModels
 from app.service import Service
 from app.tracing.opening import open_tracing
@@ -60,7 +61,8 @@ def run_worker(child: ChildProcess) -> None:
 
 
 async def serve(child: ChildProcess) -> None:
-    child.start_pulse()
+    server: Worker | None = None
+    child.start_pulse(lambda: ALIVE if server is not None and server.started else LOADING)
     pool = open_pool(child)
     usage_of = partial(
         shared_usage, child.folder, number=child.assignment.number, processes=child.settings.http_workers

@@ -1,5 +1,6 @@
 """What the supervisor tells workers and the admin process of all processes, and what those answer then."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -7,32 +8,34 @@ from structlog.testing import capture_logs
 
 from app.processes.pool_state import PROBLEMS, PoolState, ToldState, state_of
 from app.processes.process_slot import ProcessSlot
+from app.processes.pulse import ALIVE, LOADING, STALLED, STOPPED_S, Pulse
 from app.processes.restarts import LOOP_DEATHS, LOOP_S
 from app.processes.supervisor import Supervisor
 from app.settings import Settings
+from tests.app.engines import play
 from tests.app.processes.test_supervisor import counting  # noqa: F401
 
 NOW = 1000.0
 
 
 class Place(ProcessSlot):
-    """A place whose process is heard or not, and keeps what it is ordered."""
+    """A place whose process is at work or not, and keeps what it is ordered."""
 
-    def __init__(self, role, *, heard=True, looping=False):
+    def __init__(self, role, *, working=True, looping=False):
         super().__init__(role, 0, 0)
-        self.heard, self.orders = heard, []
+        self.working, self.orders = working, []
         if looping:
             self.restarts.deaths, self.restarts.since = LOOP_DEATHS, NOW - LOOP_S - 1
 
     @property
-    def is_heard(self):
-        return self.heard
+    def is_at_work(self):
+        return self.working
 
     def order(self, order):
         self.orders.append(order)
 
 
-WELL, AWAY, LOOPING = {}, {"heard": False}, {"looping": True}
+WELL, AWAY, LOOPING = {}, {"working": False}, {"looping": True}
 
 
 @pytest.mark.parametrize(
@@ -78,14 +81,33 @@ def test_every_change_is_told_once_and_a_loop_logged(tmp_path, counting):  # noq
     assert (line["event"], line["problem"]) == ("restart_loop", PROBLEMS[PoolState.WORKER_LOOP])
 
 
-def test_a_process_is_heard_while_it_runs_and_says_so():
-    slot = ProcessSlot("worker", 0, 0)
-    assert not slot.is_heard
-    slot.process = SimpleNamespace(returncode=None)
-    assert not slot.is_heard
-    slot.pulse = SimpleNamespace(is_heard=True, silence_s=0.0)
-    assert slot.is_heard
-    slot.pulse.silence_s = 5.0
-    assert not slot.is_heard
-    slot.pulse.silence_s, slot.process.returncode = 0.0, 1
-    assert not slot.is_heard
+def test_a_process_is_at_work_while_it_runs_and_says_so():
+    async def scenario():
+        slot = ProcessSlot("worker", 0, 0)
+        assert not slot.is_at_work
+        slot.process = SimpleNamespace(returncode=None)
+        assert not slot.is_at_work
+        with Pulse(60.0) as slot.pulse:
+            for said, expected in ((LOADING, False), (ALIVE, True), (STALLED, False), (ALIVE, True)):
+                os.write(slot.pulse.write_end, said)
+                slot.pulse._hear()
+                assert slot.is_at_work == expected
+            slot.pulse.silence_s = STOPPED_S
+            assert not slot.is_at_work
+            slot.pulse.silence_s, slot.process.returncode = 0.0, 1
+            assert not slot.is_at_work
+
+    play(scenario())
+
+
+def test_only_work_counts_as_life():
+    """An engine that dies after a minute of loading, again and again, is in a loop."""
+    slot, worker = Place("engine", working=False), Place("worker")
+    for at in range(0, 60 * LOOP_DEATHS, 60):
+        slot.note_life(at + 1.0)
+        slot.note_death(at + 60.0)
+    assert state_of([slot], [worker], 60.0 * LOOP_DEATHS) == PoolState.ENGINE_LOOP
+    slot.working = True
+    slot.note_life(1000.0)
+    slot.note_life(1031.0)
+    assert state_of([slot], [worker], 1031.0) == PoolState.HELD

@@ -22,9 +22,8 @@ class Row:
         self.restarts, self.now = Restarts(), 1000.0
 
     def live(self, seconds):
-        started = self.now
         self.now += seconds
-        pause_s = self.restarts.note_death(started, self.now)
+        pause_s = self.restarts.note_death(seconds, self.now)
         self.now += pause_s
         return pause_s
 
@@ -56,9 +55,9 @@ def test_a_process_that_lives_ends_the_loop():
     for _ in range(2 * LOOP_DEATHS):
         row.live(1.0)
     assert row.restarts.is_loop(row.now + 1)
-    row.restarts.note_life(row.now, row.now + PROVEN_S - 1)
+    row.restarts.note_life(PROVEN_S - 1)
     assert row.restarts.is_loop(row.now + PROVEN_S - 1)
-    row.restarts.note_life(row.now, row.now + PROVEN_S + 1)
+    row.restarts.note_life(PROVEN_S + 1)
     assert not row.restarts.is_loop(row.now + PROVEN_S + 1)
 
 

@@ -47,6 +47,7 @@ def keep(tmp_path, monkeypatch, lives, code=1):
         left = list(lives)
 
         async def run(slot):
+            slot.working_since = clock.now
             clock.now += left.pop(0)
             if not left:
                 running._draining.set()

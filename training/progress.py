@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TextIO
 
@@ -18,14 +18,16 @@ log = logging.getLogger(__name__)
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 REDRAW_S = 0.1
+TICKS, PLAIN_TICKS = ("✓", "✗"), ("+", "x")  # of a phase that is over, and of one that failed
+WIDTH = 11  # columns of a phase's name
 ERASE_REST = "\x1b[K"  # erases the rest of the line, on which a bar may stand
 
 
 class Phases:
     """The phases of a command: `with phases("verify"): ...`.
 
-    On a terminal a phase has a line with a spinner and the time so far, which ends as `verify  3.2 s`; elsewhere it
-    logs `verify took 3.2 s` at its end. A phase that raises says that it failed. Bars of tqdm may be drawn and lines
+    On a terminal a phase has a row with a spinner and the time so far, which ends as `✓ verify     3.2 s`; elsewhere
+    it logs `verify took 3.2 s` at its end. A phase that raises says that it failed. Bars of tqdm may be drawn and lines
     be logged meanwhile. Phases may be nested, and run in several threads at once.
     """
 
@@ -55,6 +57,15 @@ class Phases:
         return on_terminal(name, stream) if stream.isatty() else in_log(name)
 
 
+def can_show(signs: Sequence[str], stream: TextIO) -> bool:
+    """Whether a stream's encoding has the signs."""
+    try:
+        "".join(signs).encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @contextmanager
 def in_log(name: str) -> Iterator[None]:
     """Log one line when the phase is over."""
@@ -73,6 +84,7 @@ def on_terminal(name: str, stream: TextIO) -> Iterator[None]:
 
     The line is a bar of tqdm, so that other bars have lines of their own below it and log lines appear above it.
     """
+    done, failed = TICKS if can_show(TICKS, stream) else PLAIN_TICKS
     started, over = time.perf_counter(), threading.Event()
     line = tqdm(bar_format="{desc}", file=stream, leave=False, dynamic_ncols=True)
 
@@ -81,19 +93,19 @@ def on_terminal(name: str, stream: TextIO) -> Iterator[None]:
 
     def spin() -> None:
         for sign in itertools.cycle(SPINNER):
-            line.set_description_str(text(f"{sign} {name}  "))
+            line.set_description_str(text(f"{sign} {name:{WIDTH}}"))
             if over.wait(REDRAW_S):
                 return
 
     spinner = threading.Thread(target=spin, name=f"spinner of {name}", daemon=True)
-    how = "failed after "
+    how = f"{failed} {name:{WIDTH}}failed after "
     try:
         with logging_redirect_tqdm():
             spinner.start()
             yield
-        how = ""
+        how = f"{done} {name:{WIDTH}}"
     finally:
         over.set()
         spinner.join()
         line.close()
-        tqdm.write(text(f"\r{name}  {how}"), file=stream)  # \r: a bar that ended may have left the cursor anywhere
+        tqdm.write(text(f"\r{how}"), file=stream)  # \r: a bar that ended may have left the cursor anywhere

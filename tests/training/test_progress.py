@@ -70,7 +70,7 @@ def test_a_phase_that_raises_says_so_and_lets_the_error_pass(stream_of, caplog):
     with caplog.at_level(logging.INFO), pytest.raises(ZeroDivisionError), phases("score"):
         raise ZeroDivisionError
     said = stream.lines()[0] if stream.isatty() else re.sub(r"\d+\.\d", "N", caplog.messages[-1])
-    assert re.fullmatch(r"score +failed after N s", said)
+    assert re.fullmatch(r"(✗ )?score +failed after N s", said)
     assert list(phases.seconds) == ["score"]
 
 
@@ -79,7 +79,7 @@ def test_on_a_terminal_each_phase_leaves_one_line(terminal):
     for name in ("read", "tokenize"):
         with phases(name):
             pass
-    assert terminal.lines() == ["read  N s", "tokenize  N s", ""]
+    assert terminal.lines() == ["✓ read       N s", "✓ tokenize   N s", ""]
 
 
 def test_bars_and_log_lines_within_a_phase_do_not_garble_it(terminal, monkeypatch):
@@ -95,7 +95,7 @@ def test_bars_and_log_lines_within_a_phase_do_not_garble_it(terminal, monkeypatc
         log.info("off by 1e-7")
     log.info("done")
     lines = [line for line in terminal.lines() if not line.startswith("a long description of the steps: 100%")]
-    assert lines == ["epoch 1: loss 0.3", "train  N s", "off by 1e-7", "verify  N s", "done", ""]
+    assert lines == ["epoch 1: loss 0.3", "✓ train      N s", "off by 1e-7", "✓ verify     N s", "done", ""]
 
 
 def test_handlers_of_the_log_are_as_before_when_a_phase_is_over(terminal, monkeypatch):
@@ -142,4 +142,4 @@ def test_phases_may_run_in_several_threads(terminal):
     for thread in threads:
         thread.join()
     assert set(phases.seconds) == {"a", "b", "c"}
-    assert sorted(line for line in terminal.lines() if line) == ["a  N s", "a  N s", "b  N s", "c  N s"]
+    assert sorted(line for line in terminal.lines() if line) == [f"✓ {name}          N s" for name in "aabc"]

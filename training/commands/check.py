@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
+import json
+from argparse import Namespace
+from dataclasses import asdict
 
+from rich.console import Console
+
+from training.checking import check, show
+from training.checking.mending import mend
 from training.commands.arguments import recipe_of
 
 
-def run(options: argparse.Namespace) -> int:
-    """Print a table of findings; return 1 when there are errors, else 0."""
-    from rich.console import Console
-
-    from training.checking import check, show
-
-    findings = check(recipe_of(options), options.data)
-    show(findings, Console())
+def run(options: Namespace) -> int:
+    """Print the findings, and write the mended splits where that is asked; return 1 when there are errors, else 0."""
+    recipe = recipe_of(options)
+    findings = check(recipe, options.data)
+    console = Console()
+    if options.json:
+        console.out(json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
+    else:
+        show(findings, console)
+    if options.fix is not None:
+        told = Console(stderr=True)
+        for mended in mend(recipe, options.data, options.fix):
+            told.out(str(mended))
+        told.out(f"check again: roberta-train check --task {recipe.task} --train train.csv --data {options.fix} ...")
     return int(any(finding.severity == "error" for finding in findings))

@@ -20,13 +20,13 @@ def compress(options: argparse.Namespace, keep: Literal["spaced", "important"]) 
     """Make, train and publish the student; show what each variant costs, and write it to the run's variants.json."""
     recipe = compression_recipe(options, keep)
     phases = Phases(is_shown=is_main_process())
-    published = finetune_and_publish(recipe, options, phases)
-    if published is None or recipe.distillation is None:
+    folder = finetune_and_publish(recipe, options, phases)
+    if folder is None or recipe.distillation is None:
         return ""
     run_dir, splits = run_folder(options, recipe.name), training_task(recipe.task).read_splits(recipe, options.data)
     teacher, student = recipe.distillation.teacher, run_dir / "checkpoint"
     with phases("compare"):
-        costs = compare(teacher, student, published.folder, splits)
+        costs = compare(teacher, student, folder, splits)
     write_costs(costs, run_dir / "variants.json")
     Console().print(costs_table(costs))
-    return str(published.folder)
+    return str(folder)

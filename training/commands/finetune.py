@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+from pathlib import Path
 
 from training.commands.arguments import recipe_of, run_folder
-from training.commands.publishing import publish_bundle
+from training.commands.next_steps import say_next
+from training.commands.publishing import publish_bundle, published_before
 from training.commands.reporting import report_run
 from training.config import Recipe
 from training.export.publication import Publication
-from training.export.publish import Published
 from training.fit.distributed import is_main_process
 from training.fit.finetune import finetune
 from training.progress import Phases
@@ -19,14 +20,15 @@ log = logging.getLogger(__name__)
 
 
 def run(options: argparse.Namespace) -> str:
-    published = finetune_and_publish(recipe_of(options), options, Phases(is_shown=is_main_process()))
-    return "" if published is None else str(published.folder)
+    folder = finetune_and_publish(recipe_of(options), options, Phases(is_shown=is_main_process()))
+    return "" if folder is None else str(folder)
 
 
-def finetune_and_publish(recipe: Recipe, options: argparse.Namespace, phases: Phases) -> Published | None:
+def finetune_and_publish(recipe: Recipe, options: argparse.Namespace, phases: Phases) -> Path | None:
     """Train what the recipe says, unless that was done, publish it and write its report.
 
-    Returns what was published, or None in a process that only helped to train.
+    Returns the bundle's folder, or None in a process that only helped to train. A run that was finished and published
+    before, and of which nothing has changed, is not published again unless --again says so.
     """
     run_dir = run_folder(options, recipe.name)
     checkpoint = finetune(recipe, options.data, run_dir, phases)
@@ -40,8 +42,13 @@ def finetune_and_publish(recipe: Recipe, options: argparse.Namespace, phases: Ph
         evaluation=recipe.evaluation,
         seed=recipe.seed,
     )
+    if not options.again and (twin := published_before(checkpoint, publication, options.models)) is not None:
+        log.info("%s is finished, and published as %s; --again publishes it once more", run_dir, twin)
+        say_next(twin, run_dir)
+        return twin
     published = publish_bundle(publication, checkpoint, options, phases)
     with phases("report"):
         report = report_run(checkpoint, published, run_dir)
     log.info("report: %s", report)
-    return published
+    say_next(published.folder, run_dir)
+    return published.folder

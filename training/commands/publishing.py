@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from app.bundle import BundleError, read_bundle, version_folders
 from app.bundle.defaults import set_default
 from training.export.publication import Publication
-from training.export.publish import Published, publish
+from training.export.publish import Published, checkpoint_sha256, publish
 from training.progress import Phases
+from training.provenance import commit_of_this_code, versions
 from training.tasks import training_task
 from training.trained import TrainedCheckpoint
+
+
+def published_before(checkpoint: TrainedCheckpoint, publication: Publication, models: Path) -> Path | None:
+    """Return the newest version of a name where it was made of the same checkpoint in the same way; else None."""
+    for version, folder in version_folders(models, publication.name).items():
+        try:
+            provenance = read_bundle(folder, name=publication.name, version=version).manifest.provenance
+        except BundleError:
+            return None
+        same = {
+            "checkpoint_sha256": checkpoint_sha256(checkpoint),
+            "export": publication.export.model_dump(mode="json"),
+            "data": list(publication.card.data_attribution),
+            "licence": publication.card.licence,
+            "versions": versions(),
+            "commit": commit_of_this_code(),
+        }
+        return folder if all(provenance.get(key) == value for key, value in same.items()) else None
+    return None
 
 
 def publish_bundle(

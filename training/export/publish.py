@@ -156,7 +156,6 @@ def verify(draft: Draft, candidates: Iterable[Candidate], probes: Sequence[Probe
 
 def provenance(checkpoint: TrainedCheckpoint, publication: Publication) -> dict[str, Any]:
     """Say where the bundle comes from."""
-    weights = next((file for name in WEIGHTS if (file := Path(checkpoint.source) / name).is_file()), None)
     return {
         "base": without_folders(checkpoint.base),
         "data": list(publication.card.data_attribution),
@@ -166,10 +165,16 @@ def provenance(checkpoint: TrainedCheckpoint, publication: Publication) -> dict[
         "training_seconds": checkpoint.training_seconds,
         "export": publication.export.model_dump(mode="json"),
         "data_sha256": checkpoint.data_sha256,
-        "checkpoint_sha256": None if weights is None else sha256(weights),
+        "checkpoint_sha256": checkpoint_sha256(checkpoint),
         "versions": versions(),
         "commit": commit_of_this_code(),
     }
+
+
+def checkpoint_sha256(checkpoint: TrainedCheckpoint) -> str | None:
+    """Return what the weights are; None where they are not in one file of a folder."""
+    weights = next((file for name in WEIGHTS if (file := Path(checkpoint.source) / name).is_file()), None)
+    return None if weights is None else sha256(weights)
 
 
 def write_card(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from training.fit.checkpoints import last_whole_checkpoint
 
 STORED = "recipe.json"
 STORED_DATA = "data.json"
+MOST_NAMED = 4  # fields in which two recipes differ
 ANOTHER = "name another folder with --run-dir, or delete this one"
 
 
@@ -29,8 +30,8 @@ def claim(run_dir: Path, recipe: BaseModel, include: Set[str], data: Mapping[str
     fingerprint of each split; the weights depend on all but `test`. Raises `RecipeError`.
     """
     if has_trained(run_dir):
-        if not is_same_training(run_dir / STORED, recipe, include):
-            raise RecipeError(f"{run_dir} holds a run of another recipe; {ANOTHER}")
+        if (changed := changes(run_dir / STORED, recipe, include)) != ():
+            raise RecipeError(f"{run_dir} holds a run of another recipe{in_words(changed)}; {ANOTHER}")
         if not is_same_data(run_dir / STORED_DATA, data):
             raise RecipeError(f"{run_dir} holds a run on other data; {ANOTHER}")
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -50,12 +51,32 @@ def has_trained(run_dir: Path) -> bool:
     return (run_dir / "checkpoint").exists() or last_whole_checkpoint(run_dir / "trainer") is not None
 
 
-def is_same_training(stored: Path, recipe: BaseModel, include: Set[str]) -> bool:
+def changes(stored: Path, recipe: BaseModel, include: Set[str]) -> tuple[str, ...] | None:
+    """Return `field: before, now after` of each field in which a stored recipe differs; None where it is not read."""
     try:
         before = type(recipe).model_validate_json(stored.read_bytes())
     except (FileNotFoundError, ValidationError):
-        return False
-    return what_trains(before, include) == what_trains(recipe, include)
+        return None
+    old, new = (dict(flat(what_trains(each, include))) for each in (before, recipe))
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return tuple(f"{name} was {old.get(name)}, is {new.get(name)}" for name in names)
+
+
+def in_words(changed: Sequence[str] | None) -> str:
+    """Return the fields in brackets; nothing where they are not known."""
+    if not changed:
+        return ""
+    more = f", and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else ""
+    return f" ({'; '.join(changed[:MOST_NAMED])}{more})"
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each field by its dotted name."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def what_trains(recipe: BaseModel, include: Set[str]) -> dict[str, Any]:

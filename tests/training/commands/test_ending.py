@@ -66,9 +66,10 @@ def test_a_run_ends_with_what_to_type_next_and_is_published_once(tiny_checkpoint
     assert "Next:" in err
     assert not (folder / "models" / "t" / "2").exists()
 
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="published"):
+    with monkeypatch.context() as patch:
         patch.setattr("training.commands.finetune.publish_bundle", published)
-        finetune(base, "--again")
+        with pytest.raises(RuntimeError, match="published"):
+            finetune(base, "--again")
 
     with pytest.raises(SystemExit) as ended:
         finetune(base, "--set", "training.epochs=2", "--set", "seed=3")

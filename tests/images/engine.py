@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -73,6 +73,10 @@ class Engine:
     @property
     def is_on_host(self) -> bool:
         return "--network=host" in self.flags
+
+    def on_host(self) -> Engine:
+        """Return the engine with the network of this machine, on which a container reaches loopback addresses."""
+        return self if self.is_on_host else replace(self, flags=(*self.flags, "--network=host"))
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([self.command, *words], capture_output=True, text=True, timeout=600)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 import tempfile
+import uuid
 from pathlib import Path
 
 import httpx
 
 from tests.images.engine import GRACE_S, TEMPORARY, Container, Engine
+from tests.support.hub import Hub, files_of, hub_server
+
+ROOT = Path(__file__).parents[2]
 
 BODIES = {
     "/classify": {"inputs": "I love this place."},
@@ -105,10 +110,29 @@ def asks_for_a_key_where_it_has_some(engine: Engine, image: str) -> None:
 
 
 def keeps_what_a_name_fetched(engine: Engine, image: str) -> None:
-    """Serve a folder that is named, with the cache in a volume that a made-up user of group 0 may write to."""
-    sentiment = Path(__file__).parents[2] / "models/sentiment/1"
-    volumes = (f"--volume={sentiment}:/named:ro", "--tmpfs=/cache:mode=0775", "--user=12345:0")
-    with engine.started(image, "--model", "/named", options=(*TEMPORARY, *volumes)) as container:
-        container.wait_until_ready()
-        [model] = httpx.get(f"{container.url(8000)}/models", timeout=10).json()["models"]
-        assert "/classify" in model["routes"]
+    """Serve a name of a Hub on this machine twice, with a volume; the second time, the Hub has no file to give."""
+    volume = f"image-check-{uuid.uuid4().hex[:8]}"
+    engine.ask("volume", "create", volume)
+    try:
+        with hub_server() as hub:
+            hub.add("acme/reviews", files_of(ROOT / "models/sentiment/1"))
+            for _ in range(2):
+                serve_by_name(engine.on_host(), image, volume, hub)
+        assert len(hub.downloads()) == len(set(hub.downloads())), "files were fetched twice"
+    finally:
+        engine.call("volume", "rm", "--force", volume)
+
+
+def serve_by_name(engine: Engine, image: str, volume: str, hub: Hub) -> None:
+    port = free_port()
+    words = ("--model", "acme/reviews", "--host", "127.0.0.1", "--port", str(port), "--admin-port", str(free_port()))
+    options = (*TEMPORARY, f"--volume={volume}:/cache", f"--env=HF_ENDPOINT={hub.url}")
+    with engine.started(image, *words, options=options) as container:
+        container.wait_until_ready(port)
+        [model] = httpx.get(f"{container.url(port)}/models", timeout=10).json()["models"]
+        assert model["source"]["repository"] == "acme/reviews"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -101,6 +101,7 @@ lock: .venv/tools/ready  ## deploy/requirements/: what the images install, with 
 	done
 
 image:  ## build the image TARGET: cpu, gpu or train
+	@$(if $(ENGINE),,echo 'docker, podman or buildah is needed: install one, or name it with make ENGINE=' >&2; exit 1)
 	$(BUILD) --file Dockerfile --target $(TARGET) --tag $(IMAGE):$(TARGET) $(LABELS) $(BUILD_FLAGS) $(CONTEXT)
 
 image-check: .venv/test-$(ACCELERATOR)  ## run the image TARGET, and ask what is inside

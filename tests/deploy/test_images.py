@@ -117,6 +117,12 @@ def test_make_builds_each_image_and_says_what_it_was_made_of(image, engine, line
         assert re.search(rf"--label org\.opencontainers\.image\.{label}=\S", printed)
 
 
+def test_without_a_program_that_builds_the_sentence_says_what_to_install():
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        make("image", "ENGINE=")
+    assert "docker, podman or buildah is needed" in raised.value.stderr
+
+
 def test_make_alone_lists_every_target_that_has_a_sentence():
     listed = [line.split()[0] for line in make().splitlines()]
     makefile = (ROOT / "Makefile").read_text("utf-8")

@@ -58,6 +58,8 @@ def main() -> int:
     parser.add_argument("--flags", default="", help="of its `run`, where this machine needs some: --network=host")
     parser.add_argument("--only", default="", help="checks whose names have this in them")
     options = parser.parse_args()
+    if options.engine.endswith("buildah"):
+        parser.error("buildah builds, and runs no services: name docker or podman with --engine")
     engine = Engine(options.engine, options.flags.split())
     chosen = [check for check in checks_of(options.image) if options.only in check.__name__]
     failed = [check for check in chosen if not passes(check, engine, options.image)]

@@ -64,7 +64,12 @@ LAYERS = {
     },
     "tune": {"serving", "engine", "runtime", "window", "bundle", "metrics", "settings", "http_settings"},
     "main": {"api", "service", "settings", "tracing"},
+    "cluster": {
+        *("cluster", "commands.parsing", "commands.serve", "api", "service", "serving", "bulk", "runtime.memory"),
+        *("hub.named", "logs", "metrics", "errors", "settings", "tracing"),
+    },
     "commands": {
+        "cluster.files",
         *(
             "commands",
             "command_line",
@@ -116,13 +121,14 @@ ONLY = {
     "onnxruntime": {"app.runtime"},
     "onnx": {"app.graphs"},
     "fastapi": {"app.api"},
-    "starlette": {"app.api"},
+    "starlette": {"app.api", "app.cluster.front", "app.cluster.retrying"},
+    "ray": {"app.cluster"},
     "uvicorn": {"app.api"},
     "msgspec": {"app.processes"},
     "tokenizers": {"app.tasks.cutting", "app.tasks.tokenizer", "app.tasks.tokens"},
     "asyncio": {
         *("app.api", "app.engine.engine", "app.engine.mailbox", "app.serving", "app.processes"),
-        *("app.service", "app.tune", "app.commands.serve"),
+        *("app.service", "app.tune", "app.commands.serve", "app.cluster"),
     },
     "threading": {
         *("app.api.admin", "app.processes.admin", "app.serving.local_engine"),
@@ -136,6 +142,7 @@ ONLY = {
         *("app.runtime.cpu.idle_cores", "app.runtime.cuda.warmup", "app.runtime.warmup"),
         *("app.processes", "app.service", "app.logs.limit", "app.bulk.progress", "app.bulk.resuming"),
         "app.tracing.spans",
+        "app.cluster.load",
     },
     "huggingface_hub": {"app.hub"},
     "opentelemetry": {"app.tracing.spans"},

@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from app import __version__
 from app.bulk.errors import BulkError
 from app.bulk.formats import Format, format_of, is_gzip
 from app.bulk.predicting import Predictor
-from app.bulk.progress import Progress
 from app.bulk.reading import Dialect, TextReader
 from app.bulk.resuming import Partial, Sink
 from app.bulk.rows import START, Position, Reader, choose_columns
@@ -22,6 +21,14 @@ from app.bulk.tables import ParquetReader, ParquetWriter
 from app.bulk.writing import Naming, Writer, text_writer
 from app.bundle import Bundle
 from app.bundle.files import sha256
+
+
+class Counting(Protocol):
+    """What is told of rows as they are written."""
+
+    def add(self, rows: int, bad: int, share: float | None) -> None:
+        """Count rows, so many of them bad; `share` is that of the input which was read."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ def mark_of(reader: Reader) -> str:
 
 
 def predict_rows(
-    reader: Reader, writer: Writer, predictor: Predictor, sink: Sink, progress: Progress, start: Position = START
+    reader: Reader, writer: Writer, predictor: Predictor, sink: Sink, progress: Counting, start: Position = START
 ) -> None:
     """Predict the rows after `start`, and write them."""
     for chunk, predictions in predictor.run(reader.chunks(predictor.characters_in_chunk, start)):
@@ -151,7 +158,7 @@ def predict_rows(
 
 
 def finish_file(
-    plan: Plan, reader: Reader, writer: Writer, predictor: Predictor, partial: Partial, progress: Progress
+    plan: Plan, reader: Reader, writer: Writer, predictor: Predictor, partial: Partial, progress: Counting
 ) -> None:
     """Predict what is left of a file's rows, and put the output in its place once it is whole.
 
@@ -177,13 +184,11 @@ def stamp_of(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def identity(
-    plan: Plan, bundle: Bundle, predictor: Predictor, options: Mapping[str, Any], threads: int
-) -> dict[str, str]:
-    """Return digests of all that an output depends on, to the last bit: the inputs, the model, and what is asked."""
-    session = predictor.session
-    graph = bundle.graph_file(session.precision)
-    files = [graph, bundle.tokenizer_file, bundle.path / "config.json"]
+def identity(plan: Plan, model: str, predictor: Predictor, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return digests of all that an output depends on, to the last bit: the inputs, the model, and what is asked.
+
+    `model` is what `model_digest` returns.
+    """
     asked = {
         "options": dict(options),
         "formats": [plan.reads, plan.writes, plan.delimiter, plan.encoding, plan.prefix],
@@ -192,12 +197,19 @@ def identity(
         "limits": predictor.limits,
         "version": __version__,
     }
-    model = [bundle.manifest.model_dump_json(), session.provider, session.precision, session.max_batch_tokens, threads]
     return {
         "input": digest_of([sha256(path) for path in plan.inputs]),
-        "model": digest_of([*model, *(sha256(file) for file in files)]),
+        "model": model,
         "parameters": digest_of(asked),
     }
+
+
+def model_digest(bundle: Bundle, predictor: Predictor, threads: int) -> str:
+    """Return a digest of the model's files and of how they are computed."""
+    session = predictor.session
+    files = [bundle.graph_file(session.precision), bundle.tokenizer_file, bundle.path / "config.json"]
+    computed = [session.provider, session.precision, session.max_batch_tokens, threads]
+    return digest_of([bundle.manifest.model_dump_json(), *computed, *(sha256(file) for file in files)])
 
 
 def digest_of(value: Any) -> str:

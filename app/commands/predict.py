@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from app.bulk.errors import BulkError
 from app.bulk.finding import find_bundle
-from app.bulk.job import Plan, finish_file, identity, open_reader, open_writer, predict_rows
+from app.bulk.job import Plan, finish_file, identity, model_digest, open_reader, open_writer, predict_rows
 from app.bulk.opening import open_predictor
 from app.bulk.predicting import Predictor
 from app.bulk.progress import Progress
@@ -22,6 +22,7 @@ from app.bulk.rows import START, Reader
 from app.bulk.writing import Writer
 from app.bundle import BundleError
 from app.commands.parsing import complain
+from app.commands.predict_files import is_for_many, predict_files
 from app.commands.predict_flags import STANDARD, flag_of, options_of, settings_of
 from app.errors import InvalidRequestError
 from app.logs import configure_logs
@@ -84,6 +85,8 @@ def as_flag(sentence: str) -> str:
 
 def predict(flags: Namespace, settings: Settings) -> int:
     plan = plan_of(flags)
+    if is_for_many(flags):
+        return predict_files(flags, plan, settings)
     plan.check()
     bundle = find_bundle(flags.model, settings)
     options, task = options_of(flags), task_named(bundle.manifest.task)
@@ -96,7 +99,8 @@ def predict(flags: Namespace, settings: Settings) -> int:
             return to_stream(plan, reader, writer, predictor)
         if flags.restart:
             restart(plan.file)
-        asked = identity(plan, bundle, predictor, options, settings.intra_op_threads)
+        model = model_digest(bundle, predictor, settings.intra_op_threads)
+        asked = identity(plan, model, predictor, options)
         return to_file(plan, reader, writer, predictor, asked)
 
 

@@ -20,6 +20,7 @@ DESCRIPTION = """Answer every row of files without a server: CSV, TSV, JSON line
 Parquet with gzip too. The output has the columns of the input as they stand, those of the answer, and `error`.
 
   roberta-serve predict sentiment reviews.csv -o answered.csv
+  roberta-serve predict sentiment reviews/ -o answered/
   cat lines.txt | roberta-serve predict sentiment - > answered.jsonl
 
 A command that was interrupted or killed goes on when it is given again, where the output is a file."""
@@ -43,9 +44,18 @@ def make_parser() -> Parser:
     parser.add_argument(
         "model", metavar="MODEL", help="name or name:version of the models folder, a folder, or a Hub id"
     )
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="file; several of the same columns; - is stdin")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", default=STANDARD, help="file, replaced once whole; default: standard output"
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="file; several of the same columns; - is stdin; folder, with -o FOLDER/",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        default=STANDARD,
+        help="file, replaced once whole, or FOLDER/ of an output for each input; default: standard output",
     )
     parser.add_argument("--input-format", choices=FORMATS, help="default: by the name; text for standard input")
     parser.add_argument(
@@ -64,6 +74,9 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--strict", action="store_true", help="a text of more than one window is an error")
     parser.add_argument("--restart", action="store_true", help="drop what an earlier command has left of the output")
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="have a Ray cluster answer the files: auto, HOST:PORT of its head, or local"
+    )
     add_settings(parser)
     add_options(parser)
     return parser

@@ -149,9 +149,14 @@ class Engine:
         """Take a ticket whose caller went away out of the queue."""
         self._withdraw(ticket, None)
 
+    @property
+    def queued_tokens(self) -> int:
+        """Return how many tokens wait for a runner."""
+        return self._scheduler.queued_tokens
+
     def report_queue(self) -> None:
         """Set the gauges of the queue."""
-        self._metrics.queue_tokens.set(self._scheduler.queued_tokens)
+        self._metrics.queue_tokens.set(self.queued_tokens)
         self._metrics.queue_requests.set(self._scheduler.queued_requests)
 
     def _finish_on_loop(self, mailbox: Mailbox, on_finish: Callable[[Ticket], None], ticket: Ticket) -> None:

@@ -38,9 +38,13 @@ class Named:
         self._is_stopped = False
 
     def prepare(self) -> None:
-        """Fetch for the first time. Raises `HubError` with a sentence for each model that cannot be served."""
+        """Fetch for the first time, and end the command on a signal. Raises as `fetch` does."""
         with ended_by_signals(self, term_code=0):  # as of a service that has drained
-            prepared = self._run()
+            self.fetch()
+
+    def fetch(self) -> None:
+        """Fetch for the first time. Raises `HubError` with a sentence for each model that cannot be served."""
+        prepared = self._run()
         if prepared.refused:
             raise HubError("\n".join(f"roberta-serve: {reason}" for reason in prepared.refused.values()))
         self._models = replace(self._models, places=tuple(prepared.places))

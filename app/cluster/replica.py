@@ -1,0 +1,107 @@
+"""A replica of Ray Serve that has the whole service inside: the engine, its models, and the HTTP application.
+
+`serve deploy deploy/ray/serve.yaml` starts what `build` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from ray import serve
+from ray.serve import Application as Deployed
+
+from app.api.admin import AdminThread
+from app.api.application import Application
+from app.api.listener import bind
+from app.cluster.front import Front
+from app.cluster.load import Load
+from app.hub.named import Named
+from app.logs import configure_logs
+from app.metrics import Metrics
+from app.runtime.memory import return_large_blocks
+from app.service import Service
+from app.serving.local_engine import LocalEngine
+from app.serving.watching import state_of, watch
+from app.settings import Settings
+from app.tracing.opening import open_tracing
+
+MOST_ONGOING = 4096  # requests in one replica, which the engine refuses sooner by its own limits
+DRAIN_S = 40.0  # as long as a request may take, and some more
+
+
+@serve.deployment(max_ongoing_requests=MOST_ONGOING, graceful_shutdown_timeout_s=DRAIN_S, max_replicas_per_node=1)
+@serve.ingress()
+class Replica:
+    """Answers every route of the service behind Ray's proxy. It is there once its models are loaded.
+
+    Raises `NotReadyError` where none of them can be served, `HubError` where one that is named cannot be fetched.
+    """
+
+    async def __init__(self, **settings: Any) -> None:  # type: ignore[misc]  # Ray awaits it
+        self._settings = Settings(**settings)
+        configure_logs(self._settings)
+        return_large_blocks()
+        self._folder = TemporaryDirectory(prefix="roberta-serve-", ignore_cleanup_errors=True)
+        self._named = Named(self._settings, Path(self._folder.name) / "named.json") if self._settings.model else None
+        if self._named is not None:
+            await asyncio.to_thread(self._named.fetch)
+        table = None if self._named is None else self._named.file
+        backend = LocalEngine(self._settings, Metrics(CollectorRegistry()), table=table)
+        self._service, self._load = Service(self._settings, backend), Load(backend)
+        await self._service.start()
+        self._admin = self._start_admin()
+        self._watching = self._watch()
+
+    def _start_admin(self) -> AdminThread | None:
+        """Open the admin port, where the settings have one: the metrics of this replica, and its health."""
+        if self._settings.admin_port is None:
+            return None
+        admin = AdminThread(
+            self._service, bind(self._settings.admin_host or self._settings.host, self._settings.admin_port)
+        )
+        admin.start()
+        return admin
+
+    def _watch(self) -> asyncio.Task[None] | None:
+        if not (interval_s := self._settings.reload_interval_s):
+            return None
+        return asyncio.create_task(watch(partial(state_of, self._settings.models), interval_s, self._service.load))
+
+    def __serve_build_asgi_app__(self) -> Front:  # Ray's name for what makes the application
+        return Front(Application(self._service, tracing=open_tracing()), self._settings)
+
+    async def reconfigure(self, user_config: Any) -> None:
+        """Load new versions of the models: Ray calls this when `user_config` is another."""
+        if self._named is not None:
+            await asyncio.to_thread(self._named.refresh)
+        await self._service.load()
+
+    async def check_health(self) -> None:
+        """Raise where the models make no progress: Ray puts another replica in the place of this one."""
+        if (problem := self._service.problem()) is not None:
+            raise RuntimeError(f"the models make no progress: {problem}")
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Return what `app.cluster.scaling` decides by."""
+        return self._load.read()
+
+    async def __del__(self) -> None:
+        """End the service; Ray has waited for the requests in hand, and leaves it half a start where that failed."""
+        if (watching := getattr(self, "_watching", None)) is not None:
+            watching.cancel()
+        if (named := getattr(self, "_named", None)) is not None:
+            named.stop()
+        if (service := getattr(self, "_service", None)) is not None:
+            await service.stop()
+        if (admin := getattr(self, "_admin", None)) is not None:
+            await admin.stop()
+
+
+def build(settings: dict[str, Any]) -> Deployed:
+    """Return the application of a configuration file; its `args` are settings of the service by their names."""
+    return Replica.bind(**settings)  # type: ignore[attr-defined]  # of Ray's decorator

@@ -1,0 +1,89 @@
+"""A request whose replica is lost is sent again, with its body; what a replica has answered is passed on."""
+
+import asyncio
+import json
+
+import pytest
+
+from app.cluster import retrying
+from app.cluster.retrying import ANSWERED_BY, MOST_BYTES, TRIES, Retrying
+
+BODY = [
+    {"type": "http.request", "body": b'{"inputs":', "more_body": True},
+    {"type": "http.request", "body": b' "a"}', "more_body": False},
+]
+
+
+class Proxy:
+    """Answers with one status after the other; `by_replica` are those that a replica sends."""
+
+    def __init__(self, *statuses, by_replica=()):
+        self.statuses, self.by_replica, self.bodies = list(statuses), by_replica, []
+
+    async def __call__(self, scope, receive, send):
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        self.bodies.append(body)
+        status = self.statuses.pop(0)
+        headers = [(b"X-Answered-By", ANSWERED_BY[1])] if status in self.by_replica else []
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": str(status).encode()})
+
+
+def ask(proxy, body=BODY, path="/classify"):
+    """Return the status, the headers and the body of the answer."""
+    left, sent = iter(body), []
+
+    async def receive():
+        return next(left, {"type": "http.disconnect"})
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "path": path, "headers": [(b"x-request-id", b"mine")]}
+    asyncio.run(Retrying(proxy)(scope, receive, send))
+    start, end = sent
+    return start["status"], dict(start["headers"]), end["body"]
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(retrying, "FIRST_PAUSE_S", 0.0)
+
+
+def test_it_is_asked_again_until_a_replica_answers():
+    proxy = Proxy(500, 503, 200)
+    assert ask(proxy)[0] == 200
+    assert proxy.bodies == [b'{"inputs": "a"}'] * 3
+
+
+@pytest.mark.parametrize("status", [500, 503, 504])
+def test_errors_of_a_replica_are_answers(status):
+    proxy = Proxy(status, by_replica=(status,))
+    assert ask(proxy)[::2] == (status, str(status).encode())
+
+
+def test_what_the_proxy_refuses_is_not_asked_again():
+    assert ask(Proxy(404))[0] == 404
+
+
+def test_in_the_end_it_is_said_as_the_service_says_it():
+    status, headers, body = ask(Proxy(*[500] * TRIES))
+    assert (status, headers[b"retry-after"]) == (503, b"1")
+    said = json.loads(body)
+    assert (said["error_type"], said["request_id"]) == ("engine_lost", "mine")
+    assert "send it again" in said["error"]
+
+
+def test_a_large_body_is_not_kept():
+    piece = {"type": "http.request", "body": b"x" * MOST_BYTES, "more_body": True}
+    proxy = Proxy(500)
+    assert ask(proxy, [piece, piece, BODY[-1]])[0] == 503
+    assert len(proxy.bodies[0]) > 2 * MOST_BYTES
+
+
+def test_paths_of_ray_are_left_alone():
+    assert ask(Proxy(503), path="/-/healthz")[0] == 503
+    assert ask(Proxy(503), path="/-/healthz")[2] == b"503"

@@ -5,9 +5,10 @@ Labels are bounded sets: routes, model names, status codes, reasons. Never text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isnan
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
@@ -22,6 +23,7 @@ TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 WINDOW_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 DEADLINE_SECONDS = (0.01, 0.1, 1.0, 5.0, 30.0)
+SURENESS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 LOAD_PROBLEMS = ("folder", "defaults")
@@ -29,6 +31,9 @@ LOAD_PROBLEMS = ("folder", "defaults")
 PROCESS_ROLES = ("engine", "worker", "admin")
 
 TASK_MODEL = ("task", "model")
+MOST_LABELS = 100  # of one model that are counted by name; all further ones are one
+LONGEST_LABEL = 100  # characters
+OTHER_LABELS = "(other)"
 
 FAILURES = (500, 503, 504)  # at zero from the start: a counter that begins at its first failure hides that one
 
@@ -70,6 +75,21 @@ class ModelSeries:
         self.batch_tokens.observe(tokens)
         self.batch_fill_ratio.observe(tokens / computed)
         self.tokens.inc(tokens)
+
+
+class AnswerSeries:
+    """The labels that one version of a model answers, and how sure it is of them."""
+
+    def __init__(self, by_label: Mapping[str, Counter], others: Counter | None, confidence: Histogram) -> None:
+        self._by_label, self._others, self._confidence = by_label, others, confidence
+
+    def count(self, label: str, confidence: float) -> None:
+        """Count a label, with how sure the model is of it; not a number where there is no such thing."""
+        counter = self._by_label.get(label, self._others)
+        if counter is not None:
+            counter.inc()
+        if not isnan(confidence):
+            self._confidence.observe(confidence)
 
 
 def count_restarts(registry: CollectorRegistry) -> Counter:
@@ -126,6 +146,15 @@ class Metrics:
         )
         self.windows_per_request = histogram(
             "roberta_windows_per_request", "Windows of one request.", TASK_MODEL, buckets=COUNTS
+        )
+        self.answers = counter(
+            "roberta_answers_total", "Labels answered, or types of entities.", (*TASK_MODEL, "version", "label")
+        )
+        self.answer_confidence = histogram(
+            "roberta_answer_confidence",
+            "How sure a model was of the labels that it answered.",
+            (*TASK_MODEL, "version"),
+            buckets=SURENESS,
         )
         self.tokens = counter("roberta_tokens_total", "Tokens run, special tokens included.", ("model",))
         self.forward_duration = histogram(
@@ -223,6 +252,14 @@ class Metrics:
             self.model_versions_refused.labels(name).set(versions)
         for labels in served:
             self.model_info.labels(**labels).set(1)
+
+    def of_answers(self, task: str, model: str, version: str, labels: Sequence[str]) -> AnswerSeries:
+        """Return the series of what a version of a model answers, made at zero; of many labels the first by name."""
+        series = {
+            label: self.answers.labels(task, model, version, label[:LONGEST_LABEL]) for label in labels[:MOST_LABELS]
+        }
+        others = self.answers.labels(task, model, version, OTHER_LABELS) if len(labels) > MOST_LABELS else None
+        return AnswerSeries(series, others, self.answer_confidence.labels(task, model, version))
 
     def of_model(self, task: str, model: str) -> ModelSeries:
         """Return the series of one model, made at zero where they do not exist yet."""

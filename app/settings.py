@@ -33,6 +33,7 @@ def reject_unknown_route(route: str) -> str:
 
 Route = Annotated[str, AfterValidator(reject_unknown_route)]
 Page = Literal["docs", "metrics", "models", "page"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 ApiKey = Annotated[SecretStr, AfterValidator(reject_blank_key)]
 
 
@@ -174,7 +175,11 @@ class Settings(HttpSettings):
         "sends them can learn of it, in s.",
     )
     drain_timeout_s: float = Field(30.0, ge=0, description="How long requests in flight may finish at shutdown, in s.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line.")
+    log_level: LogLevel = Field("info", description="Least severe log line.")
+    log_levels: dict[str, LogLevel] = Field(
+        default_factory=dict,
+        description='The same for single modules, e.g. {"app.engine": "debug"}; an order may change it at run time.',
+    )
     access_log: bool = Field(
         False, description="Log a line for each request that is answered: route, model, tokens and times of its stages."
     )

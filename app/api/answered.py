@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,7 +13,13 @@ from app.serving.pipeline import Answer
 if TYPE_CHECKING:
     from app.api.call import Call
 
+asked = logging.getLogger(ACCESS_LOGGER)
 access_log = structlog.get_logger(ACCESS_LOGGER)
+
+
+def is_asked() -> bool:
+    """Whether somebody wants these lines now; an order may change it while the service runs."""
+    return asked.isEnabledFor(logging.INFO)
 
 
 def log_answered(call: Call, model: str, answer: Answer, total_s: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,6 +31,7 @@ from app.serving.parsing import explain
 from app.settings import Route
 
 Handler = Callable[..., Awaitable[Any]]
+KindT = TypeVar("KindT", bound=BaseModel)
 
 MOST_BODY_BYTES = 2**16
 BODY_S = 10.0  # in which the body must arrive
@@ -68,21 +69,26 @@ class NoOrder(Nothing):
     route: None = None
 
 
+async def read_order(request: Request, keys: Keyring, kind: type[KindT]) -> KindT:
+    """Return what an order asks for; none without the scope `admin`."""
+    headers = dict(request.headers.raw)
+    keys.check(headers, "admin")
+    deadline, memory = time.monotonic() + BODY_S, BodyMemory(MOST_BODY_BYTES)
+    coding = coding_of(headers)
+    body = await read_body(headers, request.receive, MOST_BODY_BYTES, deadline, memory)
+    if coding:
+        body = decode(body, coding, MOST_BODY_BYTES)
+    try:
+        return kind.model_validate_json(body or b"{}")
+    except ValidationError as error:
+        raise explain(error, body, kind) from None
+
+
 def add_orders(pages: FastAPI, service: Service, keys: Keyring) -> None:
     """Add the endpoints of orders; each answers with what is served afterwards, or with why not."""
 
     async def read(request: Request, kind: type[Nothing]) -> Nothing:
-        headers = dict(request.headers.raw)
-        keys.check(headers, "admin")
-        deadline, memory = time.monotonic() + BODY_S, BodyMemory(MOST_BODY_BYTES)
-        coding = coding_of(headers)
-        body = await read_body(headers, request.receive, MOST_BODY_BYTES, deadline, memory)
-        if coding:
-            body = decode(body, coding, MOST_BODY_BYTES)
-        try:
-            return kind.model_validate_json(body or b"{}")
-        except ValidationError as error:
-            raise explain(error, body, kind) from None
+        return await read_order(request, keys, kind)
 
     def post(path: str, kind: type[Nothing], answer: Any) -> Callable[[Handler], Handler]:
         schema = {"content": {"application/json": {"schema": kind.model_json_schema()}}}

@@ -21,6 +21,7 @@ from app.api.around import FORWARDED_HOST
 from app.api.browser import ASSETS, asset, docs_page, index_page, redoc_page
 from app.api.errors import install_page_errors
 from app.api.keys import Keyring
+from app.api.log_levels import add_log_levels
 from app.api.openapi import install_openapi
 from app.api.orders import add_orders
 from app.api.predictions import Predictions
@@ -82,6 +83,7 @@ def build_pages(
         add_models(pages, status, access)
     if not keys.is_open:  # else there is no key that could order anything
         add_orders(pages, service, keys)
+        add_log_levels(pages, keys)
     if access.is_on("metrics"):
         add_metrics(pages, status, access)
     if access.is_on("docs"):

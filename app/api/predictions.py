@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope
 
-from app.api.answered import log_answered
+from app.api.answered import is_asked, log_answered
 from app.api.call import PLAIN, Call, Door, Endpoint, Form
 from app.api.codings import INLINE_BYTES, coding_of, decode
 from app.api.exchange import Exchange
@@ -192,7 +192,7 @@ class Predictions:
         # After the answer has left: the client need not wait for it.
         exemplar = None if span is None else span.exemplar
         pipeline.series.observe_request(total_s, answer.tokenize_s, answer.queue_s, answer.windows, exemplar)
-        if self.service.settings.access_log:
+        if self.service.settings.access_log or is_asked():
             log_answered(call, model.id, answer, total_s)
 
 

@@ -17,7 +17,8 @@ import structlog
 
 from app.command_line.terminal import is_watched
 from app.logs.escaping import escape_unprintable, forget_messages
-from app.logs.limit import LineLimit
+from app.logs.levels import ROOT, log_levels
+from app.logs.limit import ACCESS_LOGGER, LineLimit
 from app.logs.writer import LogWriter
 from app.settings import Settings
 
@@ -42,10 +43,14 @@ def configure_logs(settings: Settings, process: str | None = None) -> None:
     renderers: list[structlog.typing.Processor] = [structlog.processors.JSONRenderer()]
     if is_console(settings):
         renderers = [escape_unprintable, structlog.dev.ConsoleRenderer()]
-    level = getattr(logging, settings.log_level.upper())
     structlog.configure(
-        processors=[line_limit.of_event, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            line_limit.of_event,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -61,7 +66,9 @@ def configure_logs(settings: Settings, process: str | None = None) -> None:
     close_logs()
     writers.append(writer)
     root = logging.getLogger()
-    root.handlers, root.level = [writer], level
+    root.handlers = [writer]
+    access = "info" if settings.access_log else "warning"
+    log_levels.start({ROOT: settings.log_level, ACCESS_LOGGER: access, **settings.log_levels})
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True

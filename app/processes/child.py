@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from app.logs import close_logs, configure_logs
+from app.logs.levels import log_levels
 from app.processes.metric_files import count_in_files
 from app.processes.pulse import ALIVE, beat
 from app.runtime.memory import return_large_blocks
@@ -83,6 +84,11 @@ def named_table(folder: Path) -> Path:
     return folder / "named.json"
 
 
+def shared_levels(folder: Path) -> Path:
+    """Return where the levels of the log are that were ordered while the service runs."""
+    return folder / "log-levels.json"
+
+
 def continue_when_orphaned() -> None:
     """Have the kernel continue this process, if it is stopped, when the supervisor ends, so that it ends as well.
 
@@ -109,11 +115,20 @@ class ChildProcess:
         self.settings = Settings(**self.assignment.settings)
         self.folder = Path(self.assignment.folder)
         configure_logs(self.settings, self.assignment.name)
+        log_levels.share(shared_levels(self.folder))
         count_in_files(self.assignment.name, self.folder)
 
     def start_pulse(self, state: Callable[[], bytes] = lambda: ALIVE) -> None:
-        """Tell the supervisor from now on that the running loop is alive, and how this process is."""
-        self._pulse = asyncio.create_task(beat(self.assignment.pulse, state))
+        """Tell the supervisor from now on that the running loop is alive, and how this process is.
+
+        The levels of the log are looked at as often.
+        """
+
+        def look() -> bytes:
+            log_levels.follow()
+            return state()
+
+        self._pulse = asyncio.create_task(beat(self.assignment.pulse, look))
 
     def follow(self, orders: Mapping[str, Callable[[], None]]) -> None:
         """Run the supervisor's orders on the running loop from now on, and end at once when it is gone."""

@@ -15,7 +15,7 @@ from app.processes.held_models import HeldModels
 from app.processes.messages import ModelRow, ServedModel
 from app.processes.pending import Reply
 from app.processes.tokenizers import is_as_kept
-from app.serving.model import Model
+from app.serving.model import Model, counted
 from app.serving.registry import Entry
 from app.tasks import open_task, task_named, with_secondary
 from app.tasks.base import BaseTask
@@ -82,7 +82,7 @@ class RemoteModels:
 
     def tasks_of(self, bundle: Bundle, precision: Precision) -> Sequence[BaseTask[Any, Any]]:
         """Return the tasks that a bundle can answer, its own first."""
-        return with_secondary(open_task(bundle, precision, self._max_tokens), precision)
+        return with_secondary(counted(open_task(bundle, precision, self._max_tokens), self._metrics), precision)
 
     def _open(self, served: ServedModel) -> Model:
         manifest = Manifest.model_validate_json(served.manifest)

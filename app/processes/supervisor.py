@@ -20,8 +20,9 @@ from app.api.listener import bind_main_or_end, bind_or_end, share_port
 from app.api.unix_socket import is_unix, remove
 from app.command_line.terminal import Terminal
 from app.hub.named import Named, prepare_named
+from app.logs.levels import log_levels
 from app.metrics import count_restarts
-from app.processes.child import CONFIGURATION_EXIT, DRAIN, LEAVE, RELOAD, Assignment, named_table
+from app.processes.child import CONFIGURATION_EXIT, DRAIN, LEAVE, RELOAD, Assignment, named_table, shared_levels
 from app.processes.metric_files import count_in_files
 from app.processes.pool_state import PROBLEMS, PoolState, state_of
 from app.processes.private_folder import private_folder
@@ -62,6 +63,7 @@ class Supervisor:
         self._ending, self._hurrying, self._draining = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._misconfigured = self._is_forced = False
         self._state = PoolState.HELD  # as workers and the admin process were told
+        log_levels.share(shared_levels(folder))
 
     async def run(self) -> int:
         """Return the exit code: 0 after a drain, 1 when the settings cannot be served, 130 after a second SIGINT."""
@@ -174,6 +176,7 @@ class Supervisor:
                 slot.note_life(now)
             last = now
             self._tell(state_of(self._engines, self._workers, now))
+            log_levels.follow()
             if not self._folder.is_dir() and (self._restoring is None or self._restoring.done()):
                 self._restoring = asyncio.create_task(self._restore_folder(slots))
 

@@ -8,7 +8,15 @@ from typing import Any
 from app.bundle import Bundle, Precision
 from app.metrics import Metrics
 from app.serving.pipeline import Lane, Pipeline
-from app.tasks.base import BaseTask
+from app.tasks.base import BaseTask, Task
+
+
+def counted(task: Task[Any, Any], metrics: Metrics) -> Task[Any, Any]:
+    """Return a task whose answers are counted by their labels, where they have any."""
+    if labels := task.told_labels():
+        manifest = task.manifest
+        task.tell = metrics.of_answers(task.route, manifest.name, str(manifest.version), labels).count
+    return task
 
 
 class Model:

@@ -12,7 +12,7 @@ from app.engine.work import Lane
 from app.metrics import Metrics
 from app.runtime.session import Session, SessionError
 from app.runtime.warmup import synthetic_windows
-from app.serving.model import Model
+from app.serving.model import Model, counted
 from app.settings import Settings
 from app.tasks import open_task, with_secondary
 from app.tasks.base import Task
@@ -36,7 +36,14 @@ def load_model(bundle: Bundle, session: Session, engine: Engine, metrics: Metric
         max_batch_tokens=session.max_batch_tokens,
         series=metrics.of_model(task.route, name),
     )
-    return Model(bundle, session.precision, session.provider, with_secondary(task, session.precision), lane, metrics)
+    return Model(
+        bundle,
+        session.precision,
+        session.provider,
+        with_secondary(counted(task, metrics), session.precision),
+        lane,
+        metrics,
+    )
 
 
 def prove(bundle: Bundle, session: Session, max_tokens: int | None, max_batch_tokens: int | None) -> Task[Any, Any]:

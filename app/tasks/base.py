@@ -8,7 +8,7 @@ write one in `training/tasks` as well.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
@@ -106,6 +106,10 @@ class TextsRequest(TaskRequest):
         return sum(map(len, self.texts()))
 
 
+# Is told of each label that is answered, and how sure the model is of it, 0 to 1.
+Tell = Callable[[str, float], None]
+NOTHING = "(none)"  # is told in place of a label where a text has none
+
 RequestT = TypeVar("RequestT", bound=TaskRequest)
 StateT = TypeVar("StateT")
 
@@ -164,6 +168,7 @@ class BaseTask(ABC, Generic[RequestT, StateT]):
 
     def __init__(self, manifest: Manifest, encoder: TextEncoder, graph: Graph) -> None:
         self.manifest, self.encoder = manifest, encoder
+        self.tell: Tell | None = None
         self.temperature, self.thresholds = graph.temperature, graph.thresholds
 
     @abstractmethod
@@ -252,6 +257,10 @@ class Task(BaseTask[RequestT, StateT]):
     def threshold_names(cls, manifest: Manifest) -> Collection[str]:
         """Return the names of the thresholds that a graph has, where any were fitted for it."""
         return manifest.labels
+
+    def told_labels(self) -> Sequence[str]:
+        """Return the labels that `tell` is told of; none where answers of the task are not counted."""
+        return ()
 
     @abstractmethod
     def probe(self, text: str) -> Window:

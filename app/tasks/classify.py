@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 
 from app.bundle import problem_type_of
 from app.errors import InvalidRequestError, RequestTooLargeError
-from app.tasks.base import ONE_OR_MORE, Answered, Encoded, Task, TaskRequest, Text, branch_of, by_input
+from app.tasks.base import NOTHING, ONE_OR_MORE, Answered, Encoded, Task, TaskRequest, Tell, Text, branch_of, by_input
 from app.tasks.hub_clients import classifying_method
 from app.tasks.parameters import WHOLE, NullIs, Parameters, Strict
 from app.tasks.pausing import pause
@@ -191,7 +191,30 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
             if number % PAUSE_EVERY == 0:
                 pause()
             logits = parts[0] if len(parts) == 1 else np.concatenate(parts)  # (windows, labels)
-            yield self.rank(self.pool(logits, lengths).tolist(), parameters)
+            pooled = self.pool(logits, lengths).tolist()
+            if self.tell is not None:
+                self.tell_answer(pooled, self.tell)
+            yield self.rank(pooled, parameters)
+
+    def told_labels(self) -> Sequence[str]:
+        return () if self.manifest.problem_type == "regression" else (NOTHING, *self.manifest.labels)
+
+    def tell_answer(self, logits: list[float], tell: Tell) -> None:
+        """Tell what a text is, whatever the request wants to see: the best label, or all that reach their thresholds.
+
+        A label without a threshold reaches it at a half.
+        """
+        labels = self.manifest.labels
+        if self.default_function == "softmax":
+            greatest = max(logits)
+            sureness = 1 / sum([math.exp((logit - greatest) / self.temperature) for logit in logits])
+            return tell(labels[logits.index(greatest)], sureness)
+        least = self.thresholds or dict.fromkeys(labels, 0.5)
+        scores = zip(labels, self.apply(logits, "sigmoid"), strict=True)
+        found = [(label, score) for label, score in scores if score >= least[label]]
+        for label, score in found or [(NOTHING, math.nan)]:
+            tell(label, score)
+        return None
 
     @classmethod
     def columns(cls, request: ClassifyRequest) -> dict[str, Any]:

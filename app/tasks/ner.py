@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby, tee
+from math import nan
 from operator import itemgetter
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 
@@ -13,7 +14,7 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 
 from app.bundle import Graph, Manifest
 from app.errors import InvalidRequestError
-from app.tasks.base import Answered, Encoded, Task, TaskRequest, by_input, softmax
+from app.tasks.base import NOTHING, Answered, Encoded, Task, TaskRequest, Tell, by_input, softmax
 from app.tasks.offsets import OffsetUnit, positions
 from app.tasks.parameters import WHOLE, NullIs, Parameters
 from app.tasks.pausing import pause
@@ -196,7 +197,9 @@ class Ner(Task[NerRequest, list[EncodedText]]):
             kept = (each for each in self.token_entities(text, tokens) if not self.is_ignored(each["entity"], ignored))
         else:
             tagged = self.tag(text, tokens, parameters.strategy)
-            found = (group_entity(text.text, group) for group in group_tags(tagged))
+            found: Iterator[Entity] = (group_entity(text.text, group) for group in group_tags(tagged))
+            if self.tell is not None:
+                found = telling(found, self.tell)
             kept = (each for each in found if each["entity_group"] not in ignored)
         if (starts := positions(text.text, parameters.offset_unit)) is None:
             return kept
@@ -259,6 +262,10 @@ class Ner(Task[NerRequest, list[EncodedText]]):
         best = int(row.argmax())
         return Tagged(self.marks[best], float(row[best]), tokens[0].start, tokens[-1].end, tokens[0].position)
 
+    def told_labels(self) -> Sequence[str]:
+        kinds = dict.fromkeys(mark.kind for mark in self.marks)
+        return (NOTHING, *(kind for kind in kinds if kind != OUTSIDE))
+
     def probe(self, text: str) -> Window:
         return self.encode(NerRequest(inputs=text, truncate=True)).windows[0]
 
@@ -273,6 +280,18 @@ def group_tags(tagged: Iterable[Tagged]) -> Iterator[list[Tagged]]:
         group.append(item)
     if group:
         yield group
+
+
+def telling(found: Iterable[Entity], tell: Tell) -> Iterator[Entity]:
+    """Yield the entities of a text, each of which is told by its type, or that there is none."""
+    is_empty = True
+    for entity in found:
+        if (kind := entity["entity_group"]) != OUTSIDE:
+            is_empty = False
+            tell(kind, entity["score"])
+        yield entity
+    if is_empty:
+        tell(NOTHING, nan)
 
 
 def group_entity(text: str, group: Sequence[Tagged]) -> Entity:

@@ -140,6 +140,37 @@ def models() -> Json:
             ],
         ),
         (
+            "What is answered",
+            [
+                graph(
+                    "Answers by label",
+                    "Labels answered each second, or types of entities, stacked. (none): texts without any. (other): "
+                    "all labels beyond the first hundred of a model.",
+                    "ops",
+                    target(rate("roberta_answers_total", "task, model, label"), "{{task}} {{model}}: {{label}}"),
+                    stacked=True,
+                ),
+                graph(
+                    "Mean confidence",
+                    "How sure each version was of its answers, on average. Where it falls, the texts are others than "
+                    "those that it was trained on.",
+                    "percentunit",
+                    target(mean("roberta_answer_confidence", "task, model, version"), VERSION),
+                    max=1,
+                ),
+                graph(
+                    "Drift of answers",
+                    "The share of the last hour's answers that are others than in the week before it.",
+                    "percentunit",
+                    target(
+                        'task_model:roberta_answers_drift:ratio{task=~"$task",model=~"$model"}', "{{task}} {{model}}"
+                    ),
+                    target("roberta_slo:drift:max", "alert above"),
+                    max=1,
+                ),
+            ],
+        ),
+        (
             "Batches",
             [
                 heatmap(

@@ -37,6 +37,8 @@ OF_A_MODEL = {
     "windows_per_request",
 }
 WHEN_KNOWN = {  # labels that come with a bundle, an engine, a runner, a GPU or a key
+    "answer_confidence",
+    "answers_total",
     "engine_up",
     "gpu_memory_total_bytes",
     "gpu_memory_used_bytes",
@@ -143,3 +145,18 @@ def test_no_series_beside_a_series_for_its_birth():
 def test_the_process_is_reported_too():
     names = {family.name for family in make_metrics().registry.collect()}
     assert {"process_cpu_seconds", "process_resident_memory_bytes", "python_info", "python_gc_collections"} <= names
+
+
+def test_answers_are_counted_by_label_and_many_labels_are_bounded():
+    metrics = make_metrics()
+    labels = [f"label {number}" for number in range(500)]
+    answers = metrics.of_answers("classify", "intents", "1", labels)
+    for label in (labels[0], labels[0], labels[-1], labels[-2]):
+        answers.count(label, 0.9)
+    answers.count("no label of the model", float("nan"))
+    value, where = metrics.registry.get_sample_value, {"task": "classify", "model": "intents", "version": "1"}
+    assert value("roberta_answers_total", {**where, "label": labels[0]}) == 2
+    assert value("roberta_answers_total", {**where, "label": "(other)"}) == 3
+    assert value("roberta_answers_total", {**where, "label": labels[-1]}) is None
+    assert value("roberta_answer_confidence_count", where) == 4
+    assert len([each for each in samples_of(metrics)["answers_total"] if each]) == 101

@@ -11,7 +11,7 @@ import pytest
 
 from tests.live.test_bundles import copy_bundle, edit, truncate_graph
 from tests.support.answers import assert_error
-from tests.support.server import SHAPES, serve_as, until
+from tests.support.server import SHAPES, SeveralService, serve_as, until
 
 ADMIN = {"Authorization": "Bearer an-admin"}
 USER = {"Authorization": "Bearer a-user"}
@@ -34,8 +34,32 @@ def service(request, tiny_models, tmp_path_factory):
             for name, key, scopes in (("ops", "an-admin", '["admin", "predict"]'), ("team", "a-user", '["predict"]'))
         )
     )
-    with serve_as(request.param, folder / "models", folder, api_keys_file=str(keys)) as service:
+    quiet = {"app.serving.loading": "error"}
+    with serve_as(request.param, folder / "models", folder, api_keys_file=str(keys), log_levels=quiet) as service:
         yield service, folder / "models"
+
+
+def test_levels_of_the_log_change_in_every_process_while_it_runs(service):
+    service, _ = service
+    path, loader = "/admin/log-levels", "app.serving.loading"
+    assert_error(service.client.put(path, json={}, headers=USER), 403, "forbidden")
+    assert_error(service.client.get(path, headers=USER), 403, "forbidden")
+    wrong = service.client.put(path, json={"app.servin": "info"}, headers=ADMIN)
+    assert_error(wrong, 422, "invalid_request", "app.servin: there is no such module; app.serving may be meant")
+    assert_error(service.client.put(path, json={"app": "loud"}, headers=ADMIN), 422, "invalid_request")
+    answer = service.client.put(path, json={loader: "info"}, headers=ADMIN)
+    assert (answer.status_code, answer.json()[loader]) == (200, "info")
+    if isinstance(service, SeveralService):
+        assert '"model_ready"' not in service.log()
+
+        def is_written_by_the_engine():
+            order(service, "/admin/models/a/unload").raise_for_status()
+            order(service, "/admin/models/a/load").raise_for_status()
+            return '"model_ready"' in service.log()
+
+        until(is_written_by_the_engine)
+    service.client.put(path, json={}, headers=ADMIN).raise_for_status()
+    until(lambda: service.client.get(path, headers=ADMIN).json().get(loader) != "info")
 
 
 def order(service, path, body=None, headers=ADMIN):

@@ -20,9 +20,9 @@ RULE_FILES = [PROMETHEUS / name for name in ("records.yml", "alerts.yml")]
 TEST_FILES = sorted(PROMETHEUS.glob("*_test.yml"))
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
-DURATION = re.compile(r"(?<=\[)\d+[smhd](?=\])")
-BURN = re.compile("Burn|ratio_rate")
-TIMES, BURN_TIMES = 60.0, 600.0  # a minute in a second; the days of burn rates in minutes
+DURATION = re.compile(r"(?<=\[)\d+[smhd](?=[\]:])|(?<=\d[smhd]:)\d+[smhd](?=\])|(?<=offset )\d+[smhd]\b")
+BURN = re.compile("Burn|ratio_rate|[Aa]nswers")
+TIMES, BURN_TIMES = 60.0, 600.0  # a minute in a second; the days of burn rates and of drift in minutes
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

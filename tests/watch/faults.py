@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -44,12 +45,14 @@ def faults() -> list[Fault]:
         Fault("a model whose only version is broken", ("RobertaModelNotLoaded critical",), new_model),
         Fault("a default that names no model", ("RobertaLoadProblem warning",), defaults),
         Fault("all models are removed but one that is broken", ("RobertaNothingServed critical",), nothing),
+        Fault("a new version whose labels are in another order", ("RobertaAnswersDrift warning",), drifted),
         Fault("requests end", ("RobertaNoTraffic warning",), silence),
         Fault("every process is frozen", ("RobertaServiceDown critical", "RobertaTargetDown warning"), down),
         Fault("the job has no target", ("RobertaAbsent critical",), absent),
     ]
 
 
+WEEK = "task_model_label:roberta_answers:increase1w"
 REFUSED = ("RobertaModelVersionRefused warning",)
 SLOW = ("RobertaLatencyBudgetBurn critical", "RobertaLatencyBudgetBurn warning")
 POISONED = ("RobertaErrorBudgetBurn critical", "RobertaErrorBudgetBurn warning", "RobertaInternalErrors warning")
@@ -166,6 +169,24 @@ def nothing(stage: Stage) -> Iterator[None]:
     shutil.rmtree(stage.models / "broken")
     stage.reload()
     away.rmdir()
+
+
+@contextmanager
+def drifted(stage: Stage) -> Iterator[None]:
+    """The hour before is six seconds here; the week before it needs some answers too."""
+    version = stage.models / CLASSIFY / "3"
+    with stage.traffic(CLASSIFY, texts=32):
+        until(lambda: stage.prometheus.now(f'sum({WEEK}{{model="{CLASSIFY}"}}) > 1000'))
+        shutil.copytree(stage.models / CLASSIFY / "1", version)
+        manifest = version / "manifest.json"
+        content = json.loads(manifest.read_text())
+        content |= {"version": 3, "labels": content["labels"][1:] + content["labels"][:1]}
+        manifest.write_text(json.dumps(content))
+        stage.reload()
+        yield
+        shutil.rmtree(version)
+        stage.reload()
+        until(lambda: not stage.prometheus.firing() & {"RobertaAnswersDrift warning"})
 
 
 @contextmanager

@@ -134,6 +134,11 @@ class Prometheus:
         result: list[dict[str, Any]] = given["result"]
         return result
 
+    def now(self, expr: str) -> list[dict[str, Any]]:
+        """Return what a query gives at this moment."""
+        result: list[dict[str, Any]] = self._get("query", query=expr)["result"]
+        return result
+
     def target(self, *addresses: str, every_ms: int = SCRAPE_MS) -> None:
         """Have it scrape other addresses, or none, or at another pace."""
         self._config["global"]["scrape_interval"] = f"{every_ms}ms"

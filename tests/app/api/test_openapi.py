@@ -58,12 +58,15 @@ def test_each_route_has_its_own_statuses():
 ORDERS = ["/admin/reload", *(f"/admin/models/{{name}}/{order}" for order in ("load", "unload", "default"))]
 
 
+OTHERS = {("/metrics", "get"), ("/admin/log-levels", "get"), ("/admin/log-levels", "put")}
+
+
 def test_with_keys_the_document_says_who_needs_one():
     described = document(api_keys=["a-key"], access={"models": "open"})
     assert described["components"]["securitySchemes"]["key"] == {"type": "http", "scheme": "bearer"}
     found = operations(described)
     secured = {place for place, operation in found.items() if "security" in operation}
-    assert secured == {(path, "post") for path in (*PREDICTIONS, *OF_PROTOCOLS, *ORDERS)} | {("/metrics", "get")}
+    assert secured == {(path, "post") for path in (*PREDICTIONS, *OF_PROTOCOLS, *ORDERS)} | OTHERS
     for place in secured:
         assert {"401", "403"} <= found[place]["responses"].keys()
     assert codes_in(found["/ner", "post"], "429") == ["displaced", "queue_full", "rate_limited"]

@@ -8,7 +8,7 @@ write one in `training/tasks` as well.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
@@ -22,6 +22,7 @@ from app.bundle.files import first_problem
 from app.bundle.hub_folder import HubFolder
 from app.tasks.parameters import NullIs, Parameters, Strict
 from app.tasks.text import TextEncoder
+from app.tasks.told import Tell
 from app.window import Floats, Window
 
 
@@ -105,10 +106,6 @@ class TextsRequest(TaskRequest):
     def count_characters(self) -> int:
         return sum(map(len, self.texts()))
 
-
-# Is told of each label that is answered, and how sure the model is of it, 0 to 1.
-Tell = Callable[[str, float], None]
-NOTHING = "(none)"  # is told in place of a label where a text has none
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)
 StateT = TypeVar("StateT")

@@ -12,11 +12,12 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 
 from app.bundle import problem_type_of
 from app.errors import InvalidRequestError, RequestTooLargeError
-from app.tasks.base import NOTHING, ONE_OR_MORE, Answered, Encoded, Task, TaskRequest, Tell, Text, branch_of, by_input
+from app.tasks.base import ONE_OR_MORE, Answered, Encoded, Task, TaskRequest, Text, branch_of, by_input
 from app.tasks.hub_clients import classifying_method
 from app.tasks.parameters import WHOLE, NullIs, Parameters, Strict
 from app.tasks.pausing import pause
 from app.tasks.text import EncodedPair, EncodedText, TextEncoder
+from app.tasks.told import NOTHING, Tell, tell_best, tell_reached
 from app.window import Floats, Window
 
 EXAMPLE: dict[str, Any] = {"inputs": "A warm, funny and beautifully acted film."}
@@ -206,15 +207,9 @@ class Classify(Task[ClassifyRequest, list[list[int]]]):
         """
         labels = self.manifest.labels
         if self.default_function == "softmax":
-            greatest = max(logits)
-            sureness = 1 / sum([math.exp((logit - greatest) / self.temperature) for logit in logits])
-            return tell(labels[logits.index(greatest)], sureness)
+            return tell_best(tell, labels, logits, self.temperature)
         least = self.thresholds or dict.fromkeys(labels, 0.5)
-        scores = zip(labels, self.apply(logits, "sigmoid"), strict=True)
-        found = [(label, score) for label, score in scores if score >= least[label]]
-        for label, score in found or [(NOTHING, math.nan)]:
-            tell(label, score)
-        return None
+        return tell_reached(tell, zip(labels, self.apply(logits, "sigmoid"), strict=True), least)
 
     @classmethod
     def columns(cls, request: ClassifyRequest) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby, tee
-from math import nan
 from operator import itemgetter
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 
@@ -14,13 +13,14 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 
 from app.bundle import Graph, Manifest
 from app.errors import InvalidRequestError
-from app.tasks.base import NOTHING, Answered, Encoded, Task, TaskRequest, Tell, by_input, softmax
+from app.tasks.base import Answered, Encoded, Task, TaskRequest, by_input, softmax
 from app.tasks.offsets import OffsetUnit, positions
 from app.tasks.parameters import WHOLE, NullIs, Parameters
 from app.tasks.pausing import pause
 from app.tasks.schemes import OUTSIDE, Mark, goes_on, read_labels
 from app.tasks.split_words import TextsOrWords, with_words
 from app.tasks.text import EncodedText, TextEncoder
+from app.tasks.told import NOTHING, telling
 from app.tasks.words import number_words
 from app.window import Floats, Window
 
@@ -280,18 +280,6 @@ def group_tags(tagged: Iterable[Tagged]) -> Iterator[list[Tagged]]:
         group.append(item)
     if group:
         yield group
-
-
-def telling(found: Iterable[Entity], tell: Tell) -> Iterator[Entity]:
-    """Yield the entities of a text, each of which is told by its type, or that there is none."""
-    is_empty = True
-    for entity in found:
-        if (kind := entity["entity_group"]) != OUTSIDE:
-            is_empty = False
-            tell(kind, entity["score"])
-        yield entity
-    if is_empty:
-        tell(NOTHING, nan)
 
 
 def group_entity(text: str, group: Sequence[Tagged]) -> Entity:

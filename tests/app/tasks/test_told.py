@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from app.tasks.base import NOTHING
 from app.tasks.classify import Classify
-from app.tasks.ner import Ner, telling
+from app.tasks.ner import Ner
+from app.tasks.told import NOTHING, telling
 
 
 class Described:

@@ -34,7 +34,7 @@ def test_the_recipe_is_valid_and_its_data_is_clean(monkeypatch):
     recipe = load_recipe(Recipe, EXAMPLES / "tickets.toml")
     findings = check(recipe, Path())
     assert [finding for finding in findings if finding.severity != "note"] == []
-    assert any(finding.summary == "examples: train 60" for finding in findings)
+    assert any(finding.summary == "examples: train 300" for finding in findings)
 
 
 # --- The service without HTTP -----------------------------------------------------------------------------

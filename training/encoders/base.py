@@ -110,6 +110,10 @@ class Encoder(ABC):
         which of them int8 left in fp32.
         """
 
+    def merged_linears(self, layer: nn.Module) -> tuple[nn.Linear, ...]:
+        """Return the query, key and value of a checkpoint's layer, where packing makes one matrix of them."""
+        return ()
+
     def final_norm(self, model: PreTrainedModel) -> nn.Module | None:
         """Return what follows the last layer, if anything does."""
         return None

@@ -34,12 +34,15 @@ class BertLike(Encoder):
         heads = int(model.config.num_attention_heads)
         return [self.packed_layer(layer, attention, heads) for layer in self.layers(model)]
 
-    def packed_layer(self, layer: Any, attention: Attention, heads: int) -> nn.Module:
+    def merged_linears(self, layer: Any) -> tuple[nn.Linear, ...]:
         source = layer.attention.self
+        return source.query, source.key, source.value
+
+    def packed_layer(self, layer: Any, attention: Attention, heads: int) -> nn.Module:
         return PostNormLayer(
             attention,
             heads,
-            qkv=merge_linears(source.query, source.key, source.value),
+            qkv=merge_linears(*self.merged_linears(layer)),
             attention_output=layer.attention.output.dense,
             attention_norm=layer.attention.output.LayerNorm,
             intermediate=layer.intermediate.dense,

@@ -32,13 +32,16 @@ class DistilBert(Encoder):
         heads = int(model.config.n_heads)
         return [self.packed_layer(layer, attention, heads) for layer in self.layers(model)]
 
-    def packed_layer(self, layer: Any, attention: Attention, heads: int) -> nn.Module:
+    def merged_linears(self, layer: Any) -> tuple[nn.Linear, ...]:
         source = layer.attention
+        return source.q_lin, source.k_lin, source.v_lin
+
+    def packed_layer(self, layer: Any, attention: Attention, heads: int) -> nn.Module:
         return PostNormLayer(
             attention,
             heads,
-            qkv=merge_linears(source.q_lin, source.k_lin, source.v_lin),
-            attention_output=source.out_lin,
+            qkv=merge_linears(*self.merged_linears(layer)),
+            attention_output=layer.attention.out_lin,
             attention_norm=layer.sa_layer_norm,
             intermediate=layer.ffn.lin1,
             activation=layer.ffn.activation,

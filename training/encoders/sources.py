@@ -52,8 +52,8 @@ def check_checkpoint(folder: Path) -> None:
     has = {entry.name for entry in folder.iterdir()}
     if has.isdisjoint(WEIGHTS) and any((path / MANIFEST).is_file() for path in (folder, *folder.glob("[0-9]*"))):
         raise UnsupportedModelError(
-            f"{folder} is a bundle, which has graphs and no weights to train; "
-            "give the checkpoint that it was made of, such as runs/NAME/checkpoint"
+            f"{folder} is a bundle, which has graphs and no checkpoint; give the one that it was made of, such as "
+            "runs/NAME/checkpoint (finetune and pretrain take a bundle as their base)"
         )
     if "config.json" not in has:
         raise UnsupportedModelError(f"{folder} has no config.json; give a folder that save_pretrained has written")

@@ -74,6 +74,20 @@ def quantize_rows(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArra
     return np.round(weight / scale[:, None]).astype(np.int8), scale.astype(np.float32)
 
 
+def weights_of(model: ModelProto) -> dict[str, NDArray[np.float32]]:
+    """Return the float weights of a packed graph, by their names before int8; those in int8 as what they stand for."""
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    weights = {}
+    for name, values in tensors.items():
+        weight = name.removesuffix(".int8")
+        if values.dtype == np.int8:
+            rows = values if weight == EMBEDDINGS else values.T  # (N, K)
+            weights[weight] = rows * tensors[f"{weight}.scale"][:, None]
+        elif values.dtype == np.float32 and not name.endswith(".scale"):
+            weights[weight] = values.copy()
+    return weights
+
+
 class Quantizer:
     """Rewrites one graph, node by node, in order."""
 

@@ -13,6 +13,7 @@ from training.data import Labeling
 from training.encoders import family_of, family_of_config, loading
 from training.encoders.loading import check_vocabulary, reason_of
 from training.encoders.sources import find_source
+from training.export.restore import base_folder
 from training.fit.hardware import attention_implementation
 from training.fit.heads import load_with_head
 from training.tasks import training_task
@@ -28,7 +29,7 @@ def load_base(recipe: Recipe, labeling: Labeling) -> tuple[PreTrainedModel, PreT
     task = training_task(recipe.task)
     loading_settings: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention_implementation()}
     try:
-        base = find_source(recipe.base)
+        base = find_source(base_folder(recipe.base))
         config = AutoConfig.from_pretrained(base)
         settings = loading_settings | dropout_settings(recipe, config)
         model = load_with_head(base, config, task, labeling, settings)

@@ -31,6 +31,7 @@ from training.encoders import UnsupportedModelError, family_of, family_of_config
 from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
 from training.encoders.sources import find_source
 from training.evaluation import evaluate_fill_mask, torch_mask_filler
+from training.export.restore import base_folder
 from training.fit.bases import longest_input
 from training.fit.checkpoints import disk_space
 from training.fit.distributed import from_main, is_main_process, join_processes, wait_for_everyone
@@ -111,7 +112,7 @@ def start(recipe: PretrainRecipe, documents: Sequence[str]) -> tuple[PreTrainedM
         tokenizer = train_vocabulary(documents, shape.vocabulary_size, shape.positions)
         return fresh_model(shape, tokenizer), tokenizer
     try:
-        base = find_source(str(recipe.base), weights=False)
+        base = find_source(base_folder(str(recipe.base)), weights=False)
         config = AutoConfig.from_pretrained(base)
         if not family_of_config(config).can_be_pretrained:
             takes = ", ".join(model_types("can_be_pretrained"))

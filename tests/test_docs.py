@@ -14,7 +14,7 @@ from app import errors
 from app.metrics import Metrics
 from app.settings import Settings
 from app.tasks import TASKS
-from docs import api
+from docs import api, bundles
 from training.tasks import TASKS as TRAINED
 
 ROOT = Path(__file__).parents[1]
@@ -126,3 +126,12 @@ def test_the_reference_of_the_api_is_what_its_script_writes():
 
 def test_the_changelog_is_short():
     assert len((ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()) <= 30
+
+
+def test_the_index_names_every_page():
+    named = set(re.findall(r"\(([\w-]+\.md)\)", PAGES["docs/README.md"]))
+    assert named == {name.removeprefix("docs/") for name in PAGES if name.startswith("docs/")} - {"README.md"}
+
+
+def test_the_tables_of_the_bundle_are_those_of_the_manifest():
+    assert bundles.written(PAGES["docs/bundles.md"]) == PAGES["docs/bundles.md"]

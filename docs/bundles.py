@@ -35,7 +35,7 @@ MEANT = {
     "`multi_label_classification`, `regression`).",
     "graphs": "By precision, `fp32`, `fp16`, `int8` or `int4`: what is served, below.",
     "probes": "Texts with the trained checkpoint's own answers, below; 1,000 at most.",
-    "provenance": "What it was made of: base, data by their SHA-256, recipe, versions, scores. The card is written of it.",
+    "provenance": "Base, data by their SHA-256, recipe, versions and scores. The card says it in words.",
     "text": "The text.",
     "columns": "Columns of the output that `logits` has; none: all.",
     "logits": "What the checkpoint answered: a list for each row.",

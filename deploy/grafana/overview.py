@@ -23,6 +23,7 @@ ALLOWED = {slo: f"(1 - scalar(roberta_slo:{slo}:objective))" for slo in ("availa
 OVER = ((None, "green"), (1, "yellow"), (6, "red"))
 DOWN = [{"type": "value", "options": {"0": {"text": "DOWN", "color": "red", "index": 0}}}]
 RUNBOOK = [{"title": "Runbook", "url": "/d/roberta-runbook"}]
+MOST = 0.99  # the quantile whose exemplars are shown
 CHOSEN = 'task=~"$task",model=~"$model"'
 
 
@@ -137,11 +138,15 @@ def overview() -> Json:
                 graph(
                     "Latency",
                     "Time from a request's arrival to its answer, over the chosen tasks and models. Long texts take "
-                    "longer: see the seconds for each window.",
+                    "longer: see the seconds for each window. A point leads to the trace of one request.",
                     "s",
                     *(
-                        target(quantile(share, "roberta_request_duration_seconds"), f"p{share * 100:g}")
-                        for share in (0.5, 0.95, 0.99)
+                        target(
+                            quantile(share, "roberta_request_duration_seconds"),
+                            f"p{share * 100:g}",
+                            exemplar=share == MOST,
+                        )
+                        for share in (0.5, 0.95, MOST)
                     ),
                 ),
                 graph(

@@ -31,10 +31,16 @@ def test_provisioning_agrees_with_compose():
     home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
     assert home.parent == Path(folder)
     assert home.name in {path.name for path in DASHBOARDS}
-    [datasource] = load(GRAFANA / "provisioning/datasources/prometheus.yml")["datasources"]
+    datasource, traces = load(GRAFANA / "provisioning/datasources/prometheus.yml")["datasources"]
     assert datasource["url"] == "http://prometheus:9090"
     interval = load(PROMETHEUS / "prometheus.yml")["global"]["scrape_interval"]
     assert datasource["jsonData"]["timeInterval"] == interval
+    services = load(COMPOSE)["services"]
+    [destination] = datasource["jsonData"]["exemplarTraceIdDestinations"]
+    assert (destination["name"], destination["datasourceUid"]) == ("trace_id", traces["uid"])
+    assert traces["url"] == f"http://{traces['type']}:16686"
+    assert services[traces["type"]]["profiles"] == ["tracing"]
+    assert "--enable-feature=exemplar-storage" in services["prometheus"]["command"]
 
 
 def test_prometheus_scrapes_the_service_where_it_listens():

@@ -27,8 +27,8 @@ LABELS = --label org.opencontainers.image.version=$(VERSION_NOW) \
   --label org.opencontainers.image.created=$(shell git log -1 --format=%cI) \
   $(if $(ORIGIN),--label org.opencontainers.image.source=$(ORIGIN))
 
-.PHONY: help serve train test clients check test-live test-training test-app test-rest chaos watch dashboards fuzz \
-  format audit lock image image-check pin release clean
+.PHONY: help serve train test clients check test-live test-training test-app test-rest chaos watch dashboards pictures \
+  fuzz format audit lock image image-check pin release clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -71,6 +71,9 @@ watch:  ## every alert made to fire and to end, and every query asked, by a real
 
 dashboards:  ## draw deploy/grafana/dashboards anew from deploy/grafana/*.py and docs/operations.md
 	$(BIN)/python -m deploy.grafana.draw
+
+pictures:  ## draw docs/pictures anew, from the page before the bundles in models/; needs Chromium
+	$(BIN)/python -m docs.pictures
 
 fuzz:  ## random bytes for every reader of what others wrote, SECONDS of each; HARNESSES="http-head" chooses
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(HARNESSES)

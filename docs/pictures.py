@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from tests.support.browser import ask, chromium
-from tests.support.server import Service, serve
+from tests.support.server import Service, serve, until
 
 FOLDER = Path(__file__).parent / "pictures"
 MODELS = Path(__file__).parents[1] / "models"
@@ -25,7 +25,8 @@ SCALE = 1.5  # pixels of the picture for each of the page
 NAMES = "Angela Merkel met Tim Cook at Apple's office in Berlin, before he flew to São Paulo for the United Nations."
 REVIEW = "The plot is thin, but the two leads are so warm and funny that I did not mind."
 MASKS = "The <mask> of France is <mask>."
-LOOKS = 12  # of the live figures
+SHOWN_PROGRESS = 0.4
+LOOKS = 20  # of the live figures
 QUEUE = (REVIEW, NAMES, "Dull.", "I loved every minute of it. " * 8)
 
 
@@ -51,10 +52,10 @@ def code(page: Page) -> None:
 def batch(page: Page) -> None:
     page.click("#tab-batch")
     page.select_option("#task", "/classify")
-    rows = "id,text\n" + "".join(f"{i},{QUEUE[i % 3]!r}\n".replace("'", '"') for i in range(2000))
+    rows = "id,text\n" + "".join(f'{i},"{QUEUE[i % len(QUEUE)]}"\n' for i in range(2000))
     page.set_input_files("#file", {"name": "reviews.csv", "mimeType": "text/csv", "buffer": rows.encode()})
     page.click("#run:enabled")
-    page.wait_for_function("document.querySelector('#progress').value > 0.4")
+    until(lambda: page.evaluate("document.getElementById('progress').value") > SHOWN_PROGRESS)
 
 
 def models(page: Page) -> None:
@@ -66,7 +67,7 @@ def models(page: Page) -> None:
 
 def live(page: Page) -> None:
     page.click("#tab-live")
-    page.wait_for_function(f"points.length >= {LOOKS}", timeout=120_000)
+    until(lambda: page.evaluate("points.length") >= LOOKS)
 
 
 STATES: dict[str, Callable[[Page], None]] = {
@@ -95,10 +96,12 @@ def traffic(service: Service) -> Iterator[None]:
     threads = [threading.Thread(target=send) for _ in range(2)]
     for thread in threads:
         thread.start()
-    yield
-    ended.set()
-    for thread in threads:
-        thread.join()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
 
 
 def draw(browser: Browser, service: Service, name: str, scheme: str) -> None:

@@ -85,21 +85,25 @@ async function columnsAnswered({ route, body, signal }) {
 
 // Reads, asks and writes in order, with a few requests in flight at once.
 async function answerRows(job, file, reader) {
-  let read = 0, chunk = [], size = 0;
+  let read = 0, chunk = [], size = 0, taken = 0, answered = 0; // characters of rows that were taken apart, and answered
   const flying = [];
   const land = async () => {
-    for (const [row, answer, error] of await flying.shift()) job.out.add(row, answer, error);
-    showProgress(job.out, read, file.size);
+    for (const [row, answer, error] of await flying.shift()) {
+      job.out.add(row, answer, error);
+      answered += row.raw.length;
+    }
+    showProgress(job.out, (read / file.size) * (answered / taken));
   };
   const send = async () => {
-    const answered = answerChunk(job, chunk);
-    answered.catch(() => {}); // it is met when it lands
-    flying.push(answered);
+    const asked = answerChunk(job, chunk);
+    asked.catch(() => {}); // it is met when it lands
+    flying.push(asked);
     chunk = [];
     size = 0;
     if (flying.length >= IN_FLIGHT) await land();
   };
   const take = async rows => {
+    taken += rows.reduce((sum, row) => sum + row.raw.length, 0);
     for (const row of rows) {
       chunk.push(row);
       size += row.raw.length;
@@ -173,8 +177,8 @@ function listOf(answer, count) {
 }
 
 let lastShown = 0;
-function showProgress(out, read, size) {
-  $("progress").value = size ? read / size : 1;
+function showProgress(out, share) {
+  $("progress").value = share;
   if (performance.now() - lastShown < 500) return; // a screen reader reads each
   lastShown = performance.now();
   tell(`${counted(out)}.`);

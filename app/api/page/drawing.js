@@ -48,9 +48,9 @@ function drawObject(answer, texts) {
 function fields(answer, texts, test) {
   const chosen = Object.entries(answer).filter(([, value]) => test(value));
   const isPlain = ([, value]) => value === null || typeof value !== "object";
-  const list = element("dl");
+  const list = element("dl", "", { class: "facts" });
   for (const [name, value] of chosen.filter(isPlain)) {
-    list.append(element("dt", name), element("dd", isNumber(value) ? shown(value) : String(value), { dir: "auto" }));
+    list.append(holding("div", [element("dt", name), element("dd", isNumber(value) ? shown(value) : String(value), { dir: "auto" })]));
   }
   const others = chosen.filter(field => !isPlain(field)).flatMap(([name, value]) => [element("h3", name), ...draw(value, texts)]);
   return [...(list.children.length ? [list] : []), ...others];

@@ -75,7 +75,7 @@ function showEngines(samples) {
   const engines = samples.get("roberta_engine_up") ?? [], up = engines.filter(each => each.value === 1).length;
   const facts = { "engines at work": `${up} of ${engines.length}`, "models served": samples.get("roberta_model_info")?.length ?? 0, "processes started again": sumOf(samples, "roberta_process_restarts_total") };
   for (const { labels, value } of samples.get("roberta_rejected_total") ?? []) if (value) facts[`refused: ${labels.reason}`] = value;
-  $("engines").replaceChildren(...Object.entries(facts).flatMap(([name, value]) => [element("dt", name), element("dd", String(value))]));
+  $("engines").replaceChildren(...Object.entries(facts).map(([name, value]) => holding("div", [element("dt", name), element("dd", String(value))])));
 }
 
 onView.live = () => { scraped = null; look(); };

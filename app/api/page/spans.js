@@ -112,6 +112,7 @@ function revealed(items, body, rowOf) {
   return [more];
 }
 
+const MOST_UNBROKEN = 24; // characters of a word that no line's end cuts
 const NOTABLE = 0.05; // of the greatest: smaller numbers are not written over the words
 
 function heat(items, cut, weight) {
@@ -119,6 +120,7 @@ function heat(items, cut, weight) {
   const line = along(items, cut, item => {
     const value = item[weight], share = Math.abs(value) / most;
     const word = element("ruby", cut(item.start, item.end), { class: value < 0 ? "minus" : "plus", title: signed(value) });
+    word.classList.toggle("whole", word.textContent.length <= MOST_UNBROKEN);
     word.style.setProperty("--share", `${Math.round(share * 100)}%`);
     if (share >= NOTABLE) word.append(element("rt", signed(value)));
     return word;

@@ -1,5 +1,5 @@
 // A line of the last values, with the latest in words. Where there is no value the line has a gap.
-const WIDTH = 240, HEIGHT = 48;
+const WIDTH = 240, HEIGHT = 48, FEWEST_POINTS = 20; // across the picture
 
 function chart(title, unit, values) {
   const known = values.filter(value => value !== null), latest = values.at(-1);
@@ -17,7 +17,7 @@ function spark(values, most, label) {
 
 // The latest value stands at the right edge. A value between two gaps is a short stroke.
 function pathOf(values, most) {
-  const step = WIDTH / (MOST_POINTS - 1), left = WIDTH - (values.length - 1) * step;
+  const step = WIDTH / (Math.max(values.length, FEWEST_POINTS) - 1), left = WIDTH - (values.length - 1) * step;
   const place = (value, i) => `${(left + i * step).toFixed(1)} ${(HEIGHT - 2 - (value / most) * (HEIGHT - 4)).toFixed(1)}`;
   return values.map((value, i) => {
     if (value === null) return "";

@@ -263,4 +263,4 @@ def test_axe_finds_nothing(browser, service, scheme):
         for route in ("spans", "heat", "near", "envelope"):
             page.select_option("#task", f"/{route}")
             ask(page)
-            assert problems(page) == [], route
+            assert problems(page, scheme) == [], route

@@ -175,6 +175,7 @@ def test_a_job_can_be_cancelled_and_what_was_answered_is_kept(page, service):
     choose(page, "a.csv", "text\n" + "early\n" * 64 + "late\n")
     page.click("#run:enabled")
     expect(page.locator("#batch-state")).to_contain_text("Trying again")
+    assert 0.5 < page.locator("#progress").evaluate("bar => bar.value") < 1
     page.click("#stop")
     expect(page.locator("#batch-state")).to_contain_text("Cancelled.")
     rows = saved(page)[1].splitlines()[1:]

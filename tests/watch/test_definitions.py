@@ -122,7 +122,8 @@ def test_every_alert_is_unit_tested_in_each_severity():
     assert tested == {(alert["alert"], alert["labels"]["severity"]) for alert in alerts()}
 
 
-COMMANDS = ["check config prometheus.yml", f"check rules {' '.join(path.name for path in RULE_FILES)}"]
+# The syntax alone: the file of the key that prometheus.yml names is in the container; rules have a check of their own.
+COMMANDS = ["check config --syntax-only prometheus.yml", f"check rules {' '.join(path.name for path in RULE_FILES)}"]
 COMMANDS += [f"test rules {path.name}" for path in TEST_FILES]
 
 

@@ -42,6 +42,8 @@ class RefusingProtocol(ExchangeProtocol):
         self.is_skipping = True
         self._unsent = self._render(refused, keep_alive=version != "1.0" and self.parser.should_keep_alive())
         self.pace.send(self.send_refusal, again=is_again, given_s=refused.given_s)
+        if self.is_held:
+            self.flow.pause_reading()  # until it has its answer: nor may it ask the next one meanwhile
         return True
 
     def send_refusal(self) -> None:
@@ -49,6 +51,7 @@ class RefusingProtocol(ExchangeProtocol):
         answer, self._unsent = self._unsent, None
         if answer is None or self.transport.is_closing():
             return
+        self.flow.resume_reading()
         cast(JoiningTransport, self.transport).write_all(answer)
         if b"\r\nconnection: close\r\n" in answer:
             self.transport.close()

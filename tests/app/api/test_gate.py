@@ -34,7 +34,7 @@ def request(path="/classify", body=None, version="1.1", **headers):
 class Transport(asyncio.Transport):
     def __init__(self):
         super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
-        self.sent, self.is_closed = b"", False
+        self.sent, self.is_closed, self.is_paused = b"", False, False
 
     def write(self, data):
         self.sent += data
@@ -55,9 +55,10 @@ class Transport(asyncio.Transport):
         return 0
 
     def pause_reading(self):
-        pass
+        self.is_paused = True
 
-    resume_reading = pause_reading
+    def resume_reading(self):
+        self.is_paused = False
 
 
 class Client:
@@ -255,9 +256,11 @@ def test_a_client_whose_refusal_waited_long_still_asks_again_at_once(monkeypatch
         await client.send(request())
         await client.send(request())
         assert await client.send(request()) == b""
+        assert client.transport.is_paused  # nothing more is read of it until then
         client.connection._refused_at -= 2 * pace.AGAIN_S  # what was sent before is long ago
         client.connection.pace.send_all()
         assert b"429" in client.transport.sent
+        assert not client.transport.is_paused
         assert await client.send(request()) == b""
         assert client.connection.is_held
 

@@ -27,7 +27,7 @@ LABELS = --label org.opencontainers.image.version=$(VERSION_NOW) \
   --label org.opencontainers.image.created=$(shell git log -1 --format=%cI) \
   $(if $(ORIGIN),--label org.opencontainers.image.source=$(ORIGIN))
 
-.PHONY: help serve train test clients check test-live test-training test-app test-rest chaos watch dashboards pictures \
+.PHONY: help serve train test clients check test-live test-training test-app test-rest chaos ray watch dashboards pictures \
   fuzz format audit lock image image-check pin release clean
 
 help:  ## this list
@@ -65,6 +65,13 @@ test-rest:  ## all other tests
 
 chaos:  ## every fault, under load, against the real command: one table; CHAOS="--seconds 3600 --only soak"
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+ray: .venv/bin/python  ## a Ray cluster of two nodes on this machine: what is lost with a replica and a node, and what each way in costs
+	$(PIP) -e '.[cpu,ray]'
+	$(BIN)/python -m benchmarks.cluster faults
+	$(BIN)/python -m benchmarks.cluster files
+	$(BIN)/python -m benchmarks.cluster replicas
+	$(BIN)/python -m benchmarks.cluster ways
 
 watch:  ## every alert made to fire and to end, and every query asked, by a real Prometheus and Alertmanager; WATCH="--list"
 	$(BIN)/python -m tests.watch $(WATCH)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,7 +24,7 @@ from benchmarks.cluster.asking import Clients, rate, wait
 from benchmarks.cluster.contract import differences, served
 from benchmarks.cluster.many_files import lose_a_node
 from benchmarks.cluster.nodes import HAPROXY, ONCE, Nodes, nodes
-from benchmarks.machine import process_cpu_s
+from benchmarks.machine import family_of
 
 ROOT = Path(__file__).parents[2]
 FAULTS = ("nothing", "a replica is killed", "both replicas are replaced", "a node is killed")
@@ -31,6 +32,7 @@ COMMAND, BY_PROXY, BY_HAPROXY, LISTENING = WAYS = (
     *("roberta-serve, without Ray", "a replica behind Ray's proxy", "a replica behind HAProxy, which Ray runs"),
     "a replica that listens by itself",
 )
+SERVING = ("ServeReplica", "ProxyActor", "HAProxyManager", "haproxy", "app.cluster.child")  # in command lines
 Rows = list[dict[str, Any]]
 
 
@@ -114,13 +116,25 @@ def way(flags: argparse.Namespace) -> Rows:
 
 
 def measured(url: str, flags: argparse.Namespace) -> dict[str, float]:
-    """Return the rate, and the CPU time of a request in all processes together, the client's included."""
+    """Return the rate, and the CPU time of a request in the processes that it passes through, without the client's."""
     seconds = max(1, int(flags.seconds))
     rate(url, flags.route, flags.text, flags.clients, 2)
-    before = process_cpu_s(os.getpid())
+    before = serving_cpu_s()
     per_s = rate(url, flags.route, flags.text, flags.clients, seconds)
-    busy_s = process_cpu_s(os.getpid()) - before
-    return {"requests_per_s": round(per_s), "cpu_ms_per_request": round(1000 * busy_s / (per_s * seconds), 2)}
+    spent_s = serving_cpu_s() - before
+    return {"requests_per_s": round(per_s), "cpu_ms_per_request": round(1000 * spent_s / (per_s * seconds), 2)}
+
+
+def serving_cpu_s() -> float:
+    """Return the CPU seconds of the proxies and replicas that this process has started, and its own."""
+    family = [each for each in family_of(os.getpid()) if any(name in command_of(each.pid) for name in SERVING)]
+    return time.process_time() + sum(each.cpu_s for each in family)
+
+
+def command_of(pid: int) -> str:
+    with suppress(OSError):  # it has ended
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    return ""
 
 
 EXPERIMENTS: dict[str, Callable[[argparse.Namespace], Rows]] = {

@@ -44,9 +44,9 @@ def test_what_can_be_got_has_a_head_and_the_same_headers(shipped):
         assert head.headers["content-type"] == got.headers["content-type"]
 
 
-def test_the_card_of_a_model_is_shown(shipped, shipped_models):
-    answer = shipped.client.get("/models/ner/card")
+def test_the_card_of_a_model_is_shown(tiny, tiny_models):
+    answer = tiny.client.get("/models/tiny-ner/card")
     assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
-    assert answer.text == (shipped_models / "ner" / "1" / "README.md").read_text(encoding="utf-8")
-    refused = shipped.client.get("/models/nobody/card")
+    assert answer.text == (tiny_models / "tiny-ner" / "1" / "README.md").read_text(encoding="utf-8")
+    refused = tiny.client.get("/models/nobody/card")
     assert (refused.status_code, refused.json()["error_type"]) == (404, "model_not_found")

@@ -54,6 +54,15 @@ def test_words_for_masks_are_put_into_the_text(page):
     assert text.startswith("The ")
 
 
+def test_a_second_example_is_shown_with_its_options(page):
+    page.select_option("#task", "/fill-mask")
+    first = page.locator("#fields textarea").input_value()
+    for top_k in ("1", "", "1"):
+        page.get_by_role("button", name="Next example").click()
+        expect(page.locator("#options").get_by_label("top_k", exact=True)).to_have_value(top_k)
+        expect(page.locator("#fields textarea")).to_have_value(first)
+
+
 def test_cards_of_models_are_shown(page):
     page.click("#tab-models")
     page.click("#card-ner summary")

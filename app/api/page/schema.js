@@ -17,10 +17,14 @@ function branchesOf(schema) {
   return parts.flatMap(branchesOf);
 }
 
-const requestOf = route => resolved(at(openapi, ["paths", route, "post", "requestBody", "content", "application/json", "schema"]));
+const contentOf = route => at(openapi, ["paths", route, "post", "requestBody", "content", "application/json"]) ?? {};
+const requestOf = route => resolved(contentOf(route).schema);
 
-// The examples in the schema of a route's request: whole bodies.
-const examplesOf = route => structuredClone(requestOf(route).examples ?? [{ inputs: "" }]);
+// The examples of a route's request, which are whole bodies, each once.
+function examplesOf(route) {
+  const all = [...(requestOf(route).examples ?? [{ inputs: "" }]), contentOf(route).example].filter(Boolean).map(each => JSON.stringify(each));
+  return [...new Set(all)].map(each => JSON.parse(each));
+}
 
 const titleOf = route => at(openapi, ["paths", route, "post", "summary"]) ?? route.slice(1);
 

@@ -58,7 +58,7 @@ function showExample() {
   const examples = examplesOf($("task").value), isAsItWas = typed.size === 0;
   shownExample = isAsItWas ? (shownExample + 1) % examples.length : shownExample;
   typed.clear();
-  for (const field of question) field.write(at(examples[shownExample], field.path));
+  for (const field of [...question, ...options]) field.write(at(examples[shownExample], field.path));
   clearAnswer();
 }
 

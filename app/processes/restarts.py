@@ -8,7 +8,9 @@ from dataclasses import dataclass
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0  # before a process that died is started again; doubled each time
 MOST_DOUBLINGS = 16  # of the pause; a loop may go on for days
 PROVEN_S = 30.0  # after a process that was at work this long, the next death is the first one again
-LOOP_DEATHS, LOOP_S = 6, 30.0  # so many deaths in a row, over more than this, are a loop
+LOOP_S = 30.0  # deaths in a row over more than this are a loop, where there are so many of them:
+LOOP_DEATHS = 6
+LOOP_STARTS = 3  # the last of which never came to their work
 
 
 @dataclass
@@ -16,6 +18,7 @@ class Restarts:
     """The deaths in a row of the processes of one place: until one of them has been at work for `PROVEN_S`."""
 
     deaths: int = 0
+    in_vain: int = 0  # how many of the last of them never came to their work
     since: float = 0.0  # when the first of them was
 
     def note_death(self, worked_s: float, now: float) -> float:
@@ -24,15 +27,17 @@ class Restarts:
         if self.deaths == 0:
             self.since = now
         self.deaths += 1
+        self.in_vain = 0 if worked_s else self.in_vain + 1
         return min(FIRST_PAUSE_S * 2.0 ** min(self.deaths - 1, MOST_DOUBLINGS), LONGEST_PAUSE_S)
 
     def note_life(self, worked_s: float) -> None:
         """Take note of a process that has been at work so long."""
         if worked_s > PROVEN_S:
-            self.deaths = 0
+            self.deaths = self.in_vain = 0
 
     def is_loop(self, now: float) -> bool:
-        return self.deaths >= LOOP_DEATHS and now - self.since > LOOP_S
+        are_many = self.deaths >= LOOP_DEATHS or self.in_vain >= LOOP_STARTS
+        return are_many and now - self.since > LOOP_S
 
 
 def reason_of(code: int | None) -> str:

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from app.processes.pool_state import PROBLEMS, PoolState, ToldState, state_of
 from app.processes.process_slot import ProcessSlot
 from app.processes.pulse import ALIVE, LOADING, STALLED, STOPPED_S, Pulse
-from app.processes.restarts import LOOP_DEATHS, LOOP_S
+from app.processes.restarts import LOOP_DEATHS, LOOP_S, LOOP_STARTS
 from app.processes.supervisor import Supervisor
 from app.settings import Settings
 from tests.app.engines import play
@@ -103,10 +103,10 @@ def test_a_process_is_at_work_while_it_runs_and_says_so():
 def test_only_work_counts_as_life():
     """An engine that dies after a minute of loading, again and again, is in a loop."""
     slot, worker = Place("engine", working=False), Place("worker")
-    for at in range(0, 60 * LOOP_DEATHS, 60):
+    for at in range(0, 60 * LOOP_STARTS, 60):
         slot.note_life(at + 1.0)
         slot.note_death(at + 60.0)
-    assert state_of([slot], [worker], 60.0 * LOOP_DEATHS) == PoolState.ENGINE_LOOP
+    assert state_of([slot], [worker], 60.0 * LOOP_STARTS) == PoolState.ENGINE_LOOP
     slot.working = True
     slot.note_life(1000.0)
     slot.note_life(1031.0)

@@ -9,6 +9,7 @@ from app.processes.restarts import (
     LONGEST_PAUSE_S,
     LOOP_DEATHS,
     LOOP_S,
+    LOOP_STARTS,
     PROVEN_S,
     Restarts,
     reason_of,
@@ -38,7 +39,7 @@ def test_pauses_double_up_to_the_longest_and_go_on_for_days():
 def test_many_deaths_over_more_than_a_moment_are_a_loop():
     row = Row()
     while row.restarts.deaths < LOOP_DEATHS:
-        row.live(0.0)
+        row.live(0.1)
         assert not row.restarts.is_loop(row.now)
     assert row.restarts.is_loop(row.restarts.since + LOOP_S + 0.1)
 
@@ -48,6 +49,16 @@ def test_a_few_deaths_are_no_loop_however_slow_the_next_start_is():
     for _ in range(LOOP_DEATHS - 1):
         row.live(1.0)
     assert not row.restarts.is_loop(row.now + 10 * LOOP_S)
+
+
+def test_fewer_are_enough_of_processes_that_never_come_to_their_work():
+    row = Row()
+    row.live(1.0)
+    for _ in range(LOOP_STARTS - 1):
+        row.live(0.0)
+    assert not row.restarts.is_loop(row.now + 10 * LOOP_S)
+    row.live(0.0)
+    assert row.restarts.is_loop(row.restarts.since + LOOP_S + 0.1)
 
 
 def test_a_process_that_lives_ends_the_loop():

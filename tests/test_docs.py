@@ -124,6 +124,19 @@ def test_the_reference_of_the_api_is_what_its_script_writes():
     assert PAGES["docs/api.md"] == api.page()
 
 
+def test_the_page_of_commands_has_their_flags():
+    """Where this fails after a change of a flag: `python docs/commands.py`."""
+    spec = importlib.util.spec_from_file_location("commands", ROOT / "docs" / "commands.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert PAGES["docs/commands.md"] == script.page()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pictures_of_the_report_are_small(scheme):
+    assert (ROOT / "docs" / f"report-{scheme}.png").stat().st_size < 150_000
+
+
 def test_the_changelog_is_short():
     assert len((ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()) <= 30
 

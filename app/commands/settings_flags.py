@@ -22,7 +22,7 @@ GROUPS = {
     "models": ("models", "model", "default_models", "default_route", "precision", "reload_interval_s"),
     "where it listens": ("host", "port", "uds", "uds_mode", "admin_port", "admin_host"),
     "who may ask": ("api_keys", "api_keys_file", "access", "cors_origins"),
-    "what it says": ("log_format", "log_level", "access_log"),
+    "what it says": ("log_format", "log_level", "log_levels", "access_log"),
     "device and speed": (
         *("device", "gpus", "gpu_memory_limit_mb", "cuda_graphs", "http_workers", "runners", "intra_op_threads"),
         *("idle_threads", "max_batch_tokens", "max_queue_delay_ms"),

@@ -27,7 +27,11 @@ def check(recipe: Recipe, data_dir: Path) -> list[Finding]:
 
     Reads every row, whatever is wrong with others. Raises `RecipeError` when no training split is named.
     """
-    parts = read_parts(recipe, data_dir)
+    return check_parts(read_parts(recipe, data_dir), recipe, data_dir)
+
+
+def check_parts(parts: Sequence[Part], recipe: Recipe, data_dir: Path) -> list[Finding]:
+    """Return what is wrong with splits that were read."""
     checks = (
         refused_rows,
         too_few_labels,

@@ -16,8 +16,9 @@ from training.config import RecipeError
 from training.data import DataError, source_of
 from training.evaluable import Evaluable, bundle_evaluable, checkpoint_evaluable, is_bundle
 from training.evaluation import Evaluation
+from training.evaluation.costs import MOST_TEXTS, costs_of
 from training.evaluation.metrics import metric_name
-from training.evaluation.page import number
+from training.evaluation.page import About, number
 from training.evaluation.report import write_report
 from training.progress import Phases
 
@@ -49,6 +50,7 @@ def run(options: argparse.Namespace) -> str:
             data=about_data(evaluable, source, examples),
             recipe=evaluable.recipe,
             command=command_line(options),
+            about=About(costs_of(folder, bodies_of(evaluable, examples)) if bundled else ()),
         )
     return str(report)
 
@@ -73,6 +75,12 @@ def cell(evaluation: Evaluation, name: str) -> str:
 
 def about_data(evaluable: Evaluable, source: object, examples: Sequence[Any]) -> dict[str, object]:
     return {"scored on": source, "examples": f"{len(examples):,}"} | evaluable.about
+
+
+def bodies_of(evaluable: Evaluable, examples: Sequence[Any]) -> list[dict[str, object]]:
+    """Return bodies of requests for the first examples."""
+    task = evaluable.task
+    return [{"inputs": task.input_of(task.text_of(example))} for example in examples[:MOST_TEXTS]]
 
 
 def command_line(options: argparse.Namespace) -> str:

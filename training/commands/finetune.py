@@ -6,6 +6,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from training.checking.summary import summarize
 from training.commands.arguments import recipe_of, run_folder
 from training.commands.next_steps import say_next
 from training.commands.publishing import publish_bundle, published_before
@@ -48,7 +49,7 @@ def finetune_and_publish(recipe: Recipe, options: argparse.Namespace, phases: Ph
         return twin
     published = publish_bundle(publication, checkpoint, options, phases)
     with phases("report"):
-        report = report_run(checkpoint, published, run_dir)
+        report = report_run(checkpoint, published, run_dir, summarize(recipe, options.data))
     log.info("report: %s", report)
     say_next(published.folder, run_dir)
     return published.folder

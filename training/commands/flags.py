@@ -83,7 +83,7 @@ def check_evaluation(options: Namespace) -> None:
     check_files(evaluation_recipe(options).data, options.data)
     model = Path(options.model)
     if not model.exists() and (len(model.parts) > 2 or model.is_absolute()):
-        raise RecipeError(f"{model}: there is no such folder{hint_for(model)}")
+        raise RecipeError(f"there is no folder {model}{hint_for(model)}")
 
 
 def compare_parser() -> Parser:

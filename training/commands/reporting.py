@@ -9,16 +9,25 @@ from pathlib import Path
 
 from rich.console import Console
 
+from training.checking.summary import DataSummary
 from training.commands.evaluate import metrics_table
+from training.evaluation.costs import MOST_TEXTS, costs_of
+from training.evaluation.page import About
 from training.evaluation.report import write_report
 from training.export.publish import Published
+from training.tasks import training_task
 from training.trained import TrainedCheckpoint
 
 NOT_SHIPPED = "the checkpoint's own weights, in a graph that was verified against PyTorch and is not in the bundle"
 
 
-def report_run(checkpoint: TrainedCheckpoint, published: Published, run_dir: Path) -> Path | None:
-    """Show the metrics and write `run_dir`/report; None where there was nothing to score on."""
+def report_run(
+    checkpoint: TrainedCheckpoint, published: Published, run_dir: Path, summary: DataSummary | None = None
+) -> Path | None:
+    """Show the metrics and write `run_dir`/report; None where there was nothing to score on.
+
+    `summary`: what there is to say of the splits.
+    """
     if not published.evaluations:
         return None
     manifest, evaluations = published.manifest, published.evaluations
@@ -34,7 +43,18 @@ def report_run(checkpoint: TrainedCheckpoint, published: Published, run_dir: Pat
         data=counts | about(published) | left_out,
         recipe=checkpoint.training,
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        about=about_page(checkpoint, published, summary),
     )
+
+
+def about_page(checkpoint: TrainedCheckpoint, published: Published, summary: DataSummary | None) -> About:
+    """Measure the graphs, and return that with what is said of the splits."""
+    task = training_task(published.manifest.task)
+    texts = [task.text_of(example) for example in (checkpoint.test or checkpoint.validation)[:MOST_TEXTS]]
+    costs = costs_of(published.folder, [{"inputs": task.input_of(text)} for text in texts])
+    if summary is None:
+        return About(costs)
+    return About(costs, summary.labels, summary.examples, summary.findings)
 
 
 def about(published: Published) -> dict[str, object]:

@@ -12,6 +12,7 @@ from scipy.special import expit, log_softmax, softmax
 from training.data import Labeling
 from training.evaluation.scoring import Scoring
 
+LEAST_IN_BIN = 10  # scores
 LOG_BOUNDS = (np.log(0.05), np.log(20.0))
 
 Floats = NDArray[np.float64]
@@ -109,11 +110,7 @@ def reliability(
     and 1: the score of each label of each text counts. Source: as for `fit_temperature`.
     """
     check(logits, labels)
-    scaled = logits.astype(np.float64) / temperature
-    if labels.ndim == 2:
-        confidence, correct = expit(scaled).ravel(), labels.ravel()
-    else:
-        confidence, correct = softmax(scaled, axis=1).max(axis=1), scaled.argmax(axis=1) == labels
+    confidence, correct = scores_and_truth(logits, labels, temperature)
     of_bin = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     count = np.bincount(of_bin, minlength=bins)  # (bins,)
     used = count > 0
@@ -122,6 +119,33 @@ def reliability(
         return np.bincount(of_bin, weights=values, minlength=bins)[used] / count[used]
 
     return Reliability(mean(confidence), mean(correct), count[used] / len(confidence))
+
+
+def reliability_by_count(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], temperature: float = 1.0, bins: int = 15
+) -> Reliability:
+    """Compare scores with how often they are right, in bins of equally many scores, at least `LEAST_IN_BIN` each.
+
+    Bins of equal width leave most of a sure model's scores in one bin, and a handful in each of the others.
+    Arguments as of `reliability`. Source: Nixon et al. 2019, Measuring Calibration in Deep Learning, arXiv:1904.01685.
+    """
+    check(logits, labels)
+    confidence, correct = scores_and_truth(logits, labels, temperature)
+    count = max(1, min(bins, len(confidence) // LEAST_IN_BIN))
+    groups = np.array_split(np.argsort(confidence, kind="stable"), count)
+    sizes = np.array([len(group) for group in groups])
+    means = [[values[group].mean() for group in groups] for values in (confidence, correct.astype(np.float64))]
+    return Reliability(np.array(means[0]), np.array(means[1]), sizes / len(confidence))
+
+
+def scores_and_truth(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], temperature: float
+) -> tuple[Floats, NDArray[np.generic]]:
+    """Return scores and whether each is right: (N,) of the best labels, or (N * C,) of labels of 0 and 1."""
+    scaled = logits.astype(np.float64) / temperature
+    if labels.ndim == 2:
+        return expit(scaled).ravel(), labels.ravel()
+    return softmax(scaled, axis=1).max(axis=1), scaled.argmax(axis=1) == labels
 
 
 def best_threshold(scores: Floats, truth: NDArray[np.integer]) -> float:

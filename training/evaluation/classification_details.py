@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app.bundle import ProblemType
 from training.data import ClassificationExample, Labeling
 from training.evaluation.bootstrap import Interval, bootstrap_intervals, score_once
-from training.evaluation.calibration import Reliability, reliability
+from training.evaluation.calibration import Reliability, reliability, reliability_by_count
 from training.evaluation.classification import (
     Floats,
     decide,
@@ -102,9 +102,10 @@ def calibration_curves(
     """Return the reliability before and after the temperature, and the two calibration errors."""
     targets: NDArray[np.int64] = truth if problem_type == "multi_label_classification" else truth.argmax(axis=1)
     before, after = reliability(logits, targets), reliability(logits, targets, temperature)
+    curves = {"reliability": curve(reliability_by_count(logits, targets, temperature))}
     if temperature == 1.0:
-        return {"reliability": curve(after)}, {"ece": after.error}
-    curves = {"reliability_before_temperature": curve(before), "reliability": curve(after)}
+        return curves, {"ece": after.error}
+    curves = {"reliability_before_temperature": curve(reliability_by_count(logits, targets))} | curves
     return curves, {"ece_before_temperature": before.error, "ece": after.error}
 
 

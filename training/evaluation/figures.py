@@ -100,6 +100,8 @@ def draw(paint: Callable[[Axes], None], x_label: str, y_label: str, size: tuple[
         axes = figure.add_subplot()
         paint(axes)
         axes.set_xlabel(x_label)
+        if x_label == "epoch":
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel(y_label)
         stream = io.StringIO()
         FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))

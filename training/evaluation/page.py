@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from training.evaluation.advice import advice
+from training.evaluation.costs import GraphCost
 from training.evaluation.metrics import metric_name
 from training.evaluation.page_figures import TABLE_OF_AT_MOST, curve_figures, heat_map_of, learning_curves
 from training.evaluation.record import Evaluation, Row, Table
 from training.provenance import versions
 
 PAIRS_SHOWN = 30
+LABELS_SHOWN = 40
 
 
 def page_of(
@@ -24,6 +29,7 @@ def page_of(
     data: Mapping[str, object],
     recipe: Mapping[str, Any],
     command: str | None,
+    about: About,
 ) -> dict[str, Any]:
     """Return the template's variables; everything but the drawings is escaped by the template."""
     first = evaluations[0]
@@ -41,12 +47,55 @@ def page_of(
         "heat_map": heat_map_of(first),
         "pairs": confused_pairs(first),
         "curves": curve_figures(first),
-        "mistakes": [mistake(row) for row in first.mistakes],
+        "mistakes": len(first.mistakes),
+        "groups": grouped([mistake(row) for row in first.mistakes]),
+        "costs": about.costs,
+        "splits": split_rows(about),
+        "findings": [each for each in about.findings if each["severity"] != "note" or each["check"] == "length"],
+        "advice": advice(first, history, about.findings, epochs_of(recipe)),
         "data": [(name, without_paths(str(value))) for name, value in data.items()],
         "recipe": list(flat(recipe)),
         "command": without_paths(command) if command else None,
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
+
+
+@dataclass(frozen=True)
+class About:
+    """What else the report shows. `costs`: of each graph. `labels` and `examples`: how many there are, by split.
+    `findings`: those of `roberta-train check`, as JSON has them."""
+
+    costs: Sequence[GraphCost] = ()
+    labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    examples: Mapping[str, int] = field(default_factory=dict)
+    findings: Sequence[Mapping[str, Any]] = ()
+
+
+def epochs_of(recipe: Mapping[str, Any]) -> float | None:
+    training = recipe.get("training")
+    return float(training["epochs"]) if isinstance(training, Mapping) and "epochs" in training else None
+
+
+def split_rows(about: About) -> dict[str, Any] | None:
+    """Return the splits, and a row for each label with how often it occurs in each; None where nothing is known."""
+    if not about.examples:
+        return None
+    totals: Counter[str] = Counter()
+    for counts in about.labels.values():
+        totals.update(counts)
+    rows = [
+        (label, [about.labels.get(split, {}).get(label, 0) for split in about.examples])
+        for label, _ in totals.most_common(LABELS_SHOWN)
+    ]
+    return {"names": list(about.examples), "sizes": list(about.examples.values()), "rows": rows, "labels": len(totals)}
+
+
+def grouped(mistakes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the mistakes by what is taken for what, the greatest group first, each in its order."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for each in mistakes:
+        groups.setdefault(each["group"], []).append(each)
+    return [{"name": name, "mistakes": rows} for name, rows in sorted(groups.items(), key=lambda group: -len(group[1]))]
 
 
 def metric_rows(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
@@ -126,7 +175,11 @@ def mistake(row: Row) -> dict[str, Any]:
         both = [
             (name, segments(str(row["text"]), row[key])) for name, key in (("truth", "truth"), ("model", "prediction"))
         ]
-        return {"readings": both, "note": ", ".join(f"{count} {name}" for name, count in wrong.items())}
+        return {
+            "readings": both,
+            "note": ", ".join(f"{count} {name}" for name, count in wrong.items()),
+            "group": " and ".join(sorted(wrong)),
+        }
     scores = row.get("scores")
     sure = (
         f" ({scores[row['prediction']]:.2f})" if isinstance(scores, dict) and isinstance(row["prediction"], str) else ""
@@ -138,7 +191,19 @@ def mistake(row: Row) -> dict[str, Any]:
         "truth": listed(row["truth"]),
         "prediction": listed(row["prediction"]) + sure,
         "loss": row["loss"],
+        "group": group_of(row),
     }
+
+
+def group_of(row: Row) -> str:
+    """Return what a mistake is one of: the labels that are confused, where there is one of each."""
+    truth, guess = row["truth"], row["prediction"]
+    if isinstance(truth, str) and isinstance(guess, str) and isinstance(row.get("scores"), dict):
+        return f"{truth} taken for {guess}"
+    if isinstance(truth, list) and isinstance(guess, list) and all(isinstance(each, str) for each in (*truth, *guess)):
+        missed, added = ([each for each in one if each not in other] for one, other in ((truth, guess), (guess, truth)))
+        return "; ".join([*(f"{each} missed" for each in missed), *(f"{each} added" for each in added)]) or "all"
+    return "all"
 
 
 def listed(value: object) -> str:

@@ -41,7 +41,9 @@ def curve_figures(evaluation: Evaluation) -> list[tuple[str, str, Markup]]:
     if "reliability" in curves:
         keys = {"reliability_before_temperature": "before temperature", "reliability": "as served"}
         series = {name: curves[key] for key, name in keys.items() if key in curves}
-        about = "How often a score is right; on the dashed line a score means what it says."
+        about = (
+            "How often a score is right, each point of as many scores; on the dashed line a score means what it says."
+        )
         drawing = line_figure(series, "score", "share that is right", diagonal=True, unit=True, markers=True)
         drawings.append(("Calibration", about, Markup(drawing)))
     if "regression" in curves:

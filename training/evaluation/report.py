@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
-from training.evaluation.page import page_of, without_paths
+from training.evaluation.page import About, page_of, without_paths
 from training.evaluation.record import Evaluation
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
+SCRIPT = Path(__file__).with_name("report.js")  # the page allows this script alone, by its hash
 
 
 def write_report(
@@ -24,13 +28,14 @@ def write_report(
     data: Mapping[str, object] | None = None,
     recipe: Mapping[str, Any] | None = None,
     command: str | None = None,
+    about: About | None = None,
 ) -> Path:
     """Write `report.html`, `metrics.json` and `predictions.jsonl` into `folder`; return the page's path.
 
     `evaluations`: a variant each; the first, which should be the one that is served, is shown in detail.
     `history`: what history.json of a run holds, for the learning curves. `data`: what there is to say of the
-    data, by name. `recipe`: the run's, dumped. `command`: what to run for the same again. Of a path in these,
-    only the last part is written.
+    data, by name. `recipe`: the run's, dumped. `command`: what to run for the same again. `about`: costs,
+    labels and findings. Of a path in these, only the last part is written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     metrics = json.dumps(metrics_of(title, evaluations), indent=2, ensure_ascii=False)
@@ -41,9 +46,11 @@ def write_report(
                 file.write(json.dumps({"variant": evaluation.variant} | row, ensure_ascii=False) + "\n")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    page = page_of(evaluations, title, history or {}, data or {}, recipe or {}, command)
+    page = page_of(evaluations, title, history or {}, data or {}, recipe or {}, command, about or About())
     path = folder / "report.html"
-    path.write_text(template.render(page), encoding="utf-8")
+    script = SCRIPT.read_text(encoding="utf-8").strip()
+    hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    path.write_text(template.render(page, script=Markup(script), script_hash=hashed), encoding="utf-8")
     return path
 
 

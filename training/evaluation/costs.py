@@ -1,0 +1,90 @@
+"""What each graph of a bundle costs on this machine: its file, its memory, and how fast it answers."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from app.bundle import read_bundle
+from app.runtime.session import SessionError
+from app.window import Window
+from training.evaluation.served import ServedGraph, batches_of
+
+MEASURED_S = 0.4  # for each figure
+MOST_TEXTS = 200
+PAGE_BYTES = 4096
+STATM = Path("/proc/self/statm")  # proc(5): its second number is the resident pages
+
+
+@dataclass(frozen=True)
+class GraphCost:
+    """A row of the report: sizes in MB of 10**6 bytes, `memory_mb` None where the system does not tell."""
+
+    precision: str
+    file_mb: float
+    memory_mb: float | None
+    ms_of_one: float
+    texts_per_second: float
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def costs_of(folder: Path, bodies: Sequence[Mapping[str, object]]) -> list[GraphCost]:
+    """Measure each graph of a bundle that a CPU runs, on bodies of requests; none where there are no bodies."""
+    bundle = read_bundle(folder, name=folder.parent.name, version=int(folder.name))
+    found = []
+    for precision, graph in bundle.manifest.graphs.items():
+        before = resident_mb()
+        try:
+            served = ServedGraph(bundle, precision)
+        except SessionError:  # fp16 needs CUDA
+            continue
+        windows = windows_of(served, bodies)
+        if windows:
+            speed = speed_of(served, windows)
+            memory = None if before is None else max(0.0, round((resident_mb() or before) - before, 1))
+            found.append(GraphCost(precision, file_mb(folder, graph.file), memory, *speed))
+    return found
+
+
+def windows_of(served: ServedGraph, bodies: Sequence[Mapping[str, object]]) -> list[Window]:
+    return [window for body in bodies[:MOST_TEXTS] for window in served.encode(body).windows]
+
+
+def speed_of(served: ServedGraph, windows: Sequence[Window]) -> tuple[float, float]:
+    """Return the median time of one window alone, in ms, and windows a second in batches."""
+    served.session.run([windows[0]])
+    alone, until = [], time.perf_counter() + MEASURED_S
+    for window in windows:
+        began = time.perf_counter()
+        served.session.run([window])
+        alone.append(time.perf_counter() - began)
+        if began > until:
+            break
+    order = sorted(range(len(windows)), key=lambda index: len(windows[index]))
+    done, began = 0, time.perf_counter()
+    for batch in batches_of(order, [len(window) for window in windows]):
+        served.session.run([windows[index] for index in batch])
+        done += len(batch)
+        if time.perf_counter() - began > MEASURED_S:
+            break
+    return round(1000 * statistics.median(alone), 2), round(done / (time.perf_counter() - began), 1)
+
+
+def file_mb(folder: Path, name: str) -> float:
+    return round((folder / name).stat().st_size / 1e6, 1)
+
+
+def resident_mb() -> float | None:
+    """Return the memory of this process that is resident; None on systems without /proc."""
+    gc.collect()
+    try:
+        return int(STATM.read_text().split()[1]) * PAGE_BYTES / 1e6
+    except (OSError, ValueError, IndexError):
+        return None

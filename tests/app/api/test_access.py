@@ -122,4 +122,7 @@ def test_a_page_runs_its_own_scripts_alone(path):
 
 def test_the_page_has_no_script_or_style_that_its_policy_forbids():
     html = ask("/", Settings()).text
+    for harmless in ('<link rel="icon" href="data:', "http://www.w3.org/2000/svg"):  # the name of a namespace
+        assert html.count(harmless) == 1
+        html = html.replace(harmless, "")
     assert not re.search(r"<[^>]+\s(on\w+|style)\s*=|javascript:|<script\s|<link|<style\s|https?://", html)

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'roberta-serve[ray]'")
-LIMIT_S = 300
+LIMIT_S = 600  # on a machine that is busy with something else
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

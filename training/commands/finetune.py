@@ -15,13 +15,17 @@ from training.config import Recipe
 from training.export.publication import Publication
 from training.fit.distributed import is_main_process
 from training.fit.finetune import finetune
+from training.fit.on_ray import finetune_on_ray
 from training.progress import Phases
 
 log = logging.getLogger(__name__)
 
 
 def run(options: argparse.Namespace) -> str:
-    folder = finetune_and_publish(recipe_of(options), options, Phases(is_shown=is_main_process()))
+    recipe = recipe_of(options)
+    if options.ray is not None:
+        finetune_on_ray(recipe, options.data, run_folder(options, recipe.name), options.ray, options.workers)
+    folder = finetune_and_publish(recipe, options, Phases(is_shown=is_main_process()))
     return "" if folder is None else str(folder)
 
 

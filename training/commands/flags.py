@@ -58,6 +58,10 @@ def finetune_parser() -> Parser:
     )
     add_recipe_arguments(parser)
     add_run_arguments(parser)
+    group = parser.add_argument_group("where it trains, if not in this process")
+    described = "on the machines of a Ray cluster: auto, HOST:PORT of its head, or local"
+    group.add_argument("--ray", metavar="ADDRESS", help=described)
+    group.add_argument("--workers", metavar="N", type=int, default=1, help="processes there, one for each GPU (1)")
     return parser
 
 

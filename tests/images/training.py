@@ -26,7 +26,8 @@ def folder_to_work_in() -> Iterator[Path]:
         save_checkpoint(tiny_model("text-classification", ["a", "b"]), folder / "base")
         rows = [f"a {word} film {at},{label}" for at in range(ROWS) for word, label in [("good", "a"), ("bad", "b")]]
         (folder / "rows.csv").write_text("\n".join(["text,label", *rows]))
-        folder.chmod(0o777)
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o777)  # safetensors writes files that others may not read
         yield folder
 
 

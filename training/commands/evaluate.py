@@ -16,7 +16,7 @@ from training.config import RecipeError
 from training.data import DataError, source_of
 from training.evaluable import Evaluable, bundle_evaluable, checkpoint_evaluable, is_bundle
 from training.evaluation import Evaluation
-from training.evaluation.costs import MOST_TEXTS, costs_of
+from training.evaluation.costs import MOST_TEXTS, GraphCost, costs_of
 from training.evaluation.metrics import metric_name
 from training.evaluation.page import About, number
 from training.evaluation.report import write_report
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> str:
             data=about_data(evaluable, source, examples),
             recipe=evaluable.recipe,
             command=command_line(options),
-            about=About(costs_of(folder, bodies_of(evaluable, examples)) if bundled else ()),
+            about=About(costs_here(folder, evaluable, examples) if bundled else ()),
         )
     return str(report)
 
@@ -77,10 +77,10 @@ def about_data(evaluable: Evaluable, source: object, examples: Sequence[Any]) ->
     return {"scored on": source, "examples": f"{len(examples):,}"} | evaluable.about
 
 
-def bodies_of(evaluable: Evaluable, examples: Sequence[Any]) -> list[dict[str, object]]:
-    """Return bodies of requests for the first examples."""
+def costs_here(folder: Path, evaluable: Evaluable, examples: Sequence[Any]) -> Sequence[GraphCost]:
+    """Measure the graphs of a bundle on the first examples."""
     task = evaluable.task
-    return [{"inputs": task.input_of(task.text_of(example))} for example in examples[:MOST_TEXTS]]
+    return costs_of(folder, [task.text_of(example) for example in examples[:MOST_TEXTS]], task.calibration_window)
 
 
 def command_line(options: argparse.Namespace) -> str:

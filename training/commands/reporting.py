@@ -51,7 +51,7 @@ def about_page(checkpoint: TrainedCheckpoint, published: Published, summary: Dat
     """Measure the graphs, and return that with what is said of the splits."""
     task = training_task(published.manifest.task)
     texts = [task.text_of(example) for example in (checkpoint.test or checkpoint.validation)[:MOST_TEXTS]]
-    costs = costs_of(published.folder, [{"inputs": task.input_of(text)} for text in texts])
+    costs = costs_of(published.folder, texts, task.calibration_window)
     if summary is None:
         return About(costs)
     return About(costs, summary.labels, summary.examples, summary.findings)

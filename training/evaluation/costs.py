@@ -5,15 +5,20 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from app.bundle import read_bundle
 from app.runtime.session import SessionError
+from app.tasks.text import EncodedText, TextEncoder
 from app.window import Window
 from training.evaluation.served import ServedGraph, batches_of
+
+WindowOf = Callable[[EncodedText, TextEncoder, np.random.Generator], Window]
 
 MEASURED_S = 0.4  # for each figure
 MOST_TEXTS = 200
@@ -35,8 +40,11 @@ class GraphCost:
         return asdict(self)
 
 
-def costs_of(folder: Path, bodies: Sequence[Mapping[str, object]]) -> list[GraphCost]:
-    """Measure each graph of a bundle that a CPU runs, on bodies of requests; none where there are no bodies."""
+def costs_of(folder: Path, texts: Sequence[str], window_of: WindowOf) -> list[GraphCost]:
+    """Measure each graph of a bundle that a CPU runs, on texts; none where there are no texts.
+
+    `window_of` is a task's `calibration_window`.
+    """
     bundle = read_bundle(folder, name=folder.parent.name, version=int(folder.name))
     found = []
     for precision, graph in bundle.manifest.graphs.items():
@@ -45,7 +53,7 @@ def costs_of(folder: Path, bodies: Sequence[Mapping[str, object]]) -> list[Graph
             served = ServedGraph(bundle, precision)
         except SessionError:  # fp16 needs CUDA
             continue
-        windows = windows_of(served, bodies)
+        windows = windows_of(served, texts, window_of)
         if windows:
             speed = speed_of(served, windows)
             memory = None if before is None else max(0.0, round((resident_mb() or before) - before, 1))
@@ -53,8 +61,10 @@ def costs_of(folder: Path, bodies: Sequence[Mapping[str, object]]) -> list[Graph
     return found
 
 
-def windows_of(served: ServedGraph, bodies: Sequence[Mapping[str, object]]) -> list[Window]:
-    return [window for body in bodies[:MOST_TEXTS] for window in served.encode(body).windows]
+def windows_of(served: ServedGraph, texts: Sequence[str], window_of: WindowOf) -> list[Window]:
+    """Return the first window of each text."""
+    encoder, generator = served.encoder, np.random.default_rng(0)
+    return [window_of(text, encoder, generator) for text in encoder.encode(list(texts[:MOST_TEXTS]), truncate=True)]
 
 
 def speed_of(served: ServedGraph, windows: Sequence[Window]) -> tuple[float, float]:

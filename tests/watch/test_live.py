@@ -17,6 +17,8 @@ from tests.watch.traffic import Burst, Traffic
 
 KEY = "a-key-for-tests"
 QUERIES = dashboard_queries() + recording_queries()
+# What has data only while requests come, and what compares them with those of an hour before.
+OF_TRAFFIC = [query for query in QUERIES if "> 0" in query.expr or "answers_drift:ratio" in query.expr]
 STALLED = "RobertaRunnerStalled"
 MODELS = ["tiny-classify", "tiny-ner", "tiny-fill-mask"]
 OF_A_BUSY_MACHINE = {"RobertaLatencyBudgetBurn", "RobertaSaturated", "RobertaQueueNotDraining"}
@@ -39,7 +41,7 @@ def test_mistakes_of_clients_raise_nothing_and_a_hung_runner_is_told_with_its_en
     service, looking, told = watched.service, watched.prometheus, watched.told
     with Traffic(service.url, KEY, MODELS, texts=32) as traffic:  # so many that runners are busy on any machine
         until(lambda: traffic.statuses[504] > 20 and traffic.statuses[422] > 20)
-        until(lambda: not queries_without_data(looking, [query for query in QUERIES if "> 0" in query.expr]))
+        until(lambda: not queries_without_data(looking, OF_TRAFFIC))
         assert {name for name in looking.firing() if name.split()[0] not in OF_A_BUSY_MACHINE} == set()
     with held(service, "tiny-ner") as gate, Burst(service.url, KEY, "/models/tiny-ner", 4):
         until(lambda: told.told(STALLED, "firing"))

@@ -20,7 +20,7 @@ Errors: TypeAlias = Literal["raise", "return"]
 
 BUSY = (408, 429, 502, 503, 504)  # of the service or of a proxy: the same request may be answered later
 OF_THE_INPUT = (413, 422, 500)  # what one bad text makes of the answer to its whole chunk
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 15.0  # where nothing says how long
 BESIDE = ("model", "truncate", "truncation_direction")  # fields of a body that stand beside its `parameters`
 
 
@@ -112,8 +112,8 @@ def pause_after(outcome: Outcome, attempt: int) -> float:
     A random part keeps clients that were refused together from coming back together.
     """
     said = outcome.headers.get("retry-after", "") if isinstance(outcome, httpx.Response) else ""
-    least = float(said) if said.isdecimal() else min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S / 2)
-    return min(least, LONGEST_PAUSE_S) * random.uniform(1, 1.5)
+    least = float(said) if said.isdecimal() else min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
+    return least * random.uniform(1, 1.5)
 
 
 def asked(route: str, fields: dict[str, Any], wrap: Callable[[list[JSON]], JSON] = list) -> Question:

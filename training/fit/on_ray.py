@@ -29,14 +29,17 @@ def finetune_on_ray(recipe: Recipe, data_dir: Path, run_dir: Path, address: str,
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
     except ImportError as error:
-        raise RecipeError("--ray needs Ray: pip install 'roberta-serve[ray]'") from error
-    folders = [str(Path.cwd() / folder) for folder in (data_dir, run_dir)]
+        raise RecipeError("--ray needs Ray: install the extra `ray`, in the clone: pip install -e '.[ray]'") from error
     options = {"include_dashboard": False} if address == HERE else {}
     ray.init(address=address, configure_logging=False, **options)
     try:
         TorchTrainer(
             work,
-            train_loop_config={"recipe": recipe.model_dump_json(), "folders": folders},
+            train_loop_config={
+                "recipe": recipe.model_dump_json(),
+                "folders": [str(folder) for folder in (data_dir, run_dir)],
+                "started_in": str(Path.cwd()),
+            },
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=ray.cluster_resources().get("GPU", 0) >= workers),
             torch_config=TorchConfig(timeout_s=int(PATIENCE.total_seconds())),
             run_config=RunConfig(
@@ -50,6 +53,7 @@ def finetune_on_ray(recipe: Recipe, data_dir: Path, run_dir: Path, address: str,
 
 
 def work(given: dict[str, Any]) -> None:
-    """Train in one of the processes, which Ray has joined."""
+    """Train in one of the processes, which Ray has joined and started in a folder of its own."""
+    os.chdir(given["started_in"])  # paths are relative to it, those of bases and teachers too
     data_dir, run_dir = map(Path, given["folders"])
     finetune(Recipe.model_validate_json(given["recipe"]), data_dir, run_dir)

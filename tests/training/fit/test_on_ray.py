@@ -27,20 +27,21 @@ LIMIT_S = 600  # on a machine that is busy with something else
 
 
 def test_two_processes_of_a_cluster_end_with_the_weights_of_one(tiny_base, data_dir, tmp_path):
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'roberta-serve[ray]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     settings = {"epochs": 1, "learning_rate": 1e-3, "dropout": 0.0, "attention_dropout": 0.0}
     alone = finetune(recipe_of("single", tiny_base, batch_size=16, **settings), data_dir, tmp_path / "one" / "run")
     file, run_dir = tmp_path / "recipe.json", tmp_path / "two" / "run"
-    file.write_text(recipe_of("single", tiny_base, batch_size=8, **settings).model_dump_json())
+    (tmp_path / "base").symlink_to(tiny_base)
+    file.write_text(recipe_of("single", Path("base"), batch_size=8, **settings).model_dump_json())
     variables = {
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
         "RAY_AUTH_MODE": "disabled",
         "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, "-c", CODE, file, data_dir, run_dir]
+    command = [sys.executable, "-c", CODE, file, data_dir, "two/run"]  # what is relative is so to this folder
     done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, timeout=LIMIT_S
+        command, cwd=tmp_path, env=os.environ | variables, capture_output=True, text=True, timeout=LIMIT_S
     )
     assert done.returncode == 0, done.stderr
     ours, theirs = (load_file(f / "model.safetensors") for f in (Path(alone.source), run_dir / "checkpoint"))

@@ -38,7 +38,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
  && ./trim.sh /opt/venv/bin/python numpy/distutils numpy/f2py \
     onnxruntime/quantization onnxruntime/tools onnxruntime/transformers 'onnxruntime/capi/libonnxruntime.so.*'
 
-# PyTorch publishes builds for the CPU on a page of its own; a folder with such a file does as well.
+# PyTorch publishes builds for the CPU on a page of its own. TORCH can name another page, or a folder that is mounted
+# into the build; docs/images.md says how.
 FROM environment AS environment-train
 ARG TORCH=https://download.pytorch.org/whl/cpu/torch/
 RUN printf '#!/opt/venv/bin/python\nfrom training.__main__ import main\n\nmain()\n' > /opt/venv/bin/roberta-train \

@@ -17,7 +17,7 @@ TORCH ?= https://download.pytorch.org/whl/cpu/torch/
 # An image: `make image TARGET=gpu`. The first of these programs that works; BUILD and RUN_FLAGS are for other ways.
 TARGET ?= cpu
 IMAGE ?= roberta-serve
-ENGINE ?= $(firstword $(shell docker info >/dev/null 2>&1 && echo docker; command -v podman buildah))
+ENGINE ?= $(firstword $(shell docker info >/dev/null 2>&1 && echo docker || command -v podman || command -v buildah || :))
 BUILD ?= $(ENGINE) build $(if $(filter docker,$(notdir $(ENGINE))),,--format docker)
 CONTEXT ?= .
 VERSION_NOW = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' app/__init__.py)
@@ -44,6 +44,8 @@ test: .venv/test-$(ACCELERATOR)  ## every test, the lint and the types
 
 clients: .venv/bin/python  ## the clients that tests/live asks with and that need a place of their own: of JavaScript, and tritonclient
 	npm install --silent --no-fund --no-audit --prefix .venv/clients @huggingface/inference@4.13.30 axe-core@4.14.1
+	$(BIN)/python -m venv .venv/triton
+	.venv/triton/bin/python -m pip install --quiet --disable-pip-version-check 'tritonclient[http]==2.73.0'
 
 check:  ## what CI runs, in an environment that is already there
 	$(BIN)/ruff format --check .
@@ -66,8 +68,8 @@ test-rest:  ## all other tests
 chaos:  ## every fault, under load, against the real command: one table; CHAOS="--seconds 3600 --only soak"
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
-ray: .venv/bin/python  ## a Ray cluster of two nodes on this machine: what is lost with a replica and a node, and what each way in costs
-	$(PIP) -e '.[cpu,ray]'
+ray: .venv/bin/python  ## a Ray cluster of two nodes on this machine: what is lost with a replica and a node, and what each way in costs; needs wrk
+	$(PIP) -e '.[$(ACCELERATOR),ray]'
 	$(BIN)/python -m benchmarks.cluster faults
 	$(BIN)/python -m benchmarks.cluster files
 	$(BIN)/python -m benchmarks.cluster replicas

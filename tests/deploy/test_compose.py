@@ -131,9 +131,12 @@ def test_secrets_are_files_that_are_mounted_where_they_are_read():
 
 def test_keys_are_switched_on_by_one_file():
     over = yaml.safe_load((ROOT / "deploy/docker-compose.keys.yml").read_text("utf-8"))
-    service = over["services"]["roberta"]
-    assert service["environment"] == {"ROBERTA_API_KEYS_FILE": f"/run/secrets/{service['secrets'][0]}"}
-    assert service["secrets"] == [*over["secrets"]]
+    assert over["services"].keys() == set(SERVING), "none is left open"
+    for service in over["services"].values():
+        assert service["environment"] == {"ROBERTA_API_KEYS_FILE": f"/run/secrets/{service['secrets'][0]}"}
+        assert service["secrets"] == [*over["secrets"]]
+    ignored = (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    assert {f"/{default(secret['file']).removeprefix('./')}" for secret in over["secrets"].values()} <= {*ignored}
 
 
 def test_settings_that_are_passed_on_exist():

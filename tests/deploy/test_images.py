@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+ON_RAY = (ROOT / "deploy/ray/Dockerfile").read_text("utf-8")
 STAGES = re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE)
 IMAGES = {
     "cpu": ["cpu", "tracing"],
@@ -91,20 +93,31 @@ def test_the_health_check_is_the_same_where_an_image_cannot_have_one():
     assert ["CMD", *yaml.safe_load(words)] == compose["services"]["roberta"]["healthcheck"]["test"] == HEALTH
 
 
-def test_every_file_that_is_copied_goes_to_the_builder():
+@pytest.mark.parametrize("text", [DOCKERFILE, ON_RAY], ids=["Dockerfile", "deploy/ray/Dockerfile"])
+def test_every_file_that_is_copied_goes_to_the_builder(text):
     sent = [line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line.startswith("!")]
-    for words in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE):
+    copied = re.findall(r"^COPY (?!--from)(?:--\S+ )*(.*)$", text, re.MULTILINE)
+    assert copied
+    for words in copied:
         for path in words.split()[:-1]:
             assert (ROOT / path).exists(), path
             assert any(path == each or path.startswith(f"{each}/") for each in sent), path
 
 
+def test_ray_s_image_copies_what_installing_reads():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    copied = {path for line in re.findall(r"^COPY --\S+ (.*)$", ON_RAY, re.MULTILINE) for path in line.split()[:-1]}
+    assert {"pyproject.toml", project["readme"], *project["license-files"], "app", "training"} <= copied
+    assert {file.rpartition("/")[2] for file in re.findall(r"-c (\S+)", ON_RAY)} <= copied
+
+
 # --- make --------------------------------------------------------------------------------------------------
 
 
-def make(*words: str) -> str:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    return subprocess.run(["make", *words], cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+def make(*words: str, **variables: str) -> str:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    env, program = own | variables, shutil.which("make")
+    return subprocess.run([program, *words], cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -121,6 +134,15 @@ def test_without_a_program_that_builds_the_sentence_says_what_to_install():
     with pytest.raises(subprocess.CalledProcessError) as raised:
         make("image", "ENGINE=")
     assert "docker, podman or buildah is needed" in raised.value.stderr
+
+
+@pytest.mark.parametrize("engine", ["podman", "buildah"])
+def test_it_builds_with_the_one_program_that_there_is(engine, tmp_path):
+    for name in ("sh", "sed", "git"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    (tmp_path / engine).write_text("#!/bin/sh\n")
+    (tmp_path / engine).chmod(0o755)
+    assert f"{tmp_path}/{engine} build --format docker" in make("-n", "image", PATH=str(tmp_path))
 
 
 def test_make_alone_lists_every_target_that_has_a_sentence():

@@ -24,6 +24,7 @@ def embedded():
 
 CONFIGURATIONS = {
     "serve.yaml": yaml.safe_load((FOLDER / "serve.yaml").read_text()),
+    "try.yaml": yaml.safe_load((FOLDER / "try.yaml").read_text()),
     "listening.yaml": yaml.safe_load((FOLDER / "listening.yaml").read_text()),
     "rayservice.yaml": embedded(),
 }
@@ -44,9 +45,18 @@ def test_ray_takes_it(name):
     (deployment,) = application.deployments
     bound = call_builder(named(application.import_path), application.args)
     assert bound._bound_deployment.name == deployment.name
-    policy = deployment.autoscaling_config["policy"]
-    assert named(policy["policy_function"])(**policy["policy_kwargs"])
+    if name != "try.yaml":
+        policy = deployment.autoscaling_config["policy"]
+        assert named(policy["policy_function"])(**policy["policy_kwargs"])
     assert Settings(**application.args)
+
+
+def test_the_one_to_try_needs_one_core_of_one_machine_and_finds_the_shipped_models(monkeypatch):
+    (application,) = CONFIGURATIONS["try.yaml"]["applications"]
+    (deployment,) = application["deployments"]
+    assert (deployment["num_replicas"], deployment["ray_actor_options"]) == (1, {"num_cpus": 1})
+    monkeypatch.setenv("ROBERTA_MODELS", str(ROOT / "models"))
+    assert Settings(**application["args"]).models == ROOT / "models"
 
 
 def test_the_manifest_has_the_configuration_of_the_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from argparse import Namespace
 from dataclasses import asdict
 
@@ -24,7 +25,10 @@ def run(options: Namespace) -> int:
         show(findings, console)
     if options.fix is not None:
         told = Console(stderr=True)
-        for mended in mend(recipe, options.data, options.fix):
+        written = mend(recipe, options.data, options.fix)
+        for mended in written:
             told.out(str(mended))
-        told.out(f"check again: roberta-train check --task {recipe.task} --train train.csv --data {options.fix} ...")
+        splits = [word for mended in written for word in (f"--{mended.split}", mended.file.name)]
+        again = ["roberta-train", "check", "--task", recipe.task, *splits, "--data", str(options.fix)]
+        told.out(f"check again: {shlex.join(again)}")
     return int(any(finding.severity == "error" for finding in findings))

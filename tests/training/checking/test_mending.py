@@ -47,11 +47,14 @@ def test_what_can_only_be_left_out_is_left_out_and_what_a_person_must_decide_sta
     assert check(data, "--fix", str(out)) == f"roberta-train: {out} is not empty; name another folder with --fix"
 
 
-def test_other_tables_are_written_as_json_lines(data, tmp_path):
+def test_other_tables_are_written_as_json_lines(data, tmp_path, capsys):
     rows = [{"text": f"text {number}", "label": number % 2} for number in range(8)]
     (data / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, rows[0]]))
     check(data, "--fix", str(tmp_path / "mended"), train="train.jsonl")
     assert len((tmp_path / "mended" / "train.jsonl").read_text().splitlines()) == 8
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("check again: roberta-train check --task ")
+    assert said.endswith(f" --train train.jsonl --test test.csv --data {tmp_path / 'mended'}")
 
 
 def test_a_file_that_is_no_table_is_mended_where_it_comes_from(tmp_path):

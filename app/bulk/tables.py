@@ -30,7 +30,9 @@ def arrow() -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise BulkError("Parquet needs pyarrow: pip install 'roberta-serve[parquet]'") from error
+        raise BulkError(
+            "Parquet needs pyarrow: install the extra `parquet`, in the clone: pip install -e '.[parquet]'"
+        ) from error
     return pyarrow
 
 

@@ -80,7 +80,7 @@ def connected(address: str) -> Iterator[Any]:
         import ray
         import ray.data
     except ImportError as error:
-        raise BulkError("--ray needs Ray: pip install 'roberta-serve[ray]'") from error
+        raise BulkError("--ray needs Ray: install the extra `ray`, in the clone: pip install -e '.[ray]'") from error
     try:
         options = {"include_dashboard": False} if address == HERE else {}
         ray.init(address=address, log_to_driver=False, configure_logging=False, **options)

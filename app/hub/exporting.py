@@ -39,8 +39,8 @@ def how_to_export(what: str, weights: str, name: str) -> str:
     """Say what to type where nothing can be exported here."""
     return (
         f"{what} has no ONNX graph, and exporting {weights} needs {', '.join(missing_modules())}; install the extra "
-        f"`train` (pip install 'roberta-serve[train]'), or run `roberta-train export {what} --name {name}` where it "
-        "is, and serve its models folder"
+        f"`train` (in the clone: pip install -e '.[train]'), or run `roberta-train export {what} --name {name}` where "
+        "it is, and serve its models folder"
     )
 
 

@@ -41,7 +41,7 @@ def why_not(variables: Mapping[str, str]) -> str | None:
     if (protocol := first_of(PROTOCOLS, variables)) not in ("", SPOKEN):
         return f"traces are sent as {SPOKEN} alone, not as {protocol}: set OTEL_EXPORTER_OTLP_PROTOCOL={SPOKEN}"
     if not all(map(is_installed, MODULES)):
-        return "OpenTelemetry is not installed: pip install 'roberta-serve[tracing]'"
+        return "OpenTelemetry is not installed: install the extra `tracing`, in the clone: pip install -e '.[tracing]'"
     return None
 
 

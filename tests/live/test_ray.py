@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'roberta-serve[ray]'")
+pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 LIMIT_S = 600  # on a machine that is busy with something else
 
 

@@ -206,7 +206,7 @@ def test_parquet_needs_its_extra(predict, tmp_path, monkeypatch, capsys):
     (tmp_path / "in.csv").write_text("text\ngood\n")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     assert predict("in.csv", "-o", "out.parquet") == 1
-    assert "pip install 'roberta-serve[parquet]'" in capsys.readouterr().err
+    assert "pip install -e '.[parquet]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])

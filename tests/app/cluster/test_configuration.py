@@ -13,7 +13,7 @@ from app.settings import Settings
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy" / "ray"
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'roberta-serve[ray]'")
+pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray's own code
 
 

@@ -7,7 +7,7 @@ from app.cluster.scaling import BUSY, QUEUE
 from app.metrics import Metrics
 from app.settings import Settings
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'roberta-serve[ray]'")
+pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray's own code
 
 

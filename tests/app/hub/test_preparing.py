@@ -108,8 +108,8 @@ def test_without_the_extra_the_graph_is_served_and_weights_alone_say_what_to_typ
         prepare("acme/weights", tell)
     assert str(raised.value) == (
         "acme/weights has no ONNX graph, and exporting model.safetensors needs torch; install the extra `train` "
-        "(pip install 'roberta-serve[train]'), or run `roberta-train export acme/weights --name weights` where it is, "
-        "and serve its models folder"
+        "(in the clone: pip install -e '.[train]'), or run `roberta-train export acme/weights --name weights` where it "
+        "is, and serve its models folder"
     )
     assert "model.safetensors" not in hub.downloads()
 

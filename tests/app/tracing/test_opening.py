@@ -40,7 +40,7 @@ def test_a_missing_package_is_said_with_how_to_install_it(monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector")
     reason = why_not(ENDPOINT)
     assert reason is not None
-    assert "pip install 'roberta-serve[tracing]'" in reason
+    assert "pip install -e '.[tracing]'" in reason
     assert open_tracing() is None
 
 

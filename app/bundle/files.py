@@ -113,7 +113,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_card(path: Path) -> str:
-    """Return the model card of a folder; empty where it has none, or one that cannot be read or is too long."""
+    """Return the model card of a folder; empty where it has none, or one that cannot be read or is too long.
+
+    A link that leaves the folder, which anybody who can write to it may point at a secret, is no card.
+    """
+    if not belongs_to(path, CARD):
+        return ""
     try:
         return read_file(path / CARD, MOST_CARD_BYTES).decode(errors="replace")
     except (OSError, BundleError):

@@ -282,7 +282,7 @@ def row_of(entry: Entry, lanes: dict[str, Lane]) -> ModelRow:
         precision=model.precision,
         provider=model.provider,
         max_batch_tokens=model.lane.max_batch_tokens,
-        card=bundle.card,
+        fingerprint=bundle.fingerprint,
     )
     lanes[served.key] = cast(Lane, model.lane)  # this process has loaded it, so it runs on its own engine
     return ModelRow(entry.name, served, entry.refused, entry.note, False)

@@ -133,9 +133,10 @@ ToEngine = Submit | Cancel | Refresh | OrderMessage | Holding
 
 
 class ServedModel(Message):
-    """A model that the engine has proved: all that a worker needs but the tokenizer, of which it opens the kept copy.
+    """A model that the engine has proved: all that a worker needs but the tokenizer, of which it opens the kept copy,
+    and the model card, which it reads in the folder `path`: with the cards of many models a table is too long to send.
 
-    `key` names the model in requests: two of the same name and version, but of another content, have different keys.
+    `fingerprint` is that of `app.bundle.Bundle`. `key` names the model in requests: two of the same name and version, but of another content, have different keys.
     """
 
     key: str
@@ -147,7 +148,7 @@ class ServedModel(Message):
     precision: str
     provider: str
     max_batch_tokens: int
-    card: str
+    fingerprint: str
 
 
 class ModelRow(Message):

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from app.bundle import Bundle, Manifest, Precision
+from app.bundle.files import read_card
 from app.metrics import Metrics, ModelSeries
 from app.processes.held_models import HeldModels
 from app.processes.messages import ModelRow, ServedModel
@@ -58,7 +59,7 @@ class RemoteLane:
 class RemoteModels:
     """Builds models from an engine's table, each once as long as the engine says the same of it.
 
-    Of a bundle it reads nothing but the tokenizer, from the copy that the engine keeps.
+    Of a bundle it reads nothing but the tokenizer, from the copy that the engine keeps, and the model card.
     """
 
     def __init__(self, metrics: Metrics, max_tokens: int, engines: Engines) -> None:
@@ -89,7 +90,8 @@ class RemoteModels:
         tokenizer, config = Path(served.tokenizer), msgspec.json.decode(served.config)
         if not is_as_kept(tokenizer):
             raise KeptTokenizerError(f"the kept tokenizer of {manifest.name} is gone or altered")
-        bundle = Bundle(Path(served.path), manifest, config, served.verified, tokenizer, card=served.card)
+        path = Path(served.path)
+        bundle = Bundle(path, manifest, config, served.verified, tokenizer, served.fingerprint, card=read_card(path))
         precision = cast(Precision, served.precision)
         series = self._metrics.of_model(task_named(manifest.task).route, manifest.name)
         lane = RemoteLane(self._engines, served.key, served.max_batch_tokens, series)

@@ -2,6 +2,9 @@
 
 from types import SimpleNamespace
 
+import msgspec
+
+from app.bundle.files import CARD, MOST_CARD_BYTES, read_card
 from app.processes.engine_server import row_of
 from app.serving.registry import Entry
 from tests.app.builders import make_manifest
@@ -14,7 +17,7 @@ def entry_of(tmp_path, tokenizer="0" * 64, **config):
         config=config,
         verified=True,
         tokenizer_file=tmp_path / tokenizer,
-        card="",
+        fingerprint="0",
     )
     lane = SimpleNamespace(max_batch_tokens=64)
     return Entry("toy", SimpleNamespace(id="toy:1", bundle=bundle, precision="fp32", provider="CPU", lane=lane))
@@ -27,3 +30,9 @@ def test_one_name_and_version_of_another_content_is_another_key(tmp_path):
     assert {key.partition("#")[0] for key in keys} == {"toy:1"}
     assert keys[0] == keys[1]
     assert len(set(keys)) == len(lanes) == 3
+
+
+def test_the_longest_card_takes_no_room_in_the_table_of_models(tmp_path):
+    (tmp_path / CARD).write_text("a" * MOST_CARD_BYTES)
+    assert len(msgspec.msgpack.encode(row_of(entry_of(tmp_path), {}))) < MOST_CARD_BYTES / 10
+    assert len(read_card(tmp_path)) == MOST_CARD_BYTES

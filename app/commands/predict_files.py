@@ -15,8 +15,10 @@ from app.bulk.many import Asked, ManyFiles, Outcome, Pair, absolute
 from app.bulk.progress import Progress
 from app.commands.parsing import complain
 from app.commands.predict_flags import options_of
+from app.http_settings import HttpSettings
 from app.settings import Settings
 
+KEPT_HERE = {*HttpSettings.model_fields, "api_keys", "api_keys_file", "access"}
 MOST_NAMED = 20  # files of which it is said why they have no output
 
 
@@ -51,9 +53,17 @@ def asked_of(flags: Namespace, plan: Plan, settings: Settings) -> Asked:
             raise BulkError(f"{path}: there is no such file or folder")
     plan = replace(plan, inputs=[absolute(path) for path in plan.inputs], output=absolute(plan.output))
     model = str(absolute(Path(flags.model))) if Path(flags.model).is_dir() and "/" in flags.model else flags.model
-    known = Settings(**{name: getattr(settings, name) for name in settings.model_fields_set})
-    known = known.model_copy(update={"models": absolute(settings.models)})
-    return Asked(model, known, options_of(flags), plan, flags.strict, flags.restart)
+    return Asked(model, told(settings), options_of(flags), plan, flags.strict, flags.restart)
+
+
+def told(settings: Settings) -> Settings:
+    """Return the settings that answering files takes: what only the service reads, its secrets too, stays here.
+
+    They are made without the environment being read, which may hold secrets.
+    """
+    names = [name for name in Settings.model_fields if name not in KEPT_HERE]
+    values = {name: getattr(settings, name) for name in names} | {"models": absolute(settings.models)}
+    return Settings.model_construct(settings.model_fields_set.intersection(names), **values)
 
 
 @dataclass(frozen=True)

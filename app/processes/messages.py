@@ -133,10 +133,11 @@ ToEngine = Submit | Cancel | Refresh | OrderMessage | Holding
 
 
 class ServedModel(Message):
-    """A model that the engine has proved: all that a worker needs but the tokenizer, of which it opens the kept copy,
-    and the model card, which it reads in the folder `path`: with the cards of many models a table is too long to send.
+    """A model that the engine has proved: all that a worker needs, but for two files that it reads by itself.
 
-    `fingerprint` is that of `app.bundle.Bundle`. `key` names the model in requests: two of the same name and version, but of another content, have different keys.
+    These are the tokenizer, of which it opens the kept copy, and the model card in the folder `path`: with the cards of
+    many models a table would be too long to send. `fingerprint` is that of `app.bundle.Bundle`. `key` names the model
+    in requests: two of the same name and version, but of another content, have different keys.
     """
 
     key: str

@@ -14,12 +14,14 @@ from pathlib import Path
 from app import __version__
 from app.command_line.terminal import is_watched
 from app.logs import is_console
+from app.logs.escaping import escape
 from app.service import Service
 from app.serving.registry import LOADING, Entry
 
 TICK_S = 0.05
 ANYWHERE = {"0.0.0.0": "localhost", "[::]": "localhost"}
 BOLD, RED, DIM, PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
+PROCESSES = "app.processes"  # the module that the supervisor's processes run
 WIDEST = 100  # characters of a reason
 
 
@@ -45,13 +47,13 @@ def shown(url: str) -> str:
 
 
 def card(service: Service, url: str, seconds: float | None) -> list[str]:
-    """Return the lines of the card."""
+    """Return the lines of the card. What bundles say in it is escaped, so that none can act on the terminal."""
     entries = service.registry.entries
     ready = [entry for entry in entries if entry.model is not None]
     lines = ["", f"  {BOLD}{url}{PLAIN}   {DIM}roberta-serve {__version__} on {service.backend.device}{PLAIN}", ""]
     lines += [f"  {line}" for line in table([cells(entry) for entry in ready])]
     lines += [f"  {line}" for entry in entries for line in refusals(entry)]
-    lines += [f"  {RED}{problem}{PLAIN}" for problem in service.registry.table.problems]
+    lines += [f"  {RED}{escape(problem)}{PLAIN}" for problem in service.registry.table.problems]
     if not ready:
         lines.append("  no model is served; `roberta-serve pull ORG/NAME` fetches one, then send SIGHUP")
     else:
@@ -64,7 +66,7 @@ def cells(entry: Entry) -> tuple[str, ...]:
     manifest = entry.model.bundle.manifest
     metrics = manifest.graphs[entry.model.precision].metrics
     score = next((f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items()), "not scored")
-    return entry.model.id, manifest.task, entry.model.precision, score, f"/{entry.model.task.route}"
+    return entry.model.id, manifest.task, entry.model.precision, escape(score), f"/{entry.model.task.route}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -75,7 +77,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def refusals(entry: Entry) -> Iterator[str]:
     for version, reason in entry.refused.items():
-        yield f"{RED}{entry.name}:{version} refused{PLAIN}: {reason[:WIDEST]}"
+        yield f"{RED}{escape(entry.name)}:{version} refused{PLAIN}: {escape(reason)[:WIDEST]}"
 
 
 def request_for(service: Service, entry: Entry, url: str) -> str:
@@ -100,4 +102,4 @@ def age_s() -> float | None:
 
 def command_pid() -> int:
     """Return the process that a person has started: this one, or the supervisor of this one."""
-    return os.getppid() if "app.processes" in " ".join(sys.orig_argv) else os.getpid()
+    return os.getppid() if PROCESSES in sys.orig_argv[1:3] else os.getpid()

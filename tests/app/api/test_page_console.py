@@ -1,66 +1,17 @@
-"""The views beside the question: keys, links, code, models, live figures; what each says when something is missing."""
+"""The views beside the question: keys, links, code, models; what each says when something is missing, and to axe."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import expect
 
 from app.tasks.base import TextsRequest
-from app.tasks.classify import ClassifyRequest
 from tests.support.browser import ORIGIN, Reply, Written, ask, chromium, opened, problems
-from tests.support.server import until
+from tests.support.console import LABELS, fill
 
 TEXT = 'C\'est «déjà» vu & "so" on 😀'
-CARD = """---
-license: mit
----
-# A card
-
-Some **bold** words, `code`, [a link](https://example.org/a_b), [a trap](javascript:alert(1)).
-<script>document.title = "broken into"</script><img src=x onerror="document.title = 'broken into'">
-![a picture](https://example.org/p.png)
-
-| metric | int8 |
-|---|---|
-| f1 | 0.7 |
-
-- one
-  - nested
-- two
-
-```json
-{"a": 1}
-```
-"""
-MODELS = [
-    {"name": "first", "state": "ready", "version": 2, "route": "/say", "routes": ["/say"], "metrics": {"f1": 0.75}}
-    | {"thresholds": {"spam": 0.4, "ham": 0.9}, "refused": {"3": "config.json is missing"}, "note": "an older one"},
-    {"name": "second", "state": "ready", "version": 1, "route": "/say", "routes": ["/say"]},
-    {"name": "third", "state": "failed", "refused": {"1": "tokenizer.json was altered"}},
-]
-LABELS = [{"label": "spam", "score": 0.5}, {"label": "ham", "score": 0.5}, {"label": "other", "score": 0.1}]
-
-
-def metrics(requests: int, errors: int = 0) -> str:
-    """Return an exposition in which each request took from 10 to 20 ms."""
-    bounds = [("0.01", 0), ("0.02", requests), ("+Inf", requests)]
-    return "\n".join(
-        [
-            "# HELP roberta_requests_total Requests.",
-            f'roberta_requests_total{{code="200",model="a \\"b\\" }}",task="say"}} {requests}.0',
-            f'roberta_requests_total{{code="429",model="first",task="say"}} {errors}.0',
-            *(f'roberta_request_duration_seconds_bucket{{le="{le}",model="first"}} {n}.0' for le, n in bounds),
-            f'roberta_batch_sequences_sum{{model="first"}} {3 * requests}.0',
-            f'roberta_batch_sequences_count{{model="first"}} {requests}.0',
-            "roberta_queue_requests 4.0",
-            'roberta_engine_up{engine="0"} 1.0',
-            'roberta_engine_up{engine="1"} 0.0',
-            'roberta_rejected_total{reason="queue_full"} 7.0',
-        ]
-    )
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +29,7 @@ def tab(browser):
 
 @pytest.fixture
 def service(tab):
-    service = tab[1]
-    service.__init__({"say": (ClassifyRequest, {"inputs": "An example."})}, MODELS, lambda *_: [LABELS])
-    service.texts = {"models/first/card": CARD, "metrics": metrics(10)}
-    return service
+    return fill(tab[1])
 
 
 @pytest.fixture
@@ -220,93 +168,13 @@ def test_a_card_is_shown_and_nothing_in_it_runs(page):
     expect(page.locator("#card-second")).to_contain_text("there is nothing at models/second/card")
 
 
-def charts(page):
-    lines = page.locator(".chart figcaption").all_inner_texts()
-    return dict(line.split("\n") for line in lines)
-
-
-@pytest.fixture
-def live(tab, service):
-    page = tab[0]
-    page.goto("about:blank")
-    page.clock.install(time=datetime(2030, 1, 1, tzinfo=UTC))
-    page.goto(f"{ORIGIN}#view=live")
-    expect(page.locator("#live-state")).to_contain_text("Every two seconds")
-    page.clock.pause_at(datetime(2030, 1, 1, 0, 1, tzinfo=UTC))
-    yield page
-    page.clock.resume()
-
-
-def look_again(page):
-    """Let two seconds pass, and wait for what they bring."""
-    before = page.evaluate("points.length")
-    page.clock.run_for(2000)
-    until(lambda: page.evaluate("points.length") > before)
-
-
-def test_live_figures_are_what_happened_between_two_looks(live, service):
-    for requests in (10, 30, 50):
-        service.texts["metrics"] = metrics(requests, 2)
-        look_again(live)
-    seen = charts(live)
-    assert seen["Requests answered"] == "10 /s"
-    assert seen["Refused or failed"] == "0 /s"
-    assert (seen["Latency, median"], seen["Windows in a batch"], seen["Requests in the queue"]) == ("15 ms", "3", "4")
-    expect(live.locator("#engines")).to_contain_text("1 of 2")
-    expect(live.locator("#engines")).to_contain_text("queue_full")
-    label = live.locator(".chart svg").first.get_attribute("aria-label")
-    assert label.startswith("Requests answered: ")
-
-
-def test_live_figures_start_anew_after_the_service_did(live, service):
-    look_again(live)
-    service.texts["metrics"] = metrics(2)
-    look_again(live)
-    expect(live.locator(".chart").first).to_contain_text("1 /s")
-    service.is_away = True
-    live.clock.run_for(2000)
-    expect(live.locator("#live-state")).to_contain_text("does not answer")
-    service.is_away = False
-    live.clock.run_for(2000)
-    expect(live.locator("#live-state")).to_contain_text("Every two seconds")
-
-
-def test_nothing_is_asked_for_while_nobody_looks(live, service):
-    def looks():
-        return sum(url.endswith("/metrics") for url in service.opened_urls)
-
-    for hide in (
-        "Object.defineProperty(document, 'hidden', {value: true, configurable: true})",
-        "delete document.hidden; showView('models')",
-    ):
-        live.evaluate(f"{hide}; document.dispatchEvent(new Event('visibilitychange')); 0")
-        live.clock.run_for(10_000)  # a look that was on its way ends
-        before = looks()
-        live.clock.run_for(10_000)
-        assert looks() == before
-    live.evaluate("showView('live')")
-    until(lambda: live.evaluate("scraped !== null"))
-    assert looks() == before + 1
-
-
-def test_metrics_that_are_off_or_need_a_key_are_said(live, service):
-    del service.texts["metrics"]
-    live.clock.run_for(2000)
-    expect(live.locator("#live-state")).to_contain_text("switched off")
-    service.key = "another"
-    live.evaluate("look()")
-    expect(live.locator("#live-state")).to_have_text("send a key")
-    expect(live.locator("#key")).to_be_visible()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_in_any_view_or_state(browser, scheme):
     columns = [
         [{"score": 0.5, "token_str": " a", "sequence": "a b"}],
         [{"score": 0.5, "token_str": "b", "sequence": "c"}],
     ]
-    service = Written({"say": (ClassifyRequest, {"inputs": "An example."})}, MODELS, lambda *_: [LABELS])
-    service.texts = {"models/first/card": CARD, "metrics": metrics(10)}
+    service = fill(Written())
     with opened(browser, ORIGIN, service, color_scheme=scheme, bypass_csp=True) as page:
         page.click("#code summary")
         for answer in ([LABELS], columns, Reply({"error": "no"}, 429), []):

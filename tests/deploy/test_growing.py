@@ -99,9 +99,10 @@ def test_it_grows_by_a_series_that_the_service_has_and_the_adapter_serves():
     assert f'service="{admin}"' in trigger["metadata"]["query"]
 
 
-WAITING = {  # of two pods, and of another release, which is not to be counted
+WAITING = {  # of two pods, of a new version beside them and of another release, which are not to be counted
     'roberta_queue_tokens{namespace="nlp", service="roberta-serve-admin", pod="a"}': "8000x8",
     'roberta_queue_tokens{namespace="nlp", service="roberta-serve-admin", pod="b"}': "0 16000x7",
+    'roberta_queue_tokens{namespace="nlp", service="roberta-serve-admin", pod="roberta-serve-canary-a-b"}': "99999x8",
     'roberta_queue_tokens{namespace="other", service="roberta-serve-admin", pod="a"}': "99999x8",
 }
 

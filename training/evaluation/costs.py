@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +23,6 @@ WindowOf = Callable[[EncodedText, TextEncoder, np.random.Generator], Window]
 
 MEASURED_S = 0.4  # for each figure
 MOST_TEXTS = 200
-PAGE_BYTES = 4096
 STATM = Path("/proc/self/statm")  # proc(5): its second number is the resident pages
 
 
@@ -95,6 +95,6 @@ def resident_mb() -> float | None:
     """Return the memory of this process that is resident; None on systems without /proc."""
     gc.collect()
     try:
-        return int(STATM.read_text().split()[1]) * PAGE_BYTES / 1e6
+        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
     except (OSError, ValueError, IndexError):
         return None

@@ -81,8 +81,9 @@ watch:  ## every alert made to fire and to end, and every query asked, by a real
 dashboards:  ## draw deploy/grafana/dashboards anew from deploy/grafana/*.py and docs/operations.md
 	$(BIN)/python -m deploy.grafana.draw
 
-pictures:  ## draw docs/pictures anew, from the page before the bundles in models/; needs Chromium
+pictures:  ## draw docs/pictures anew, from the page before the bundles in models/, and with REPORT=FILE the report's; needs Chromium
 	$(BIN)/python -m docs.pictures
+	$(if $(REPORT),$(BIN)/python -m docs.report_picture $(REPORT))
 
 fuzz:  ## random bytes for every reader of what others wrote, SECONDS of each; HARNESSES="http-head" chooses
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(HARNESSES)

@@ -1,9 +1,10 @@
 """The service on a Ray cluster of two nodes on this machine: `python -m benchmarks.cluster`, with Ray installed.
 
 python -m benchmarks.cluster faults     a replica, a node and a version are taken away under load
+python -m benchmarks.cluster files      files are answered through Ray Data, and a node is taken away meanwhile
 python -m benchmarks.cluster replicas   requests per second with one replica and with two
 python -m benchmarks.cluster ways       the same replica asked through Ray's proxies, and without Ray
-    python -m benchmarks.cluster check      answers compared with those without Ray, and the first faults
+python -m benchmarks.cluster check      answers compared with those without Ray, and the first faults
 """
 
 from __future__ import annotations

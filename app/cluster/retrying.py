@@ -4,7 +4,7 @@ A node of the cluster that is started with
 
     RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=app.cluster.retrying:middlewares
 
-has a proxy that does so. It imports nothing of the service.
+has a proxy that does so. It loads neither models nor routes. An operator's orders change something: they are sent once.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from typing import Any
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.openai_form import error_of, is_openai
+from app.errors import EngineLostError
+
 ANSWERED_BY = (b"x-answered-by", b"roberta-serve")  # of every answer of a replica, its errors included
 TRIES = 4
 FIRST_PAUSE_S = 0.1  # before it is asked again, doubled each time: the proxy learns of a loss in about that time
 MOST_BYTES = 2**20  # of a body that is kept to be sent again
-OWN_PATHS = "/-/"  # of Ray
+SENT_ONCE = ("/-/", "/admin/")  # paths of Ray itself, and of an operator's orders
 LOST = "no replica answered, the request was sent {tries} times; send it again, inference changes nothing"
 
 
@@ -35,13 +38,12 @@ class Attempt:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.is_passed_on = self.is_withheld = False
+        self.is_withheld = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.is_withheld = message["status"] >= 500 and ANSWERED_BY not in lowered(message)
         if not self.is_withheld:
-            self.is_passed_on = True
             await self._send(message)
 
 
@@ -52,7 +54,7 @@ class Retrying:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(OWN_PATHS):
+        if scope["type"] != "http" or scope["path"].startswith(SENT_ONCE):
             return await self._app(scope, receive, send)
         messages, is_whole = await read(receive)
         for tries in range(TRIES if is_whole else 1):
@@ -92,10 +94,12 @@ def replay(messages: list[Message], receive: Receive) -> Callable[[], Awaitable[
 async def send_lost(scope: Scope, send: Send, tries: int) -> None:
     """Answer as the service does where its engine was lost."""
     request_id = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    body = {"error": LOST.format(tries=tries), "error_type": "engine_lost", "request_id": request_id}
+    lost = EngineLostError(LOST.format(tries=tries))
+    told = error_of(lost) if is_openai(scope["path"]) else lost.message
+    body = {"error": told, "error_type": lost.code, "request_id": request_id}
     content = json.dumps(body).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": 503, "headers": [*headers, (b"retry-after", b"1")]})
+    await send({"type": "http.response.start", "status": lost.status, "headers": [*headers, (b"retry-after", b"1")]})
     await send({"type": "http.response.body", "body": content})
 
 

@@ -77,6 +77,18 @@ def test_in_the_end_it_is_said_as_the_service_says_it():
     assert "send it again" in said["error"]
 
 
+def test_openai_s_clients_read_the_loss_in_their_form():
+    said = json.loads(ask(Proxy(*[500] * TRIES), path="/v1/embeddings")[2])
+    assert said["error"] | {"message": ""} == {
+        "message": "",
+        "type": "server_error",
+        "param": None,
+        "code": "engine_lost",
+    }
+    assert "send it again" in said["error"]["message"]
+    assert isinstance(json.loads(ask(Proxy(*[500] * TRIES), path="/v1/endpoints/a:predict")[2])["error"], str)
+
+
 def test_a_large_body_is_not_kept():
     piece = {"type": "http.request", "body": b"x" * MOST_BYTES, "more_body": True}
     proxy = Proxy(500)
@@ -84,6 +96,6 @@ def test_a_large_body_is_not_kept():
     assert len(proxy.bodies[0]) > 2 * MOST_BYTES
 
 
-def test_paths_of_ray_are_left_alone():
-    assert ask(Proxy(503), path="/-/healthz")[0] == 503
-    assert ask(Proxy(503), path="/-/healthz")[2] == b"503"
+@pytest.mark.parametrize("path", ["/-/healthz", "/admin/reload", "/admin/models/a/load"])
+def test_paths_of_ray_and_orders_are_sent_once(path):
+    assert ask(Proxy(503), path=path)[::2] == (503, b"503")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,14 +22,14 @@ from app.api.listener import bind
 from app.cluster.front import Front
 from app.cluster.load import Load
 from app.hub.named import Named
-from app.logs import configure_logs
+from app.logs import configure_logs, count_dropped_lines
 from app.metrics import Metrics
 from app.runtime.memory import return_large_blocks
 from app.service import Service
 from app.serving.local_engine import LocalEngine
 from app.serving.watching import state_of, watch
 from app.settings import Settings
-from app.tracing.opening import open_tracing
+from app.tracing.opening import open_tracing, warn_without_tracing
 
 MOST_ONGOING = 4096  # requests in one replica, which the engine refuses sooner by its own limits
 DRAIN_S = 40.0  # as long as a request may take, and some more
@@ -43,37 +44,52 @@ class Replica:
     """
 
     async def __init__(self, **settings: Any) -> None:  # type: ignore[misc]  # Ray awaits it
+        self._ending = AsyncExitStack()  # what is to end with the replica, the last first
         self._settings = Settings(**settings)
         configure_logs(self._settings)
+        warn_without_tracing()
         return_large_blocks()
-        self._folder = TemporaryDirectory(prefix="roberta-serve-", ignore_cleanup_errors=True)
-        self._named = Named(self._settings, Path(self._folder.name) / "named.json") if self._settings.model else None
-        if self._named is not None:
-            await asyncio.to_thread(self._named.fetch)
+        folder = self._ending.enter_context(TemporaryDirectory(prefix="roberta-serve-", ignore_cleanup_errors=True))
+        if (tracing := open_tracing()) is not None:
+            self._ending.push_async_callback(asyncio.to_thread, tracing.close)
+        self._tracing = tracing
+        self._named = await self._fetch(Path(folder) / "named.json")
         table = None if self._named is None else self._named.file
         backend = LocalEngine(self._settings, Metrics(CollectorRegistry()), table=table)
+        count_dropped_lines(backend.metrics.log_lines_dropped.inc)
         self._service, self._load = Service(self._settings, backend), Load(backend)
+        self._ending.push_async_callback(self._service.stop)
         await self._service.start()
-        self._admin = self._start_admin()
-        self._watching = self._watch()
+        self._start_admin()
+        self._watch()
 
-    def _start_admin(self) -> AdminThread | None:
+    async def _fetch(self, table: Path) -> Named | None:
+        """Fetch the models that the settings name, and write to `table` where they are."""
+        if not self._settings.model:
+            return None
+        named = Named(self._settings, table)
+        self._ending.callback(named.stop)
+        await asyncio.to_thread(named.fetch)
+        return named
+
+    def _start_admin(self) -> None:
         """Open the admin port, where the settings have one: the metrics of this replica, and its health."""
         if self._settings.admin_port is None:
-            return None
+            return
         admin = AdminThread(
             self._service, bind(self._settings.admin_host or self._settings.host, self._settings.admin_port)
         )
         admin.start()
-        return admin
+        self._ending.push_async_callback(admin.stop)
 
-    def _watch(self) -> asyncio.Task[None] | None:
+    def _watch(self) -> None:
         if not (interval_s := self._settings.reload_interval_s):
-            return None
-        return asyncio.create_task(watch(partial(state_of, self._settings.models), interval_s, self._service.load))
+            return
+        watching = asyncio.create_task(watch(partial(state_of, self._settings.models), interval_s, self._service.load))
+        self._ending.callback(watching.cancel)
 
     def __serve_build_asgi_app__(self) -> Front:  # Ray's name for what makes the application
-        return Front(Application(self._service, tracing=open_tracing()), self._settings)
+        return Front(Application(self._service, tracing=self._tracing), self._settings)
 
     async def reconfigure(self, user_config: Any) -> None:
         """Load new versions of the models: Ray calls this when `user_config` is another."""
@@ -91,15 +107,8 @@ class Replica:
         return self._load.read()
 
     async def __del__(self) -> None:
-        """End the service; Ray has waited for the requests in hand, and leaves it half a start where that failed."""
-        if (watching := getattr(self, "_watching", None)) is not None:
-            watching.cancel()
-        if (named := getattr(self, "_named", None)) is not None:
-            named.stop()
-        if (service := getattr(self, "_service", None)) is not None:
-            await service.stop()
-        if (admin := getattr(self, "_admin", None)) is not None:
-            await admin.stop()
+        """End the service, or what of it was started; Ray has waited for the requests in hand."""
+        await self._ending.aclose()
 
 
 def build(settings: dict[str, Any]) -> Deployed:

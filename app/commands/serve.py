@@ -28,7 +28,7 @@ from app.processes.supervisor import FORCED_EXIT, supervise
 from app.runtime.memory import return_large_blocks
 from app.serving.watching import state_of, watch
 from app.settings import Settings
-from app.tracing.opening import why_not
+from app.tracing.opening import warn_without_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -124,12 +124,6 @@ def check_key_file(settings: Settings) -> None:
             read_key_file(settings.api_keys_file)
     except KeyFileError as error:
         raise SystemExit(f"roberta-serve: api_keys_file {error}") from None
-
-
-def warn_without_tracing() -> None:
-    """Say why there are no traces where the environment asks for them: a platform may ask it of every service."""
-    if (reason := why_not(os.environ)) is not None:
-        log.warning("tracing_off", reason=reason)
 
 
 def serve_in_one_process(settings: Settings, terminal: Terminal) -> None:

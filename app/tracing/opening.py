@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     from app.tracing.spans import Tracing
 
@@ -14,6 +16,8 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 SPOKEN = "http/protobuf"
 MODULES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
+
+log = structlog.get_logger(__name__)
 
 
 def open_tracing(process: str | None = None) -> Tracing | None:
@@ -43,6 +47,12 @@ def why_not(variables: Mapping[str, str]) -> str | None:
     if not all(map(is_installed, MODULES)):
         return "OpenTelemetry is not installed: install the extra `tracing`, in the clone: pip install -e '.[tracing]'"
     return None
+
+
+def warn_without_tracing() -> None:
+    """Say why there are no traces where the environment asks for them: a platform may ask it of every service."""
+    if (reason := why_not(os.environ)) is not None:
+        log.warning("tracing_off", reason=reason)
 
 
 def first_of(names: tuple[str, ...], variables: Mapping[str, str]) -> str:

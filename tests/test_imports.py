@@ -142,7 +142,7 @@ ONLY = {
         *("app.runtime.cpu.idle_cores", "app.runtime.cuda.warmup", "app.runtime.warmup"),
         *("app.processes", "app.service", "app.logs.limit", "app.bulk.progress", "app.bulk.resuming"),
         "app.tracing.spans",
-        "app.cluster.load",
+        *("app.cluster.listening", "app.cluster.load"),
     },
     "huggingface_hub": {"app.hub"},
     "opentelemetry": {"app.tracing.spans"},

@@ -11,10 +11,11 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 from ray import serve
@@ -27,21 +28,21 @@ from app.settings import Settings
 MARGIN_S = 5.0  # for the command to end after the time that its settings give it
 PAUSE_S = 0.1  # between two questions whether it is ready
 ANSWER_S = 5.0
-SERIES = {"roberta_queue_tokens": QUEUE, "roberta_runner_busy_ratio": BUSY}
+WAITING, FORWARD, RUNNERS = "roberta_queue_tokens", "roberta_forward_duration_seconds", "roberta_runner_busy_ratio"
 
 
 @serve.deployment(max_replicas_per_node=1, graceful_shutdown_timeout_s=60)
 class Listening:
-    """Has one service listen on the `port` of its machine, or on any with 0. `admin_port` must be set: health and
-    metrics are asked there.
+    """Has one service listen on the `port` of its machine. Health and metrics are asked at `admin_port`.
 
-    Raises `RuntimeError` where the command ends, or where `/metrics` needs a key.
+    Raises `ValueError` where the settings have no such ports, `RuntimeError` where the command ends, or where
+    `/metrics` needs a key.
     """
 
     async def __init__(self, **settings: Any) -> None:  # type: ignore[misc]  # Ray awaits it
         self._settings = Settings(**settings)
-        if not self._settings.admin_port:
-            raise ValueError("a replica that listens by itself needs an admin_port, where Ray asks whether it is well")
+        check_ports(self._settings)
+        self._measured = Measured(time.monotonic(), 0.0, 0.0, 0)
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "app.cluster.child", str(os.getpid())), env=os.environ | variables_of(settings)
         )
@@ -70,7 +71,8 @@ class Listening:
             raise RuntimeError(
                 f'/metrics answers {status}; where keys are configured, set access to {{"metrics": "open"}}'
             )
-        return load_in(content.decode())
+        before, self._measured = self._measured, measured_in(content.decode(), time.monotonic())
+        return load_between(before, self._measured)
 
     async def __del__(self) -> None:
         """Have the command drain and end."""
@@ -112,13 +114,37 @@ def variables_of(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def load_in(metrics: str) -> dict[str, float]:
-    """Return the tokens that wait, and the mean share of time that runners are busy, of what `/metrics` shows."""
-    values: dict[str, list[float]] = {name: [] for name in SERIES.values()}
-    for family in text_string_to_metric_families(metrics):
-        if family.name in SERIES:
-            values[SERIES[family.name]] += [sample.value for sample in family.samples]
-    return {QUEUE: sum(values[QUEUE]), BUSY: sum(values[BUSY]) / max(1, len(values[BUSY]))}
+def check_ports(settings: Settings) -> None:
+    """Raise `ValueError` where nobody could know where the service listens."""
+    if not settings.admin_port:
+        raise ValueError("a replica that listens by itself needs an admin_port, where Ray asks whether it is well")
+    if not settings.port or settings.uds is not None:
+        raise ValueError(
+            "a replica that listens by itself needs a port of its machine: set port, and neither 0 nor uds"
+        )
+
+
+class Measured(NamedTuple):
+    """What `/metrics` shows at a moment: tokens that wait, seconds spent in forward passes so far, and runners."""
+
+    at: float
+    waiting: float
+    forward_s: float
+    runners: int
+
+
+def measured_in(metrics: str, at: float) -> Measured:
+    """Read what `/metrics` shows. Seconds are counted up, so it does not matter who else reads them."""
+    samples = [each for family in text_string_to_metric_families(metrics) for each in family.samples]
+    waiting = sum(each.value for each in samples if each.name == WAITING)
+    forward_s = sum(each.value for each in samples if each.name == f"{FORWARD}_sum")
+    return Measured(at, waiting, forward_s, sum(each.name == RUNNERS for each in samples))
+
+
+def load_between(before: Measured, now: Measured) -> dict[str, float]:
+    """Return the tokens that wait, and the share of runners' time that went into batches since `before`."""
+    runner_s = max(now.at - before.at, 1e-3) * max(1, now.runners)
+    return {QUEUE: now.waiting, BUSY: min(1.0, max(0.0, (now.forward_s - before.forward_s) / runner_s))}
 
 
 def build(settings: dict[str, Any]) -> Deployed:

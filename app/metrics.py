@@ -78,7 +78,7 @@ class ModelSeries:
 
 
 class AnswerSeries:
-    """The labels that one version of a model answers, and how sure it is of them."""
+    """The labels that a model answers, and how sure it is of them."""
 
     def __init__(self, by_label: Mapping[str, Counter], others: Counter | None, confidence: Histogram) -> None:
         self._by_label, self._others, self._confidence = by_label, others, confidence
@@ -109,11 +109,15 @@ class Metrics:
     """All series; those without labels, and those of loaded models, exist from the start at zero.
 
     Several processes count in files, from which no series can be removed. There `app.processes.metrics` shows which
-    models are served.
+    models are served. `counts_answers`: whether what is answered is known in this process; an engine of several only
+    computes it.
     """
 
-    def __init__(self, registry: CollectorRegistry, *, is_one_of_several: bool = False) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, *, is_one_of_several: bool = False, counts_answers: bool = True
+    ) -> None:
         self.registry, self._is_one_of_several = registry, is_one_of_several
+        self.counts_answers = counts_answers
         counter = partial(Counter, registry=registry)
         gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")  # the sum over the engines
         same = partial(Gauge, registry=registry, multiprocess_mode="livemax")  # the same in each process
@@ -148,12 +152,12 @@ class Metrics:
             "roberta_windows_per_request", "Windows of one request.", TASK_MODEL, buckets=COUNTS
         )
         self.answers = counter(
-            "roberta_answers_total", "Labels answered, or types of entities.", (*TASK_MODEL, "version", "label")
+            "roberta_answers_total", "Labels answered, or types of entities.", (*TASK_MODEL, "label")
         )
         self.answer_confidence = histogram(
             "roberta_answer_confidence",
             "How sure a model was of the labels that it answered.",
-            (*TASK_MODEL, "version"),
+            TASK_MODEL,
             buckets=SURENESS,
         )
         self.tokens = counter("roberta_tokens_total", "Tokens run, special tokens included.", ("model",))
@@ -253,13 +257,11 @@ class Metrics:
         for labels in served:
             self.model_info.labels(**labels).set(1)
 
-    def of_answers(self, task: str, model: str, version: str, labels: Sequence[str]) -> AnswerSeries:
-        """Return the series of what a version of a model answers, made at zero; of many labels the first by name."""
-        series = {
-            label: self.answers.labels(task, model, version, label[:LONGEST_LABEL]) for label in labels[:MOST_LABELS]
-        }
-        others = self.answers.labels(task, model, version, OTHER_LABELS) if len(labels) > MOST_LABELS else None
-        return AnswerSeries(series, others, self.answer_confidence.labels(task, model, version))
+    def of_answers(self, task: str, model: str, labels: Sequence[str]) -> AnswerSeries:
+        """Return the series of what a model answers, made at zero; of many labels the first by name."""
+        series = {label: self.answers.labels(task, model, label[:LONGEST_LABEL]) for label in labels[:MOST_LABELS]}
+        others = self.answers.labels(task, model, OTHER_LABELS) if len(labels) > MOST_LABELS else None
+        return AnswerSeries(series, others, self.answer_confidence.labels(task, model))
 
     def of_model(self, task: str, model: str) -> ModelSeries:
         """Return the series of one model, made at zero where they do not exist yet."""

@@ -41,7 +41,7 @@ def run_engine(child: ChildProcess) -> None:
     table = named_table(child.folder) if settings.model else None
     store = TokenizerStore(kept_tokenizers(child.folder, number))
     try:
-        metrics = Metrics(CollectorRegistry(), is_one_of_several=True)
+        metrics = Metrics(CollectorRegistry(), is_one_of_several=True, counts_answers=False)
         choices = child.folder / f"engine-{number}.choices"
         local = LocalEngine(settings, metrics, number, store.keep, choices, table)
     except SessionError as error:

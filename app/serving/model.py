@@ -12,10 +12,9 @@ from app.tasks.base import BaseTask, Task
 
 
 def counted(task: Task[Any, Any], metrics: Metrics) -> Task[Any, Any]:
-    """Return a task whose answers are counted by their labels, where they have any."""
-    if labels := task.told_labels():
-        manifest = task.manifest
-        task.tell = metrics.of_answers(task.route, manifest.name, str(manifest.version), labels).count
+    """Return a task whose answers are counted by their labels, where they have any and this process counts them."""
+    if metrics.counts_answers and (labels := task.told_labels()):
+        task.tell = metrics.of_answers(task.route, task.manifest.name, labels).count
     return task
 
 

@@ -152,10 +152,10 @@ def models() -> Json:
                 ),
                 graph(
                     "Mean confidence",
-                    "How sure each version was of its answers, on average. Where it falls, the texts are others than "
+                    "How sure each model was of its answers, on average. Where it falls, the texts are others than "
                     "those that it was trained on.",
                     "percentunit",
-                    target(mean("roberta_answer_confidence", "task, model, version"), VERSION),
+                    target(mean("roberta_answer_confidence", "task, model"), "{{task}} {{model}}"),
                     max=1,
                 ),
                 graph(

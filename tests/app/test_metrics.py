@@ -1,10 +1,14 @@
 """Every series that there is, at zero from the start, on a registry of its own."""
 
+from types import SimpleNamespace
+
 import pytest
 from prometheus_client import CollectorRegistry
 
 from app.errors import ServeError
 from app.metrics import Metrics
+from app.serving.model import counted
+from tests.app.builders import make_manifest
 
 FROM_THE_START = {
     "load_problems",
@@ -150,13 +154,21 @@ def test_the_process_is_reported_too():
 def test_answers_are_counted_by_label_and_many_labels_are_bounded():
     metrics = make_metrics()
     labels = [f"label {number}" for number in range(500)]
-    answers = metrics.of_answers("classify", "intents", "1", labels)
+    answers = metrics.of_answers("classify", "intents", labels)
     for label in (labels[0], labels[0], labels[-1], labels[-2]):
         answers.count(label, 0.9)
     answers.count("no label of the model", float("nan"))
-    value, where = metrics.registry.get_sample_value, {"task": "classify", "model": "intents", "version": "1"}
+    value, where = metrics.registry.get_sample_value, {"task": "classify", "model": "intents"}
     assert value("roberta_answers_total", {**where, "label": labels[0]}) == 2
     assert value("roberta_answers_total", {**where, "label": "(other)"}) == 3
     assert value("roberta_answers_total", {**where, "label": labels[-1]}) is None
     assert value("roberta_answer_confidence_count", where) == 4
     assert len([each for each in samples_of(metrics)["answers_total"] if each]) == 101
+
+
+@pytest.mark.parametrize("is_counting", [True, False])
+def test_series_of_answers_are_made_where_answers_are_counted(is_counting):
+    metrics = Metrics(CollectorRegistry(), is_one_of_several=True, counts_answers=is_counting)
+    task = SimpleNamespace(told_labels=lambda: ["a"], tell=None, route="classify", manifest=make_manifest())
+    assert (counted(task, metrics).tell is not None) is is_counting
+    assert len(samples_of(metrics)["answers_total"]) == is_counting

@@ -16,7 +16,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """Return the end of a sentence, `; did you mean port?`; where nothing is near, `otherwise`, begun alike."""
+    """Return the end of a sentence, `; did you mean port?`; where nothing is near, `otherwise` after a semicolon."""
     near = nearest(name, known)
     if near is not None:
         return f"; did you mean {near}?"

@@ -66,6 +66,7 @@ LAYERS = {
     "main": {"api", "service", "settings", "tracing"},
     "cluster": {
         *("cluster", "commands.parsing", "commands.serve", "api", "service", "serving", "bulk", "runtime.memory"),
+        *("runtime.session", "bundle"),
         *("hub.named", "logs", "metrics", "errors", "settings", "tracing"),
     },
     "commands": {

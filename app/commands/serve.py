@@ -24,6 +24,7 @@ from app.command_line.terminal import Terminal
 from app.commands.models_check import ModelsError, check_models
 from app.hub.named import Named, prepare_named
 from app.logs import close_logs, configure_logs, count_dropped_lines
+from app.logs.levels import UnknownLoggerError, check_loggers
 from app.processes.supervisor import FORCED_EXIT, supervise
 from app.runtime.memory import return_large_blocks
 from app.serving.watching import state_of, watch
@@ -94,6 +95,7 @@ class ReloadingServer(Server):
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, or until the terminal closes from which it was started."""
     terminal = Terminal()
+    check_log_levels(settings)
     check_folder_and_defaults(settings)
     check_key_file(settings)
     check_tls_files(settings)
@@ -101,6 +103,13 @@ def run(settings: Settings) -> None:
         serve_in_several_processes(settings, terminal)
     else:
         serve_in_one_process(settings, terminal)
+
+
+def check_log_levels(settings: Settings) -> None:
+    try:
+        check_loggers(settings.log_levels)
+    except UnknownLoggerError as error:
+        raise SystemExit(f"roberta-serve: log_levels: {error.name}: {error}") from None
 
 
 def check_folder_and_defaults(settings: Settings) -> None:

@@ -51,6 +51,7 @@ METAVARS = {
     "default_route": "ROUTE",
     "access": "PAGE=OPEN|KEY|OFF",
     "api_keys": "KEY",
+    "log_levels": "MODULE=LEVEL",
     "gpus": "NUMBER",
     "cors_origins": "ORIGIN",
     "forwarded_allow_ips": "NETWORK",

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
+from app.command_line.near import did_you_mean
 from app.logs.limit import ACCESS_LOGGER
 
 ROOT = "root"  # all loggers that have no level of their own
@@ -24,8 +26,8 @@ Levels = Mapping[str, str]  # logging's names in lower case, by logger
 class UnknownLoggerError(ValueError):
     """There is no such logger; the message says which may be meant."""
 
-    def __init__(self, name: str, likely: str | None) -> None:
-        super().__init__("there is no such module" + (f"; {likely} may be meant" if likely else ""))
+    def __init__(self, name: str, known: Collection[str]) -> None:
+        super().__init__(f"there is no such module{did_you_mean(name, known)}")
         self.name = name
 
 
@@ -57,15 +59,15 @@ class LogLevels:
     def order(self, levels: Levels) -> None:
         """Set these levels over those of the start, in place of all that were ordered before.
 
-        Raises `UnknownLoggerError` naming the one that does not exist.
+        Raises `UnknownLoggerError` naming the one that does not exist; `OSError` where the other processes cannot be
+        told, and then changes nothing here either.
         """
-        for name in levels:
-            check_logger(name)
-        self._take(self._at_start, dict(levels))
+        check_loggers(levels)
         if self._file is not None:
-            whole = self._file.with_suffix(".new")
+            whole = self._file.with_name(f"{self._file.name}.{os.getpid()}")  # each process may be ordered at once
             whole.write_text(json.dumps(levels))
             whole.replace(self._file)
+        self._take(self._at_start, dict(levels))
 
     def shown(self) -> dict[str, str]:
         """Return the level of each logger that has one."""
@@ -81,11 +83,20 @@ class LogLevels:
             logging.getLogger(None if name == ROOT else name).setLevel(level.upper())
 
 
-def check_logger(name: str) -> None:
-    """Raise `UnknownLoggerError` unless there is a logger, or a package of loggers, of that name."""
+def check_loggers(names: Iterable[str]) -> None:
+    """Raise `UnknownLoggerError` for the first name of which there is no logger, and no package of loggers."""
     known = {ROOT, ACCESS_LOGGER, *modules(), *logging.root.manager.loggerDict}
-    if name not in known:
-        raise UnknownLoggerError(name, next(iter(get_close_matches(name, known, 1)), None))
+    for name in names:
+        if name not in known and not is_of_library(name):
+            raise UnknownLoggerError(name, known)
+
+
+def is_of_library(name: str) -> bool:
+    """Whether a logger is named after an installed library, which may be imported later."""
+    package = name.partition(".")[0]
+    with suppress(ValueError):  # the package is one that says nothing of where it is from
+        return package.isidentifier() and package != PACKAGE and find_spec(package) is not None
+    return False
 
 
 def modules() -> set[str]:

@@ -45,7 +45,7 @@ def test_levels_of_the_log_change_in_every_process_while_it_runs(service):
     assert_error(service.client.put(path, json={}, headers=USER), 403, "forbidden")
     assert_error(service.client.get(path, headers=USER), 403, "forbidden")
     wrong = service.client.put(path, json={"app.servin": "info"}, headers=ADMIN)
-    assert_error(wrong, 422, "invalid_request", "app.servin: there is no such module; app.serving may be meant")
+    assert_error(wrong, 422, "invalid_request", "app.servin: there is no such module; did you mean app.serving?")
     assert_error(service.client.put(path, json={"app": "loud"}, headers=ADMIN), 422, "invalid_request")
     answer = service.client.put(path, json={loader: "info"}, headers=ADMIN)
     assert (answer.status_code, answer.json()[loader]) == (200, "info")

@@ -8,6 +8,7 @@ import pytest
 
 from app import __version__
 from app.command_line.near import did_you_mean, nearest_path
+from app.commands.serve import check_log_levels
 from app.commands.serve_flags import make_parser
 from app.commands.settings_flags import GROUPS
 from app.commands.verbs import VERBS
@@ -72,6 +73,12 @@ def test_a_wrong_flag_is_one_sentence(arguments, sentence, monkeypatch, capsys):
     assert capsys.readouterr().err == f"roberta-serve: {sentence}\n"
 
 
+def test_a_module_of_the_log_that_is_not_there_ends_the_start():
+    settings = make_parser().read(["--log-levels", "app.engin=debug"])
+    with pytest.raises(SystemExit, match=r"log_levels: app.engin: there is no such module; did you mean app.engine\?"):
+        check_log_levels(settings)
+
+
 @pytest.mark.parametrize("name", VERBS)
 def test_every_verb_has_a_version_and_a_word_for_each_value(name, monkeypatch, capsys):
     assert run(monkeypatch, name, "--version") == 0
@@ -87,6 +94,11 @@ def test_the_flags_of_serve_stand_in_groups():
     for title in GROUPS:
         assert f"\n{title}:\n" in help_text
     assert "--log-requests" in help_text
+
+
+def test_levels_by_module_are_given_by_a_flag_as_its_word_says():
+    assert "--log-levels MODULE=LEVEL" in make_parser().format_help()
+    assert make_parser().read(["--log-levels", "app.engine=debug"]).log_levels == {"app.engine": "debug"}
 
 
 def test_requests_are_logged_by_a_flag_that_says_so():

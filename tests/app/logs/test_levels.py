@@ -1,10 +1,11 @@
 """Levels of the log: by logger, over those of the start, shared through a file."""
 
 import logging
+import os
 
 import pytest
 
-from app.logs.levels import LogLevels, UnknownLoggerError, check_logger, modules
+from app.logs.levels import LogLevels, UnknownLoggerError, check_loggers, modules
 from app.logs.limit import ACCESS_LOGGER
 
 NAMES = ("root", "app.engine", "app.engine.runner", ACCESS_LOGGER)
@@ -54,6 +55,25 @@ def test_processes_share_what_is_ordered_and_one_that_starts_has_it(tmp_path):
     assert asked.shown() == other.shown() == late.shown() == {"root": "info", "app.engine": "debug"}
 
 
+def test_what_the_other_processes_cannot_be_told_holds_in_none(tmp_path):
+    levels = started()
+    levels.share(tmp_path / "gone" / "levels.json")
+    with pytest.raises(FileNotFoundError):
+        levels.order({"app.engine": "debug"})
+    assert levels.shown() == {"root": "info"}
+
+
+def test_processes_that_are_ordered_at_once_write_files_of_their_own(tmp_path, monkeypatch):
+    asked, other, pids = started(), started(), iter((1, 2))
+    monkeypatch.setattr(os, "getpid", pids.__next__)
+    for each in (asked, other):
+        each.share(tmp_path / "levels.json")
+    asked.order({"app.engine": "debug"})
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["levels.json"]
+    other.order({"app.engine": "error"})
+    assert [file.name for file in tmp_path.iterdir()] == ["levels.json"]
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{"])
 def test_a_file_that_is_not_whole_changes_nothing(content, tmp_path):
     levels = started()
@@ -62,9 +82,11 @@ def test_a_file_that_is_not_whole_changes_nothing(content, tmp_path):
     assert levels.shown() == {"root": "info"}
 
 
-@pytest.mark.parametrize("name", ["root", "app", "app.engine", "app.runtime.cpu.session", ACCESS_LOGGER])
+@pytest.mark.parametrize(
+    "name", ["root", "app", "app.engine", "app.runtime.cpu.session", ACCESS_LOGGER, "httpx", "uvicorn.error"]
+)
 def test_modules_packages_and_the_root_have_levels(name):
-    check_logger(name)
+    check_loggers([name])
 
 
 @pytest.mark.parametrize(("name", "likely"), [("app.engin", "app.engine"), ("zebra" * 9, None)])
@@ -72,7 +94,7 @@ def test_a_logger_that_is_not_there_is_refused_with_what_may_be_meant(name, like
     with pytest.raises(UnknownLoggerError) as raised:
         LogLevels().order({name: "debug"})
     assert raised.value.name == name
-    assert (f"{likely} may be meant" in str(raised.value)) is (likely is not None)
+    assert (f"did you mean {likely}?" in str(raised.value)) is (likely is not None)
 
 
 def test_no_module_is_left_out():

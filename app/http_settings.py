@@ -180,6 +180,11 @@ class HttpSettings(BaseSettings):
         30.0, gt=0, description="How long a client may take to read an answer, in s. Then its connection is closed."
     )
 
+    @property
+    def scheme(self) -> str:
+        """The scheme of the service's own URL."""
+        return "http" if self.ssl_certfile is None else "https"
+
     @model_validator(mode="after")
     def check_tls(self) -> Self:
         """Refuse what would leave the port without TLS where it was asked for."""

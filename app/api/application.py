@@ -40,7 +40,9 @@ class Application:
         self._predictions = Predictions(service, keys, self.gate)
         for door in DOORS:
             self._predictions.add(door(self._predictions))
-        self._traced = None if tracing is None else TracedCalls(tracing, self._predictions.templates())
+        self._traced = (
+            None if tracing is None else TracedCalls(tracing, self._predictions.templates(), service.settings.scheme)
+        )
         self.gate.traced = self._traced
         self.pages = build_pages(service, keys, self._predictions, self._lifespan)
 

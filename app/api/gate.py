@@ -119,12 +119,15 @@ class Gate:
         if error.status == 504:
             known.missed_deadline.observe(given_s)
         request_id = request_id_of(headers)
-        log_refusal(error, request_id, known.model)
         body = body_of(error, request_id, known.path)
         lines = [(name.encode(), value.encode()) for name, value in headers_of(error, request_id).items()]
         lines += (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))
-        if self.traced is not None:
-            lines.append((RESPONSE_HEADER, self.traced.refused(known.path, headers, arrived, known.model, error)))
+        if self.traced is None:
+            log_refusal(error, request_id, known.model)
+        else:
+            with self.traced.refuse(known.path, headers, arrived, known.model, error) as told:
+                log_refusal(error, request_id, known.model)
+            lines.append((RESPONSE_HEADER, told))
         return Refused(error.status, lines, body, given_s)
 
     def _asks_one_model(self, call: Call) -> bool:

@@ -52,10 +52,14 @@ class Tracing(Protocol):
 
 
 class TracedCalls:
-    """Makes the spans of calls. `templates` are the paths of predictions that have parts in braces."""
+    """Makes the spans of calls.
 
-    def __init__(self, tracing: Tracing, templates: Iterable[str]) -> None:
-        self._tracing = tracing
+    `templates` are the paths of predictions that have parts in braces; `scheme` is that of the service itself, for
+    requests of which no more than the head is looked at.
+    """
+
+    def __init__(self, tracing: Tracing, templates: Iterable[str], scheme: str) -> None:
+        self._tracing, self._scheme = tracing, scheme
         self._templates = [(template, pattern_of(template)) for template in templates if "{" in template]
 
     @contextmanager
@@ -74,12 +78,15 @@ class TracedCalls:
         finally:
             current.reset(token)
 
-    def refused(self, path: str, headers: Headers, arrived: float, model: str, error: ServeError) -> bytes:
-        """Make the span of a request that was refused by its head; return what its client is told of it."""
-        span = self._begin(path, headers, arrived, "http")
+    @contextmanager
+    def refuse(self, path: str, headers: Headers, arrived: float, model: str, error: ServeError) -> Iterator[bytes]:
+        """Make the span of a request that is refused by its head, which its lines of the log name; yield what its
+        client is told of it."""
+        span = self._begin(path, headers, arrived, self._scheme)
+        with bound_contextvars(trace_id=span.trace_id):
+            yield span.response.encode()
         span.note(model=model)
         span.end(error.status, error.code)
-        return span.response.encode()
 
     def _begin(self, path: str, headers: Headers, arrived: float, scheme: str) -> RequestSpan:
         carrier = {name.decode(): headers[name].decode("latin-1") for name in TRACE_HEADERS if name in headers}

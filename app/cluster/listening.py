@@ -54,7 +54,7 @@ class Listening:
 
     async def __call__(self, _: Any) -> dict[str, str]:
         """Say where this replica listens."""
-        scheme = "http" if self._settings.ssl_certfile is None else "https"
+        scheme = self._settings.scheme
         return {"url": f"{scheme}://{get_node_ip_address()}:{self._settings.port}"}
 
     async def check_health(self) -> None:

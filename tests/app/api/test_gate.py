@@ -6,9 +6,12 @@ import asyncio
 import json
 
 import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from structlog.contextvars import get_contextvars
 from uvicorn.server import ServerState
 
-from app.api import pace
+from app.api import gate, pace
 from app.api.application import Application
 from app.api.connection import Connection
 from app.api.connections import Connections, Limits
@@ -17,6 +20,7 @@ from app.errors import DeadlineUnmeetableError, InvalidRequestError, QueueFullEr
 from app.service import Service
 from app.serving import room
 from app.settings import Settings
+from app.tracing.spans import Tracing
 from tests.app.backends import ToyBackend
 
 FULL = QueueFullError("the queue is full; try again later", retry_after_s=4.5)
@@ -83,13 +87,13 @@ class Client:
         return self.transport.sent
 
 
-def play(scenario, error=FULL, settings=None, models=1):
+def play(scenario, error=FULL, settings=None, tracing=None):
     """Run `scenario(backend, new_client)` where the only model raises `error`."""
 
     async def run():
         backend = ToyBackend(error=error)
         service = Service(settings or Settings(), backend)
-        app = Application(service)
+        app = Application(service, tracing=tracing)
         await service.start()
         connections = Connections(Limits.of(service.settings), service.metrics, asyncio.get_running_loop(), app.gate)
         try:
@@ -128,6 +132,19 @@ def test_the_second_of_two_alike_is_refused_by_its_head_as_the_first_was(error):
         assert not client.transport.is_closed
 
     play(scenario, error)
+
+
+def test_the_line_of_a_refusal_by_the_head_names_the_trace_that_its_client_is_told(monkeypatch):
+    said = []
+    monkeypatch.setattr(gate, "log_refusal", lambda *_: said.append(get_contextvars()))
+
+    async def scenario(backend, new_client):
+        client = new_client()
+        await client.send(request())
+        _, headers, _ = parts_of(await client.send(request()))
+        assert said == [{"trace_id": headers["traceresponse"].split("-")[1]}]
+
+    play(scenario, tracing=Tracing(SimpleSpanProcessor(InMemorySpanExporter())))
 
 
 @pytest.mark.parametrize(

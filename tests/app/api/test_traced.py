@@ -5,6 +5,7 @@ import json
 import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from structlog.contextvars import get_contextvars
 
 from app.api.traced import TracedCalls
 from app.errors import QueueFullError
@@ -58,9 +59,12 @@ def test_pages_have_no_span_and_no_span_no_header(tracing, kept):
 
 
 def test_a_refusal_by_the_head_is_a_trace_too(tracing, kept):
-    traced = TracedCalls(tracing, ["/models/{name}", "/v2/models/{name}/versions/{version}/infer"])
-    told = traced.refused("/v2/models/a text/versions/1/infer", {}, 0.0, "toy", QueueFullError("full"))
+    traced = TracedCalls(tracing, ["/models/{name}", "/v2/models/{name}/versions/{version}/infer"], "https")
+    with traced.refuse("/v2/models/a text/versions/1/infer", {}, 0.0, "toy", QueueFullError("full")) as told:
+        said = get_contextvars()
     (span,) = kept.get_finished_spans()
+    assert said == {"trace_id": f"{span.context.trace_id:032x}"}
+    assert span.attributes["url.scheme"] == "https"
     assert span.name == "POST /v2/models/{name}/versions/{version}/infer"
     assert span.attributes["error.type"] == "queue_full"
     assert f"{span.context.span_id:016x}".encode() in told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from app.bundle.manifest import BundleError
+from app.bundle.manifest import MANIFEST, BundleError
 
 FOLDERS = ("", "onnx")  # where graphs lie
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -18,6 +18,11 @@ SHOWN = 8  # names of a folder that are told
 
 class NoGraphError(BundleError):
     """A checkpoint of safetensors without an ONNX graph: `roberta-train export` makes a bundle of it."""
+
+
+def is_itself_model(folder: Path) -> bool:
+    """Whether a folder is itself a model, as one that was given in place of the folder of models."""
+    return (folder / MANIFEST).is_file() or (folder / "config.json").is_file()
 
 
 def graph_files(path: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from app.bundle import MANIFEST
+from app.bundle.contents import is_itself_model
 from app.command_line.near import did_you_mean, nearest_path
 from app.serving.places import Places
 from app.settings import Settings
@@ -35,7 +35,7 @@ def check_folder(folder: Path) -> None:
         raise ModelsError(f"there is no folder {folder}{hint if near is None else f'; did you mean --models {near}?'}")
     if not folder.is_dir():
         raise ModelsError(f"{folder} is a file; give the folder of models with --models")
-    if (folder / MANIFEST).is_file() or (folder / "config.json").is_file():
+    if is_itself_model(folder):
         raise ModelsError(f"{folder} is itself a model, not a folder of models; give {way_to(folder)}")
 
 

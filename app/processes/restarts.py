@@ -10,7 +10,7 @@ MOST_DOUBLINGS = 16  # of the pause; a loop may go on for days
 PROVEN_S = 30.0  # after a process that was at work this long, the next death is the first one again
 LOOP_S = 30.0  # deaths in a row over more than this are a loop, where there are so many of them:
 LOOP_DEATHS = 6
-LOOP_STARTS = 3  # the last of which never came to their work
+LOOP_STARTS = 3  # the last of which ended before they began to work
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Restarts:
     """The deaths in a row of the processes of one place: until one of them has been at work for `PROVEN_S`."""
 
     deaths: int = 0
-    in_vain: int = 0  # how many of the last of them never came to their work
+    starts_failed: int = 0  # how many of the last of them ended before they began to work
     since: float = 0.0  # when the first of them was
 
     def note_death(self, worked_s: float, now: float) -> float:
@@ -27,16 +27,16 @@ class Restarts:
         if self.deaths == 0:
             self.since = now
         self.deaths += 1
-        self.in_vain = 0 if worked_s else self.in_vain + 1
+        self.starts_failed = 0 if worked_s else self.starts_failed + 1
         return min(FIRST_PAUSE_S * 2.0 ** min(self.deaths - 1, MOST_DOUBLINGS), LONGEST_PAUSE_S)
 
     def note_life(self, worked_s: float) -> None:
         """Take note of a process that has been at work so long."""
         if worked_s > PROVEN_S:
-            self.deaths = self.in_vain = 0
+            self.deaths = self.starts_failed = 0
 
     def is_loop(self, now: float) -> bool:
-        are_many = self.deaths >= LOOP_DEATHS or self.in_vain >= LOOP_STARTS
+        are_many = self.deaths >= LOOP_DEATHS or self.starts_failed >= LOOP_STARTS
         return are_many and now - self.since > LOOP_S
 
 

@@ -1,4 +1,4 @@
-"""What waits in an engine: its workers are told, and each refuses by it what the others have left no room for."""
+"""What waits in an engine. Its workers are told, and each refuses what no longer fits beside the others' requests."""
 
 from __future__ import annotations
 

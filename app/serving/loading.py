@@ -12,7 +12,8 @@ from typing import Any
 
 import structlog
 
-from app.bundle import MANIFEST, Bundle, BundleError
+from app.bundle import Bundle, BundleError
+from app.bundle.contents import is_itself_model
 from app.bundle.files import fingerprint
 from app.engine.engine import Engine
 from app.errors import ModelNotFoundError, OrderRefusedError
@@ -232,7 +233,7 @@ class Loader:
 
 def without_models(folder: Path) -> str:
     """Say what a models folder is that has no model in it."""
-    if (folder / MANIFEST).is_file() or (folder / "config.json").is_file():
+    if is_itself_model(folder):
         return "the models folder is itself a model; give it with --model, as NAME=FOLDER"
     return "the models folder has no bundle"
 

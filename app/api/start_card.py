@@ -16,7 +16,7 @@ from app.command_line.terminal import is_watched
 from app.logs import is_console
 from app.logs.escaping import escape
 from app.service import Service
-from app.serving.registry import LOADING, Entry
+from app.serving.registry import Entry
 
 TICK_S = 0.05
 ANYWHERE = {"0.0.0.0": "localhost", "[::]": "localhost"}
@@ -32,7 +32,8 @@ async def show_when_loaded(service: Service, url: str, is_first: Callable[[], bo
     """
     if not (is_watched() and is_console(service.settings)):
         return
-    while service.registry.table.suspended == LOADING:
+    registry = service.registry
+    while registry.table.suspended is not None and not registry.entries:
         await asyncio.sleep(TICK_S)
     if is_first():
         with suppress(OSError):  # the terminal has closed

@@ -64,6 +64,7 @@ def test_the_admin_port_has_the_pages_and_not_the_predictions(flags, tiny_models
 def test_pages_answer_at_once_in_an_overload(flags, tiny_models, tmp_path):
     settings = ("--admin-port", "0", "--runners", "1")
     with command(tiny_models, tmp_path / "log", *settings, *flags) as service, admin_of(service) as admin:
+        until(lambda: admin.get("/health/ready").status_code == 200)
         flood = [sys.executable, "-m", "tests.support.flood", str(service.client.base_url.port)]
         flood += ["--connections", str(CONNECTIONS), "--seconds", "4", "--text", SIX_WINDOWS]
         with subprocess.Popen(flood, stdout=subprocess.PIPE, cwd=REPOSITORY) as process:

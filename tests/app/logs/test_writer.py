@@ -47,12 +47,16 @@ def test_nobody_waits_for_a_reader_and_what_is_dropped_is_counted_and_told(pipe)
     write(writer, *[large] * 50)
     until(lambda: sum(counted) > 800)
 
-    received = b""
-    while not told:
-        received += reader.read(65536)
+    os.set_blocking(reader.fileno(), False)
+    received = bytearray()
+
+    def received_more() -> bytearray:
+        received.extend(reader.read(65536) or b"")
+        return received
+
+    until(lambda: received_more() and told)
     write(writer, "last")
-    while not received.endswith(b"last\n"):
-        received += reader.read(65536)
+    until(lambda: received_more().endswith(b"last\n"))
     writer.end(10)
 
     lines = received.decode().splitlines()

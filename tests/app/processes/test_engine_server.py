@@ -1,10 +1,14 @@
 """An engine's side: what the keys of models say."""
 
+import hashlib
 from types import SimpleNamespace
 
 import msgspec
+from prometheus_client import CollectorRegistry
 
 from app.bundle.files import CARD, MOST_CARD_BYTES, read_card
+from app.metrics import Metrics
+from app.processes.admin import DescribedModels
 from app.processes.engine_server import row_of
 from app.serving.registry import Entry
 from tests.app.builders import make_manifest
@@ -36,3 +40,23 @@ def test_the_longest_card_takes_no_room_in_the_table_of_models(tmp_path):
     (tmp_path / CARD).write_text("a" * MOST_CARD_BYTES)
     assert len(msgspec.msgpack.encode(row_of(entry_of(tmp_path), {}))) < MOST_CARD_BYTES / 10
     assert len(read_card(tmp_path)) == MOST_CARD_BYTES
+
+
+def test_a_card_is_read_where_the_model_is_opened_and_anew_with_its_folder(tmp_path):
+    tokenizer = hashlib.sha256(b"a tokenizer").hexdigest()
+    (tmp_path / tokenizer).write_bytes(b"a tokenizer")
+    entry = entry_of(tmp_path, tokenizer)
+    models = DescribedModels(
+        Metrics(CollectorRegistry()), 64, SimpleNamespace(held=SimpleNamespace(hold=lambda *_: None))
+    )
+
+    def card():
+        (built,) = models.build([row_of(entry, {})])
+        return built.model.bundle.card
+
+    (tmp_path / CARD).write_text("# one")
+    assert card() == "# one"
+    (tmp_path / CARD).write_text("# another")
+    assert card() == "# one"
+    entry.model.bundle.fingerprint = "1"
+    assert card() == "# another"

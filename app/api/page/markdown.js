@@ -10,7 +10,7 @@ const BLOCKS = [
 ];
 
 function markdown(text) {
-  const lines = text.replace(/^\uFEFF?---\n.*?\n---\n/s, "").replace(/<!--.*?-->/gs, "").split(/\r?\n/);
+  const lines = text.replace(/^\uFEFF?---\r?\n.*?\n---\r?\n/s, "").replace(/<!--.*?-->/gs, "").split(/\r?\n/);
   return blocksOf(lines);
 }
 
@@ -81,9 +81,13 @@ function paragraph(lines) {
   return [holding("p", inline(lines.slice(0, count).join("\n")), { dir: "auto" }), lines.slice(count)];
 }
 
-const INLINE = /(?<code>`+)(?<said>.+?)\k<code>(?!`)|(?<image>!?)\[(?<label>[^\]]*)\]\((?<url>[^)\s]*)[^)]*\)|(?<bold>\*\*|__)(?=\S)(?<strong>.+?)\k<bold>|(?<![\w*])(?<slant>[*_])(?=\S)(?<em>[^*_]+?)\k<slant>(?!\w)/s;
+const INLINE = /(?<code>`+)(?<said>.+?)\k<code>(?!`)|(?<image>!?)\[(?<label>[^\]]*)\]\((?<url>[^)\s]*)(?:\s[^)]*)?\)|(?<bold>\*\*|__)(?=\S)(?<strong>.+?)\k<bold>|(?<![\w*])(?<slant>[*_])(?=\S)(?<em>[^*_]+?)\k<slant>(?!\w)/s;
 
+const MOST_INLINE = 4096; // characters that are matched: the time grows with their square
+
+// The nodes of a text; a longer one stands as it is.
 function inline(text) {
+  if (text.length > MOST_INLINE) return [text];
   const nodes = [];
   for (let found = INLINE.exec(text); found; found = INLINE.exec(text)) {
     nodes.push(text.slice(0, found.index), inlineOf(found.groups, found[0]));

@@ -95,7 +95,9 @@ async function* piecesOf(file, count) {
   try {
     for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value;
   } catch (error) {
-    throw error instanceof TypeError ? new Error("The file is not in UTF-8: save it so, or convert it.") : error;
+    const isGzip = /\.gz$/i.test(file.name);
+    const said = isGzip ? "The file is not whole gzip, or not in UTF-8." : "The file is not in UTF-8: save it so, or convert it.";
+    throw error instanceof TypeError ? new Error(said) : error;
   } finally {
     await reader.cancel().catch(() => {});
   }

@@ -212,6 +212,8 @@ def test_a_file_that_is_not_utf_8_is_refused_in_a_sentence(page):
     choose(page, "a.csv", "text\nÜber\n".encode("cp1252"))
     expect(page.locator("#batch-state")).to_contain_text("not in UTF-8")
     expect(page.locator("#run")).to_be_disabled()
+    choose(page, "a.csv.gz", b"text\na\n")
+    expect(page.locator("#batch-state")).to_contain_text("not whole gzip")
     choose(page, "a.csv", "")
     expect(page.locator("#batch-state")).to_contain_text("no line with names of columns")
 

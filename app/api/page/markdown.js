@@ -9,18 +9,27 @@ const BLOCKS = [
   [/^\s*\|.*\|\s*$/, grid],
 ];
 
+const MOST_LINES = 3000, DEEPEST = 8; // of a card; of quotes and lists in each other
+
+// A card that is longer than any is shown as it is.
 function markdown(text) {
-  const lines = text.replace(/^\uFEFF?---\r?\n.*?\n---\r?\n/s, "").replace(/<!--.*?-->/gs, "").split(/\r?\n/);
-  return blocksOf(lines);
+  const lines = withoutComments(text.replace(/^\uFEFF?---\r?\n.*?\n---\r?\n/s, "")).split(/\r?\n/);
+  return lines.length > MOST_LINES ? [element("pre", text, { tabindex: 0 })] : blocksOf(lines, 0);
 }
 
-function blocksOf(lines) {
+function withoutComments(text) {
+  const [first, ...others] = text.split("<!--");
+  return first + others.map(each => each.includes("-->") ? each.slice(each.indexOf("-->") + 3) : `<!--${each}`).join("");
+}
+
+function blocksOf(lines, depth) {
+  if (depth > DEEPEST) return [element("pre", lines.join("\n"), { tabindex: 0 })];
   const nodes = [];
   while (lines.length) {
     const rule = BLOCKS.find(([begins]) => begins.test(lines[0]));
     if (!lines[0].trim()) lines = lines.slice(1);
     else {
-      const [node, rest] = (rule?.[1] ?? paragraph)(lines);
+      const [node, rest] = (rule?.[1] ?? paragraph)(lines, depth);
       nodes.push(node);
       lines = rest;
     }
@@ -45,22 +54,22 @@ function heading(lines) {
   return [holding(`h${Math.min(6, signs.length + 3)}`, inline(text), { dir: "auto" }), lines.slice(1)];
 }
 
-function quote(lines) {
+function quote(lines, depth) {
   const count = countWhile(lines, line => /^\s*>/.test(line));
-  return [holding("blockquote", blocksOf(lines.slice(0, count).map(line => line.replace(/^\s*> ?/, "")))), lines.slice(count)];
+  return [holding("blockquote", blocksOf(lines.slice(0, count).map(line => line.replace(/^\s*> ?/, "")), depth + 1)), lines.slice(count)];
 }
 
 const ITEM = /^(\s*)([-*+]|\d+[.)])\s+/;
 
 // An item has the lines that are set in further than its sign.
-function list(lines) {
+function list(lines, depth) {
   const [, indent, sign] = lines[0].match(ITEM), items = [];
   const isItem = line => ITEM.test(line) && line.match(ITEM)[1].length === indent.length;
   const isMore = line => line.trim() === "" || /^\s*/.exec(line)[0].length > indent.length;
   while (lines.length && isItem(lines[0])) {
     const count = countWhile(lines, line => isMore(line) && !isItem(line), 1), width = lines[0].match(ITEM)[0].length;
     const inner = [lines[0].slice(width), ...lines.slice(1, count).map(line => line.slice(Math.min(width, line.search(/\S|$/))))];
-    const nodes = blocksOf(inner);
+    const nodes = blocksOf(inner, depth + 1);
     items.push(holding("li", nodes.length === 1 && nodes[0].tagName === "P" ? [...nodes[0].childNodes] : nodes, { dir: "auto" }));
     lines = lines.slice(count);
   }

@@ -168,6 +168,15 @@ def test_a_card_is_shown_and_nothing_in_it_runs(page):
     expect(page.locator("#card-second")).to_contain_text("there is nothing at models/second/card")
 
 
+@pytest.mark.parametrize("text", ["<!--", "> ", "- ", "[a](", "**a ", "- a\n", "# \n\n", "|a|\n"])
+def test_a_card_of_any_kind_is_drawn_in_no_time(text, page):
+    took_ms = page.evaluate(
+        "text => { const began = performance.now(); markdown(text); return performance.now() - began; }",
+        text * (2**18 // len(text)),
+    )
+    assert took_ms < 3000
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_in_any_view_or_state(browser, scheme):
     columns = [

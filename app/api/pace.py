@@ -33,6 +33,7 @@ class Pace:
         self._waiting: list[tuple[float, int, Callable[[], None]]] = []  # a heap, by the latest time to send each
         self._numbers = count()
         self._budget, self._counted_at, self._counted = BURST, time.monotonic(), answers()
+        self._earned = 0.0  # by answers, and not yet in the budget
         self._is_ticking = False
 
     def send(self, send: Callable[[], None], *, again: bool, given_s: float) -> None:
@@ -60,8 +61,11 @@ class Pace:
 
     def _refill(self, now: float) -> None:
         elapsed_s, answers = now - self._counted_at, self._answers()
-        earned = LEAST_PER_S * elapsed_s + FOR_AN_ANSWER * (answers - self._counted)
-        self._budget = min(BURST, self._budget + min(MOST_PER_S * elapsed_s, earned))
+        # An answer counts within the second after it: it may come a moment before the refusals that it stands for.
+        self._earned = min(MOST_PER_S, self._earned + FOR_AN_ANSWER * (answers - self._counted))
+        paid = min(self._earned, (MOST_PER_S - LEAST_PER_S) * elapsed_s)
+        self._earned -= paid
+        self._budget = min(BURST, self._budget + LEAST_PER_S * elapsed_s + paid)
         self._counted_at, self._counted = now, answers
 
     def _tick(self) -> None:

@@ -65,6 +65,24 @@ def test_each_answer_lets_some_refusals_leave(monkeypatch):
     asyncio.run(play())
 
 
+def test_an_answer_counts_also_where_refusals_follow_it_at_once(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+
+    async def play():
+        answers, sent = [], []
+        pace = Pace(asyncio.get_running_loop(), lambda: len(answers))
+        for step in range(4000):  # in 4 s, 50 answers a second, and ten refusals for each
+            now[0] += 0.001
+            if step % 20 == 0:
+                answers.append(step)
+            if step % 2 == 0:
+                send(pace, sent, 1)
+        assert len(sent) == 2000
+
+    asyncio.run(play())
+
+
 def test_who_gave_less_time_is_answered_first_and_within_it(monkeypatch):
     monkeypatch.setattr(module, "LEAST_PER_S", 0.0)
     monkeypatch.setattr(module, "LONGEST_S", 600.0)

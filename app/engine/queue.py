@@ -8,11 +8,12 @@ from itertools import count
 from typing import NamedTuple, TypeVar
 
 from app.engine.demand import Demand, point_of, units
+from app.engine.shares import EqualShares
 from app.engine.work import Lane, QueuedWindow, Ticket
 
 # The keys that requests are sorted by. Plain tuples, because the first two are made anew for every window that starts.
 Age = tuple[float, int]  # (turn, number of the next window)
-Urgency = tuple[int, float, int]  # (-priority, share, number of the next window)
+Urgency = tuple[int, float, int]  # (-priority, the share by which it is to be done, number of the next window)
 Due = tuple[float, int, "QueuedRequest"]  # (when it is due, number of its first window, the request)
 
 
@@ -31,13 +32,15 @@ class QueuedRequest:
     """The windows of a request that are in the queue, by number, and the keys that they are sorted by.
 
     The first window is the next to be started. Requests are sorted by the number of that window, by their turn: the
-    time, in seconds of the engine's clock, when a request counts as having arrived, and by their share: see
-    `Queue.shared_s`. `due` is when it is to be answered: the deadline, or before that where requests of lower priority
-    are to wait for it.
+    time, in seconds of the engine's clock, when a request counts as having arrived, and by the share by which their
+    next window is to be done. `share` is what the request has had, on the scale of `Queue.shares`, which ends for it at
+    `share_end`; `correction` is that of its costs when it arrived. `due` is when it is to be answered: the deadline,
+    or before that where requests of lower priority are to wait for it.
     """
 
     __slots__ = (
         "age",
+        "correction",
         "cost_s",
         "due_number",
         "due_s",
@@ -45,17 +48,19 @@ class QueuedRequest:
         "next_number",
         "point",
         "share",
+        "share_end",
         "ticket",
         "turn",
         "urgency",
         "windows",
     )
 
-    def __init__(self, ticket: Ticket, windows: dict[int, QueuedWindow], due: float, shared_s: float) -> None:
+    def __init__(self, ticket: Ticket, windows: dict[int, QueuedWindow], due: float, shares: EqualShares) -> None:
         self.ticket, self.windows = ticket, windows
-        self.cost_s = ticket.cost
-        self.share = shared_s
-        self.take_turn(ticket.arrival, shared_s)
+        self.cost_s, self.correction = ticket.cost, ticket.lane.cost.correction
+        self.share = shares.each_s
+        self.share_end = shares.join(ticket.cost * self.correction)
+        self.take_turn(ticket.arrival)
         self.due_number = self.next_number
         self.be_due(due)
         # Within a priority, the next window of every request has a lower rank than all further ones.
@@ -64,13 +69,17 @@ class QueuedRequest:
             number: FillKey(rank + (number != first), window.length, number) for number, window in windows.items()
         }
 
-    def take_turn(self, turn: float, shared_s: float) -> None:
-        """Set the turn, and the share at which the next window, which may be another than before, would be done."""
-        ticket, (number, window) = self.ticket, next(iter(self.windows.items()))
+    def take_turn(self, turn: float) -> None:
+        """Set the turn, and the share by which the next window, which may be another than before, is to be done."""
+        number, window = next(iter(self.windows.items()))
         self.turn, self.next_number = turn, number
-        self.share = max(self.share, shared_s) + window.cost * ticket.lane.cost.correction
         self.age: Age = turn, number
-        self.urgency: Urgency = -ticket.priority, self.share, number
+        self.urgency: Urgency = -self.ticket.priority, self.share + 2 * window.cost * self.correction, number
+
+    def spend(self, window: QueuedWindow, each_s: float) -> None:
+        """Count a window among what the request has had. What it is behind by more than that window is forgotten."""
+        cost_s = window.cost * self.correction
+        self.share = max(self.share + cost_s, each_s - cost_s)
 
     @property
     def due_key(self) -> Due:
@@ -98,14 +107,14 @@ class QueuedRequest:
 class Queue:
     """The windows of every model that wait to be started.
 
-    `shared_s` is the time of runners that each request would have had so far, had all that wait shared them equally
-    from the beginning on. What is done at a lower share goes first: a cheap request before an expensive one that came
-    somewhat earlier, those of equal cost in the order of their arrival, and each no later than by equal shares.
-    Source: Friedman and Henderson, Fairness and efficiency in web server protocols, SIGMETRICS 2003.
+    A window is to be done when, by equal shares, its request would have had that window and as much again. What is to
+    be done first goes first: a cheap request before expensive ones that came earlier, those of equal cost in the order
+    of their arrival, and each no later than by equal shares if it had one window more. Because of that second window
+    the last of many expensive requests, whose shares are all but used up, still let a cheap one pass.
     """
 
     def __init__(self) -> None:
-        self.shared_s = 0.0
+        self.shares = EqualShares()
         self.tokens = 0
         self.windows: dict[int, QueuedWindow] = {}  # in order of arrival
         self.requests: dict[Ticket, QueuedRequest] = {}
@@ -128,7 +137,7 @@ class Queue:
             number = next(self._numbers)
             cost = costs[index]
             windows[number] = QueuedWindow(number, ticket, index, lengths[index], cost, units(cost), head_rows[index])
-        self._put(QueuedRequest(ticket, windows, due, self.shared_s))
+        self._put(QueuedRequest(ticket, windows, due, self.shares))
 
     def _put(self, request: QueuedRequest) -> None:
         ticket, lane = request.ticket, request.ticket.lane
@@ -156,14 +165,16 @@ class Queue:
     def start(self, window: QueuedWindow, now: float, runners: int) -> None:
         """Take out a window that starts now. The rest of its request queues as if it arrived when that window ends."""
         request = self.requests[window.ticket]
+        self.shares.spend(window.cost * request.correction)
+        request.spend(window, self.shares.each_s)
         seconds = window.cost * window.ticket.lane.cost.correction
-        self.shared_s += seconds / len(self.requests)
         self._remove(window, request, max(request.turn, now) + seconds / runners)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Take out all windows of a request, if it is in the queue."""
         if request := self.requests.get(ticket):
             self.expect(request, request.windows.values(), -1)
+            self.shares.leave(request.share_end)
             for window in list(request.windows.values()):
                 self._remove(window, request, request.turn)
 
@@ -201,7 +212,7 @@ class Queue:
         counts[1] -= 1
         if request.windows:
             is_next = number == request.next_number
-            request.take_turn(turn, self.shared_s)
+            request.take_turn(turn)
             if is_next:
                 self._promote(request, fill_keys)
             self._index(request)
@@ -209,6 +220,8 @@ class Queue:
             del self.requests[ticket]
             remove(self.by_due[lane], request.due_key)
             counts[0] -= 1
+            if not self.requests:
+                self.shares.clear()
         if not fill_keys:
             del self.fill_keys[lane], self.by_due[lane]
         if not counts[0]:

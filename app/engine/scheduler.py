@@ -4,7 +4,7 @@ The scheduler is work-conserving: a free runner takes a batch at once, and batch
 are busy. Requests take turns. When some windows of a request start, the rest queue as if they arrived when those end.
 Within a priority, a batch takes one window of every waiting request before a second of any. So a new request waits for
 running batches only, and not for a large request. Nor does a cheap one wait for expensive ones that came before it: the
-window goes first that would be done first, if all requests shared the runners equally.
+window goes first that would be done first, and as much again, if all requests shared the runners equally.
 
 They take turns as long as every accepted deadline can still be kept after the batch. Otherwise what is due first goes
 first: taking turns would make all of them late together.

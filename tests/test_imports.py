@@ -65,8 +65,8 @@ LAYERS = {
     "tune": {"serving", "engine", "runtime", "window", "bundle", "metrics", "settings", "http_settings"},
     "main": {"api", "service", "settings", "tracing"},
     "cluster": {
-        *("cluster", "commands.parsing", "commands.serve", "api", "service", "serving", "bulk", "runtime.memory"),
-        *("runtime.session", "bundle"),
+        *("cluster", "commands.parsing", "commands.serve", "commands.models_check", "commands.settings_flags"),
+        *("api", "service", "serving", "bulk", "processes.orphaning", "runtime.memory", "runtime.session", "bundle"),
         *("hub.named", "logs", "metrics", "errors", "settings", "tracing"),
     },
     "commands": {
@@ -122,7 +122,7 @@ ONLY = {
     "onnxruntime": {"app.runtime"},
     "onnx": {"app.graphs"},
     "fastapi": {"app.api"},
-    "starlette": {"app.api", "app.cluster.front", "app.cluster.retrying"},
+    "starlette": {"app.api", "app.cluster.front", "app.cluster.refusing", "app.cluster.retrying"},
     "ray": {"app.cluster"},
     "uvicorn": {"app.api"},
     "msgspec": {"app.processes"},
@@ -143,7 +143,7 @@ ONLY = {
         *("app.runtime.cpu.idle_cores", "app.runtime.cuda.warmup", "app.runtime.warmup"),
         *("app.processes", "app.service", "app.logs.limit", "app.bulk.progress", "app.bulk.resuming"),
         "app.tracing.spans",
-        *("app.cluster.listening", "app.cluster.load"),
+        *("app.cluster.listening", "app.cluster.load", "app.cluster.retrying"),
     },
     "huggingface_hub": {"app.hub"},
     "opentelemetry": {"app.tracing.spans"},

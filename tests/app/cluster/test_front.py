@@ -41,6 +41,28 @@ def test_the_request_id_is_left_to_ray_which_adds_it(front):
     assert answer.json()["request_id"] == "mine"
 
 
+def test_a_body_that_ray_cannot_bring_is_not_answered(front):
+    sent = []
+
+    async def receive():
+        raise ConnectionError("of the proxy")
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/classify",
+        "headers": [],
+        "query_string": b"",
+        "scheme": "http",
+    }
+    with pytest.raises(ConnectionError, match="of the proxy"):
+        asyncio.run(front(scope, receive, send))
+    assert sent == []
+
+
 def test_the_lifespan_is_agreed_to(front):
     events = iter(["lifespan.startup", "lifespan.shutdown"])
     said = []

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from app.cluster import retrying
-from app.cluster.retrying import ANSWERED_BY, MOST_BYTES, TRIES, Retrying
+from app.cluster.refusing import ANSWERED_BY
+from app.cluster.retrying import MOST_BYTES, TRIES, Retrying
 
 BODY = [
     {"type": "http.request", "body": b'{"inputs":', "more_body": True},
@@ -32,7 +33,7 @@ class Proxy:
         await send({"type": "http.response.body", "body": str(status).encode()})
 
 
-def ask(proxy, body=BODY, path="/classify"):
+def ask(proxy, body=BODY, path="/classify", headers=()):
     """Return the status, the headers and the body of the answer."""
     left, sent = iter(body), []
 
@@ -42,7 +43,7 @@ def ask(proxy, body=BODY, path="/classify"):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "path": path, "headers": [(b"x-request-id", b"mine")]}
+    scope = {"type": "http", "path": path, "headers": [(b"x-request-id", b"mine"), *headers]}
     asyncio.run(Retrying(proxy)(scope, receive, send))
     start, end = sent
     return start["status"], dict(start["headers"]), end["body"]
@@ -96,6 +97,59 @@ def test_a_large_body_is_not_kept():
     assert len(proxy.bodies[0]) > 2 * MOST_BYTES
 
 
-@pytest.mark.parametrize("path", ["/-/healthz", "/admin/reload", "/admin/models/a/load"])
-def test_paths_of_ray_and_orders_are_sent_once(path):
-    assert ask(Proxy(503), path=path)[::2] == (503, b"503")
+def test_paths_of_ray_are_left_to_it():
+    assert ask(Proxy(503), path="/-/healthz")[::2] == (503, b"503")
+
+
+@pytest.mark.parametrize("path", ["/admin/reload", "/admin/models/a/load"])
+def test_orders_are_sent_once(path):
+    status, _, body = ask(Proxy(503), path=path)
+    assert status == 503
+    assert json.loads(body)["error_type"] == "engine_lost"
+
+
+def test_an_error_of_the_proxy_itself_is_no_answer(caplog):
+    proxy = Proxy(200)
+
+    async def fails_once(scope, receive, send, failed=[]):  # noqa: B006
+        if not failed:
+            failed.append(True)
+            raise KeyError("route")
+        await proxy(scope, receive, send)
+
+    assert ask(fails_once)[0] == 200
+    assert "was not answered" in caplog.text
+
+
+class Hanging:
+    """Has no replica for a request, and notes how long each is to wait."""
+
+    def __init__(self, *, swallows):
+        self.swallows, self.left_ms = swallows, []
+
+    async def __call__(self, scope, receive, send):
+        self.left_ms.append(int(dict(scope["headers"])[b"x-request-timeout-ms"]))
+        if len(self.left_ms) == 1:
+            return
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if not self.swallows:
+                raise
+
+
+@pytest.mark.parametrize("swallows", [False, True], ids=["cancelled", "swallowed"])
+def test_it_is_asked_within_its_deadline(monkeypatch, swallows):
+    monkeypatch.setattr(retrying, "GRACE_S", 0.0)
+    proxy = Hanging(swallows=swallows)
+    status, _, body = ask(proxy, headers=[(b"x-request-timeout-ms", b"100")])
+    assert (status, json.loads(body)["error_type"]) == (504, "deadline_exceeded")
+    first, second = proxy.left_ms
+    assert first >= second > 0
+
+
+def test_nothing_is_asked_after_the_deadline(monkeypatch):
+    monkeypatch.setattr(retrying, "FIRST_PAUSE_S", 0.05)
+    proxy = Proxy(500, 200)
+    assert ask(proxy, headers=[(b"x-request-timeout-ms", b"1")])[0] == 504
+    assert len(proxy.bodies) == 1

@@ -22,7 +22,7 @@ from app.engine.traced import trace_batch, trace_wait
 from app.engine.work import Batch, Lane, Ticket
 from app.errors import DeadlineExceededError, DrainingError, InferenceFailedError, ServeError
 from app.metrics import Metrics
-from app.tracing import Trace, current
+from app.tracing import Trace, current, trace_field
 from app.window import Floats, Window
 
 IDLE_AFTER_S = 0.05  # a batch may use every core once no other has run or waited for this long
@@ -253,7 +253,8 @@ class Engine:
     def fail(self, batch: Batch, cause: Exception, *, is_last: bool) -> None:
         (item,), lane = batch.items, batch.lane
         lane.series.forward_failures.inc()
-        log.error("forward_failed", model=lane.name, tokens=item.length, cause=type(cause).__name__)
+        about = trace_field(item.ticket.trace)
+        log.error("forward_failed", model=lane.name, tokens=item.length, cause=type(cause).__name__, **about)
         with self._lock:
             if is_last:
                 self._scheduler.ended(batch)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import shutil
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -20,14 +18,13 @@ import structlog
 from app.logs import close_logs, configure_logs
 from app.logs.levels import log_levels
 from app.processes.metric_files import count_in_files
+from app.processes.orphaning import signal_when_orphaned
 from app.processes.pulse import ALIVE, beat
 from app.runtime.memory import return_large_blocks
 from app.settings import Settings
 
 CONFIGURATION_EXIT = 78  # EX_CONFIG of sysexits.h: starting again would not help
 ORPHANED_EXIT = 1
-
-PR_SET_PDEATHSIG = 1
 
 LEAVE, DRAIN, RELOAD = "leave", "drain", "reload"  # the supervisor's orders, a line each
 
@@ -89,15 +86,6 @@ def shared_levels(folder: Path) -> Path:
     return folder / "log-levels.json"
 
 
-def continue_when_orphaned() -> None:
-    """Have the kernel continue this process, if it is stopped, when the supervisor ends, so that it ends as well.
-
-    Source: prctl(2), PR_SET_PDEATHSIG. Other systems than Linux have no such thing.
-    """
-    with suppress(AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
-
-
 class ChildProcess:
     """This process: its assignment, its settings, and the pipe through which the supervisor gives orders.
 
@@ -108,7 +96,7 @@ class ChildProcess:
     def __init__(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        continue_when_orphaned()
+        signal_when_orphaned(signal.SIGCONT)  # a stopped one is continued, so that it ends as well
         return_large_blocks()
         self._pipe = FileIO(0, closefd=False)  # unbuffered: a buffer's lock would be held at exit by the thread below
         self.assignment = msgspec.json.decode(self._pipe.readline(), type=Assignment)
@@ -116,16 +104,17 @@ class ChildProcess:
         self.folder = Path(self.assignment.folder)
         configure_logs(self.settings, self.assignment.name)
         log_levels.share(shared_levels(self.folder))
-        count_in_files(self.assignment.name, self.folder)
+        self._exemplars = count_in_files(self.assignment.name, self.folder)
 
     def start_pulse(self, state: Callable[[], bytes] = lambda: ALIVE) -> None:
         """Tell the supervisor from now on that the running loop is alive, and how this process is.
 
-        The levels of the log are looked at as often.
+        The levels of the log are looked at, and exemplars written, as often.
         """
 
         def look() -> bytes:
             log_levels.follow()
+            self._exemplars.write()
             return state()
 
         self._pulse = asyncio.create_task(beat(self.assignment.pulse, look))

@@ -40,7 +40,7 @@ from app.processes.told_queue import QueueTeller
 from app.serving.local_engine import LocalEngine
 from app.serving.orders import Action, Order
 from app.serving.registry import Entry
-from app.tracing import Carrier, Trace
+from app.tracing import Carrier, Trace, trace_field
 
 HEARTBEAT_S = 0.5
 FRAME_BYTES = 2**20  # of outputs: a worker reads a whole frame before it can read anything else
@@ -213,7 +213,7 @@ class Connection:
 
     def _begin(self, request: Submit) -> None:
         """Queue a request, without a task or a coroutine: an engine takes thousands of requests a second."""
-        number = request.number
+        number, trace = request.number, self._trace_of(request)
         try:
             lane = self.server.lanes.get(request.model)
             if lane is None:
@@ -224,10 +224,10 @@ class Connection:
                 deadline=request.deadline,
                 priority=request.priority,
                 on_finish=partial(self._end, number),
-                trace=self._trace_of(request),
+                trace=trace,
             )
         except Exception as error:
-            self._refuse(number, error)
+            self._refuse(number, error, trace)
             self.server.queue.tell()
 
     def _trace_of(self, request: Submit) -> Trace | None:
@@ -242,12 +242,12 @@ class Connection:
                 raise ticket.error
             self._send(number, ticket)
         except Exception as error:
-            self._refuse(number, error)
+            self._refuse(number, error, ticket.trace)
         self.server.queue.tell()
 
-    def _refuse(self, number: int, error: Exception) -> None:
+    def _refuse(self, number: int, error: Exception, trace: Trace | None) -> None:
         if not isinstance(error, ServeError):  # a defect: its message may quote what was sent
-            log.error("defect", cause=type(error).__name__)
+            log.error("defect", cause=type(error).__name__, **trace_field(trace))
             error = InternalError("the engine failed on this request; the cause is in its log")
         self.stream.send(refusal(number, error))
 

@@ -15,6 +15,8 @@ import structlog
 from prometheus_client import values
 from prometheus_client.mmap_dict import MmapedDict
 
+from app.processes.exemplars import END, Exemplars, with_exemplars
+
 FIRST_BYTES = 2**16
 VALUE = struct.Struct("dd")  # a value and its timestamp
 HEADER_BYTES = 8
@@ -77,11 +79,15 @@ def complain(filename: str, error: OSError) -> None:
     log.error("metrics_not_kept", file=Path(filename).name, cause=error.strerror or str(error))
 
 
-def count_in_files(name: str, folder: Path) -> None:
+def count_in_files(name: str, folder: Path) -> Exemplars:
     """Count everything that is made from now on in files of `folder`, as the process `name`.
 
-    A process that replaces another of its name goes on counting in its files: a counter never goes back.
+    A process that replaces another of its name goes on counting in its files: a counter never goes back. Returns the
+    exemplars of this process, which are to be written at an interval.
     """
+    exemplars = Exemplars(folder / f"{name}{END}")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     values.MmapedDict = AllocatedDict  # type: ignore[attr-defined]
-    values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
+    counted = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
+    values.ValueClass = with_exemplars(counted, exemplars)
+    return exemplars

@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from app.processes.engine_pool import EnginePool
+from app.processes.exemplars import read_exemplars, show
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 LEAST = ("process_start_time_seconds", "process_max_fds")  # the least of all processes; of other series the sum
@@ -30,10 +31,14 @@ class MergedMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         self._pool.wait_for_gauges()
         collected = MultiProcessCollector(None, str(self._folder)).collect()  # type: ignore[no-untyped-call]
+        exemplars = read_exemplars(self._folder)
         found = {family.name: family for family in (*collected, *self._models(), self._engines())}
         for own in self._pool.metrics.registry.collect():
             if own.name.startswith("roberta_"):
-                yield found.get(own.name) or Metric(own.name, own.documentation, own.type)
+                family = found.get(own.name) or Metric(own.name, own.documentation, own.type)
+                if exemplars and family.type == "histogram":
+                    show(family, exemplars)
+                yield family
         yield from PlatformCollector(registry=None).collect()
         yield from process_families(os.getppid())
 

@@ -38,3 +38,8 @@ class Trace(Protocol):
 
 
 current: ContextVar[Trace | None] = ContextVar("trace", default=None)  # of the request that this task answers
+
+
+def trace_field(trace: Trace | None) -> dict[str, str]:
+    """Return the field of a line of the log that names the trace of the request that the line is about."""
+    return {} if trace is None else {"trace_id": trace.trace_id}

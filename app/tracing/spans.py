@@ -77,7 +77,7 @@ class SpanTrace:
 
     @property
     def trace_id(self) -> str:
-        return self.carrier["traceparent"].split("-")[1]
+        return f"{self.span_context.trace_id:032x}"
 
     @property
     def carrier(self) -> Carrier:

@@ -5,8 +5,10 @@ import time
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from app.errors import InferenceFailedError
+from app.tracing import current
 from tests.app.builders import echo, make_lane, window
 from tests.app.engines import (
     PATIENCE_S,
@@ -120,6 +122,31 @@ def test_only_the_failing_window_of_a_batch_errs(place):
     gate = PoisonGate()
     with running(1, gate) as engine:
         play(scenario())
+
+
+class Traced:
+    """The trace of a request, of which nothing is asked but its name."""
+
+    trace_id = "5" * 32
+
+    def stage(self, *_, **__): ...
+
+    def batch(self, *_, **__): ...
+
+
+def test_the_line_of_a_failed_pass_names_the_trace_of_its_request():
+    async def scenario(trace):
+        token = current.set(trace)
+        with capture_logs() as lines, pytest.raises(InferenceFailedError):
+            await submit(engine, make_lane(gate), window(2, token=POISON))
+        current.reset(token)
+        return [line.get("trace_id") for line in lines if line["event"] == "forward_failed"]
+
+    gate = PoisonGate()
+    gate.open.set()
+    with running(1, gate) as engine:
+        assert play(scenario(Traced())) == [Traced.trace_id]
+        assert play(scenario(None)) == [None]
 
 
 def test_one_bad_window_fails_its_request_and_frees_the_rest_of_it():

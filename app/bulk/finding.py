@@ -21,13 +21,19 @@ def find_bundle(model: str, settings: Settings) -> Bundle:
     Of several versions the highest that can be read is taken. A model of the Hub is fetched, and exported where that is
     needed. Raises `BundleError`.
     """
+    return bundle_here(model, settings) or read_place(fetched(model, settings.device), "")
+
+
+def bundle_here(model: str, settings: Settings) -> Bundle | None:
+    """Read a model that is there; None where it is to be fetched or exported. Raises `BundleError`."""
     name, _, version = model.partition(":")
     place = None if os.sep in model else Places(settings.models).read().by_name.get(name)
     if place is not None:
         return read_place(place, version)
     if os.sep not in model and not Path(model).is_dir():
         raise BundleError(f"there is no model {model!r} under {settings.models}/; name one, a folder, or ORG/NAME")
-    return read_place(place_at(Path(model).resolve()) or fetched(model, settings.device), "")
+    place = place_at(Path(model).resolve())
+    return None if place is None else read_place(place, "")
 
 
 def place_at(folder: Path) -> Place | None:
@@ -43,14 +49,19 @@ def place_at(folder: Path) -> Place | None:
 
 def fetched(model: str, device: str) -> Place:
     """Return the place of a model of the Hub, or of a folder without a manifest, fetched and exported."""
-    try:
-        parse_spec(model)
-    except HubError as error:
-        raise BundleError(str(error)) from error
+    check_name(model)
     prepared = Fetch([model], device).run(hear)
     if prepared.refused:
         raise BundleError("; ".join(prepared.refused.values()))
     return prepared.places[0]
+
+
+def check_name(model: str) -> None:
+    """Raise `BundleError` for what is neither a folder nor the name of a repository."""
+    try:
+        parse_spec(model)
+    except HubError as error:
+        raise BundleError(str(error)) from error
 
 
 def read_place(place: Place, version: str) -> Bundle:

@@ -15,15 +15,16 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import ValidationError
 
+from app.bulk.asking import Asking
 from app.bulk.errors import BulkError
-from app.bulk.finding import find_bundle
+from app.bulk.finding import bundle_here, check_name, find_bundle
 from app.bulk.formats import GZIP, SUFFIXES, Format, is_gzip
 from app.bulk.job import Counting, Plan, finish_file, identity, model_digest, open_reader, open_writer
 from app.bulk.opening import open_predictor
 from app.bulk.resuming import Partial, State, restart
 from app.bundle import replace_file
 from app.settings import Settings
-from app.tasks import task_named
+from app.tasks import open_task, task_named
 
 FINISHED = ".finished"
 
@@ -45,6 +46,17 @@ class Asked:
     plan: Plan
     is_strict: bool = False
     is_anew: bool = False  # whatever was finished before
+
+    def check(self) -> None:
+        """Raise `BundleError` where there is no such model, `InvalidRequestError` where its task has no such option.
+
+        Nothing is fetched: of a model that is not here, only its name is looked at.
+        """
+        bundle = bundle_here(self.model, self.settings)
+        if bundle is None:
+            check_name(self.model)
+        else:
+            Asking(open_task(bundle, next(iter(bundle.manifest.graphs))), self.options)
 
     def pairs(self) -> list[Pair]:
         """Return the files, those in folders included, with their outputs. Raises `BulkError`."""

@@ -5,21 +5,19 @@ Its settings are in the environment.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 
 from app.commands.parsing import settings_without_flags
 from app.commands.serve import run
-
-PR_SET_PDEATHSIG = 1
+from app.processes.orphaning import signal_when_orphaned
 
 
 def end_with(parent: int) -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends, however it ends. Source: prctl(2)."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it has ended before
+    """Have this process end in an orderly way when its parent ends, or at once where that has ended before."""
+    signal_when_orphaned(signal.SIGTERM)
+    if os.getppid() != parent:
         raise SystemExit(0)
 
 

@@ -61,8 +61,9 @@ def predict_on_cluster(asked: Asked, pairs: Sequence[Pair], address: str) -> Gen
 
     All machines read and write the same paths. If a machine is lost, another one continues its file. Raises `BulkError`
     where there is no such cluster, where it fails, or where it finds no such model, and `InvalidRequestError` for an
-    option that the task does not take.
+    option that the task does not take. What can be said here is said before a cluster is asked: see `Asked.check`.
     """
+    asked.check()
     with connected(address) as ray:
         cores, machines = cores_and_machines(ray.nodes())
         logging.getLogger("ray.data").setLevel(logging.ERROR)  # which Ray has set when it was imported

@@ -22,6 +22,7 @@ from ray import serve
 from ray.serve import Application as Deployed
 from ray.util import get_node_ip_address
 
+from app.cluster.checking import check_files, settings_of
 from app.cluster.scaling import BUSY, QUEUE
 from app.settings import Settings
 
@@ -35,13 +36,14 @@ WAITING, FORWARD, RUNNERS = "roberta_queue_tokens", "roberta_forward_duration_se
 class Listening:
     """Has one service listen on the `port` of its machine. Health and metrics are asked at `admin_port`.
 
-    Raises `ValueError` where the settings have no such ports, `RuntimeError` where the command ends, or where
-    `/metrics` needs a key.
+    Raises `ValueError` where the settings are wrong or have no such ports, `RuntimeError` where the command ends, or
+    where `/metrics` needs a key.
     """
 
     async def __init__(self, **settings: Any) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._settings = Settings(**settings)
+        self._settings = settings_of(settings)
         check_ports(self._settings)
+        check_files(self._settings)
         self._measured = Measured(time.monotonic(), 0.0, 0.0, 0)
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "app.cluster.child", str(os.getpid())), env=os.environ | variables_of(settings)
@@ -148,5 +150,9 @@ def load_between(before: Measured, now: Measured) -> dict[str, float]:
 
 
 def build(settings: dict[str, Any]) -> Deployed:
-    """Return the application of a configuration file; its `args` are settings of the service by their names."""
+    """Return the application of a configuration file; its `args` are settings of the service by their names.
+
+    Raises `ValueError`, before anything is deployed, where they are wrong.
+    """
+    check_ports(settings_of(settings))
     return Listening.bind(**settings)  # type: ignore[attr-defined]  # of Ray's decorator

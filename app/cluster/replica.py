@@ -19,6 +19,7 @@ from ray.serve import Application as Deployed
 from app.api.admin import AdminThread
 from app.api.application import Application
 from app.api.listener import bind
+from app.cluster.checking import check_files, settings_of
 from app.cluster.front import Front
 from app.cluster.load import Load
 from app.hub.named import Named
@@ -28,7 +29,6 @@ from app.runtime.memory import return_large_blocks
 from app.service import Service
 from app.serving.local_engine import LocalEngine
 from app.serving.watching import state_of, watch
-from app.settings import Settings
 from app.tracing.opening import open_tracing, warn_without_tracing
 
 MOST_ONGOING = 4096  # requests in one replica, which the engine refuses sooner by its own limits
@@ -40,12 +40,14 @@ DRAIN_S = 40.0  # as long as a request may take, and some more
 class Replica:
     """Answers every route of the service behind Ray's proxy. It is there once its models are loaded.
 
-    Raises `NotReadyError` where none of them can be served, `HubError` where one that is named cannot be fetched.
+    Raises `ValueError` where its settings or files are wrong, `NotReadyError` where no model can be served, `HubError`
+    where one that is named cannot be fetched.
     """
 
     async def __init__(self, **settings: Any) -> None:  # type: ignore[misc]  # Ray awaits it
         self._ending = AsyncExitStack()  # what is to end with the replica, the last first
-        self._settings = Settings(**settings)
+        self._settings = settings_of(settings)
+        check_files(self._settings)
         configure_logs(self._settings)
         warn_without_tracing()
         return_large_blocks()
@@ -112,5 +114,9 @@ class Replica:
 
 
 def build(settings: dict[str, Any]) -> Deployed:
-    """Return the application of a configuration file; its `args` are settings of the service by their names."""
+    """Return the application of a configuration file; its `args` are settings of the service by their names.
+
+    Raises `ValueError`, before anything is deployed, where they are wrong.
+    """
+    settings_of(settings)
     return Replica.bind(**settings)  # type: ignore[attr-defined]  # of Ray's decorator

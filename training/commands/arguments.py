@@ -122,6 +122,15 @@ def check_run(options: Namespace) -> None:
     check_models(options.models)
 
 
+def check_finetune(options: Namespace) -> None:
+    """Raise an `ExpectedError` as `check_run` does, and where --workers does not fit --ray."""
+    if options.workers is not None and options.ray is None:
+        raise RecipeError("--workers is for a Ray cluster: add --ray ADDRESS, or start this command with torchrun")
+    if options.workers is not None and options.workers < 1:
+        raise RecipeError(f"--workers {options.workers}: give 1 or more")
+    check_run(options)
+
+
 def check_files(data: DataConfig, folder: Path) -> None:
     """Raise `DataError` where a file of labeled examples is not there."""
     for split in SPLITS:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def run(options: argparse.Namespace) -> str:
     recipe = recipe_of(options)
     if options.ray is not None:
-        finetune_on_ray(recipe, options.data, run_folder(options, recipe.name), options.ray, options.workers)
+        finetune_on_ray(recipe, options.data, run_folder(options, recipe.name), options.ray, options.workers or 1)
     folder = finetune_and_publish(recipe, options, Phases(is_shown=is_main_process()))
     return "" if folder is None else str(folder)
 

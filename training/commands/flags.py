@@ -14,8 +14,8 @@ from training.commands.arguments import (
     add_run_arguments,
     add_set_argument,
     check_files,
+    check_finetune,
     check_models,
-    check_run,
     hint_for,
     recipe_of,
 )
@@ -54,14 +54,14 @@ def finetune_parser() -> Parser:
 
   roberta-train finetune --task classification --train train.csv --name tickets
   roberta-train finetune my-recipe.toml --data DATA --set training.epochs=5""",
-        check_run,
+        check_finetune,
     )
     add_recipe_arguments(parser)
     add_run_arguments(parser)
     group = parser.add_argument_group("where it trains, if not in this process")
     described = "on the machines of a Ray cluster: auto, HOST:PORT of its head, or local"
     group.add_argument("--ray", metavar="ADDRESS", help=described)
-    group.add_argument("--workers", metavar="N", type=int, default=1, help="processes there, one for each GPU (1)")
+    group.add_argument("--workers", metavar="N", type=int, help="processes there, one for each GPU (1)")
     return parser
 
 

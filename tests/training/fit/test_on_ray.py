@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests.support.learnable import recipe_of
+from training.commands.flags import finetune_parser
+from training.config import RecipeError
 from training.data import DataError
 from training.fit.finetune import finetune
-from training.fit.on_ray import finetune_on_ray
+from training.fit.on_ray import failure, finetune_on_ray
 
 ROOT = Path(__file__).parents[3]
 CODE = """
@@ -52,3 +54,16 @@ def test_two_processes_of_a_cluster_end_with_the_weights_of_one(tiny_base, data_
 def test_what_is_wrong_with_the_data_is_said_before_a_cluster_is_asked(tiny_base, tmp_path):
     with pytest.raises(DataError):
         finetune_on_ray(recipe_of("single", tiny_base), tmp_path, tmp_path / "run", "local", 2)
+
+
+def test_a_failure_is_one_sentence():
+    said = failure(RuntimeError("Training failed:\nTraceback\n  File x\nOSError: no space left.\n"))
+    assert said == "the training on the Ray cluster failed: OSError: no space left; the same command goes on"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"), [(["--workers", "2"], "add --ray"), (["--ray", "auto", "--workers", "0"], "1 or more")]
+)
+def test_workers_are_of_a_cluster(flags, said):
+    with pytest.raises(RecipeError, match=said):
+        finetune_parser().read(["--task", "classification", "--train", "train.csv", *flags])

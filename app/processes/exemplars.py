@@ -57,9 +57,13 @@ def read_exemplars(folder: Path) -> dict[Place, Exemplar]:
     found: dict[Place, Exemplar] = {}
     for file in folder.glob(f"*{END}"):
         for place, exemplar in those_in(file):
-            if (other := found.get(place)) is None or (other.timestamp or 0) < (exemplar.timestamp or 0):
+            if place not in found or moment(found[place]) < moment(exemplar):
                 found[place] = exemplar
     return found
+
+
+def moment(exemplar: Exemplar) -> float:
+    return float(exemplar.timestamp or 0.0)
 
 
 def those_in(file: Path) -> Iterator[tuple[Place, Exemplar]]:

@@ -73,6 +73,7 @@ ray: .venv/bin/python  ## a Ray cluster of two nodes on this machine: what is lo
 	$(BIN)/python -m benchmarks.cluster faults
 	$(BIN)/python -m benchmarks.cluster files
 	$(BIN)/python -m benchmarks.cluster replicas
+	$(BIN)/python -m benchmarks.cluster scaling
 	$(BIN)/python -m benchmarks.cluster ways
 
 watch:  ## every alert made to fire and to end, and every query asked, by a real Prometheus and Alertmanager; WATCH="--list"

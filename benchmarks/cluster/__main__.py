@@ -2,7 +2,8 @@
 
 python -m benchmarks.cluster faults     a replica, a node and a version are taken away under load
 python -m benchmarks.cluster files      files are answered through Ray Data, and a node is taken away meanwhile
-python -m benchmarks.cluster replicas   requests per second with one replica and with two
+python -m benchmarks.cluster replicas   requests per second, CPU time and latency, with one replica and with two
+python -m benchmarks.cluster scaling    one replica that becomes two under load, and one again afterwards
 python -m benchmarks.cluster ways       the same replica asked through Ray's proxies, and without Ray
 python -m benchmarks.cluster check      answers compared with those without Ray, and the first faults
 """
@@ -23,6 +24,7 @@ from typing import Any
 
 from benchmarks.cluster.asking import Clients, rate, wait
 from benchmarks.cluster.contract import differences, served
+from benchmarks.cluster.growing import grow
 from benchmarks.cluster.many_files import lose_a_node
 from benchmarks.cluster.nodes import HAPROXY, ONCE, Nodes, nodes
 from benchmarks.machine import family_of
@@ -80,6 +82,12 @@ def files(flags: argparse.Namespace) -> Rows:
         return [lose_a_node(running, flags.model, flags.models, Path(folder), flags.files, flags.rows)]
 
 
+def scaling(flags: argparse.Namespace) -> Rows:
+    """Have the autoscaling go from one replica to two, and back."""
+    with nodes() as running:
+        return grow(running, flags)
+
+
 def replicas(flags: argparse.Namespace) -> Rows:
     """Measure with one replica and with two."""
     rows = []
@@ -121,9 +129,14 @@ def measured(url: str, flags: argparse.Namespace) -> dict[str, float]:
     seconds = max(1, int(flags.seconds))
     rate(url, flags.route, flags.text, flags.clients, 2)
     before = serving_cpu_s()
-    per_s = rate(url, flags.route, flags.text, flags.clients, seconds)
+    reached = rate(url, flags.route, flags.text, flags.clients, seconds)
     spent_s = serving_cpu_s() - before
-    return {"requests_per_s": round(per_s), "cpu_ms_per_request": round(1000 * spent_s / (per_s * seconds), 2)}
+    return {
+        "requests_per_s": round(reached.per_s),
+        "cpu_ms_per_request": round(1000 * spent_s / (reached.per_s * seconds), 2),
+        "p50_ms": round(reached.p50_ms, 1),
+        "p99_ms": round(reached.p99_ms, 1),
+    }
 
 
 def serving_cpu_s() -> float:
@@ -142,6 +155,7 @@ EXPERIMENTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
     "faults": faults,
     "files": files,
     "replicas": replicas,
+    "scaling": scaling,
     "ways": ways,
     "way": way,
     "check": check,

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 60.0
@@ -25,10 +26,10 @@ wrk.body = [==[%s]==]
 class Clients:
     """Threads that ask in a closed loop. `outcomes` counts statuses, and errors by their names."""
 
-    def __init__(self, url: str, route: str, text: str, clients: int) -> None:
+    def __init__(self, url: str, route: str, text: str, clients: int, pause_s: float = 0.0) -> None:
         self._address = urlsplit(url).netloc
         self._path, self._body = f"/{route}", json.dumps({"inputs": text})
-        self._ending = threading.Event()
+        self._ending, self._pause_s = threading.Event(), pause_s
         self._threads = [threading.Thread(target=self._ask_on) for _ in range(clients)]
         self.outcomes: Counter[str] = Counter()
         self.slowest_s = 0.0
@@ -64,6 +65,7 @@ class Clients:
             with self._counting:
                 self.outcomes[outcome] += 1
                 self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            self._ending.wait(self._pause_s)
         connection.close()
 
 
@@ -76,15 +78,40 @@ def wait(condition: Callable[[], bool], within_s: float = 120.0) -> None:
         time.sleep(0.05)
 
 
-def rate(url: str, route: str, text: str, connections: int, seconds: int) -> float:
-    """Return the requests per second that wrk is answered. Raises `RuntimeError` where any fails."""
+class Rate(NamedTuple):
+    """What wrk was answered: requests per second, and the latency in ms that half of them and all but 1% keep."""
+
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+
+
+def rate(url: str, route: str, text: str, connections: int, seconds: int) -> Rate:
+    """Have wrk ask in a closed loop. Raises `RuntimeError` where any request fails."""
     with TemporaryDirectory() as folder:
         script = Path(folder) / "ask.lua"
         script.write_text(WRK % json.dumps({"inputs": text}))
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script)]
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds}s",
+            "--latency",
+            "--timeout",
+            "30s",
+            "-s",
+            str(script),
+        ]
         said = subprocess.run([*command, f"{url}/{route}"], check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in said or "Socket errors" in said:
         raise RuntimeError(said)
     found = re.search(r"Requests/sec:\s+([\d.]+)", said)
     assert found is not None
-    return float(found[1])
+    return Rate(float(found[1]), *(percentile_ms(said, percent) for percent in (50, 99)))
+
+
+def percentile_ms(said: str, percent: int) -> float:
+    """Read a percentile of wrk's, which has a unit: us, ms, s or m."""
+    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)$", said, re.MULTILINE)
+    assert found is not None
+    return float(found[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}[found[2]]

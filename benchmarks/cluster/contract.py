@@ -16,6 +16,7 @@ import httpx
 from app.api.server import Server
 from app.main import create_app
 from app.settings import Settings
+from benchmarks.cluster.nodes import ONE_CORE
 
 JSON = {"Content-Type": "application/json"}
 MINE = {"X-Request-Id": "mine"}
@@ -100,7 +101,7 @@ def differences(url: str, models: Path) -> dict[str, Any]:
 @contextmanager
 def served(models: Path) -> Iterator[httpx.Client]:
     """Serve in a thread of this process."""
-    server = Server(create_app(Settings(models=models, device="cpu", runners=1)))
+    server = Server(create_app(Settings(models=models, **ONE_CORE)))
     bound = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()

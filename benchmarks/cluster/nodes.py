@@ -24,6 +24,7 @@ VARIABLES = {
     "RAY_health_check_initial_delay_ms": "1000",
     "PYTHONPATH": str(ROOT),
 }
+ONE_CORE: dict[str, Any] = {"device": "cpu", "runners": 1, "intra_op_threads": 1, "log_level": "warning"}
 ONCE = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": ""}
 HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1"}
 
@@ -57,8 +58,27 @@ class Nodes:
 
         options = {"num_replicas": replicas, "ray_actor_options": {"num_cpus": 1}, "health_check_period_s": 1}
         replica = Replica.options(**options)
-        served = {"models": str(models), "device": "cpu", "runners": 1, "log_level": "warning", **settings}
+        served = {"models": str(models), **ONE_CORE, **settings}
         serve.run(replica.bind(**served), name=APP, route_prefix="/")
+
+    def deploy_scaled(self, models: Path) -> None:
+        """Have one replica serve, or two where `app.cluster.scaling` wants them, soon after it does."""
+        from ray import serve
+
+        from app.cluster.replica import Replica
+
+        policy = {"policy_function": "app.cluster.scaling:ByQueue", "policy_kwargs": {"queue_target": 2048.0}}
+        delays = {"upscale_delay_s": 2, "downscale_delay_s": 5, "metrics_interval_s": 0.5, "look_back_period_s": 2}
+        scaling = {"min_replicas": 1, "max_replicas": 2, **delays, "policy": policy}
+        options = {"autoscaling_config": scaling, "ray_actor_options": {"num_cpus": 1}, "health_check_period_s": 1}
+        serve.run(Replica.options(**options).bind(models=str(models), **ONE_CORE), name=APP, route_prefix="/")
+
+    def running(self) -> int:
+        """Return how many replicas run."""
+        from ray import serve
+
+        (deployment,) = serve.status().applications[APP].deployments.values()
+        return int(deployment.replica_states.get("RUNNING", 0))
 
     def deploy_listening(self, models: Path) -> str:
         """Have one replica run the command, and return where it listens."""
@@ -67,7 +87,7 @@ class Nodes:
         from app.cluster.listening import Listening
 
         port, admin_port = free_port(), free_port()
-        served = {"models": str(models), "device": "cpu", "runners": 1, "log_level": "warning", "host": "127.0.0.1"}
+        served = {"models": str(models), **ONE_CORE, "host": "127.0.0.1"}
         options = {"ray_actor_options": {"num_cpus": 1}, "health_check_period_s": 1}
         replica = Listening.options(**options).bind(**served, port=port, admin_port=admin_port)
         serve.run(replica, name=APP, route_prefix="/")

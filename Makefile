@@ -27,8 +27,8 @@ LABELS = --label org.opencontainers.image.version=$(VERSION_NOW) \
   --label org.opencontainers.image.created=$(shell git log -1 --format=%cI) \
   $(if $(ORIGIN),--label org.opencontainers.image.source=$(ORIGIN))
 
-.PHONY: help serve train test clients check test-live test-training test-app test-rest chaos ray watch dashboards pictures \
-  fuzz format audit lock image image-check pin release clean
+.PHONY: help serve train test clients check test-live test-training test-app test-rest chaos ray watch dashboards dashboards-check pictures \
+  fuzz format audit lock image image-check compose-check pin release clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -82,6 +82,11 @@ watch:  ## every alert made to fire and to end, and every query asked, by a real
 dashboards:  ## draw deploy/grafana/dashboards anew from deploy/grafana/*.py and docs/operations.md
 	$(BIN)/python -m deploy.grafana.draw
 
+dashboards-check:  ## hold the dashboards against Grafana's own types and code, from npm
+	npm install --silent --no-fund --no-audit --legacy-peer-deps --prefix .venv/grafana \
+	  @grafana/data@13.2.3 @grafana/schema@13.2.3 react@18.3.1 react-dom@18.3.1 typescript@5.9.3
+	$(BIN)/python -m tests.watch.grafana .venv/grafana
+
 pictures:  ## draw docs/pictures anew, from the page before the bundles in models/, and with REPORT=FILE the report's; needs Chromium
 	$(BIN)/python -m docs.pictures
 	$(if $(REPORT),$(BIN)/python -m docs.report_picture $(REPORT))
@@ -120,6 +125,9 @@ image:  ## build the image TARGET: cpu, gpu or train
 
 image-check: .venv/test-$(ACCELERATOR)  ## run the image TARGET, and ask what is inside
 	$(BIN)/python -m tests.images --engine $(ENGINE) --flags="$(RUN_FLAGS)" $(IMAGE):$(TARGET)
+
+compose-check: .venv/test-$(ACCELERATOR)  ## bring docker-compose.yml up, and ask what it is for; COMPOSE="--without grafana"
+	$(BIN)/python -m tests.images.composed $(COMPOSE)
 
 pin: .venv/bin/python  ## write the digests of images into the Dockerfile and the compose file; skopeo or docker asks for them
 	$(BIN)/python -m deploy.release.pin Dockerfile docker-compose.yml

@@ -24,6 +24,7 @@ from app.bundle import BundleError, Precision, read_bundle, version_folders
 from app.bundle.naming import slug
 from app.hub.errors import HubError
 from app.hub.events import Tell
+from app.hub.refusals import of_cache
 
 NEEDED = ("training", "torch", "transformers", "onnxscript")  # modules; `train` is the extra that brings them
 LAST_LINES = 20
@@ -45,9 +46,12 @@ def how_to_export(what: str, weights: str, name: str) -> str:
 
 
 def bundle_folder(origin: str, content: str, precision: Precision) -> Path:
-    """Return where the bundle of one content belongs: a models folder of its own."""
+    """Return where the bundle of one content belongs: a models folder of its own. Raises `HubError` without a cache."""
     key = f"{origin.replace('/', '--')}--{content}-{precision}"
-    return cached_assets_path("roberta-serve", "bundles", key, assets_dir=constants.HF_ASSETS_CACHE)
+    try:
+        return cached_assets_path("roberta-serve", "bundles", key, assets_dir=constants.HF_ASSETS_CACHE)
+    except (OSError, ValueError) as error:  # a file where a folder belongs is the second
+        raise HubError(of_cache(error, constants.HF_ASSETS_CACHE)) from error
 
 
 def exported(checkpoint: Path, *, origin: str, content: str, precision: Precision, tell: Tell) -> Path:

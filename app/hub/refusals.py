@@ -23,6 +23,8 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 
 from app.hub.errors import HubError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 AWAY = (LocalEntryNotFoundError, RevisionResolutionError, OfflineModeIsEnabled)
 
 
@@ -55,13 +57,21 @@ def sentence_for(error: Exception, repository: str, revision: str) -> str:
         return refused(error.response.status_code, repository)
     if isinstance(error, (*AWAY, HTTPError)):
         return away(error, repository, revision)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk of the cache {constants.HF_HUB_CACHE} is full; make room, or set HF_HOME to another disk"
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"the cache {constants.HF_HUB_CACHE} cannot be written to; set HF_HOME to a folder that can"
+    if isinstance(error, OSError) and error.errno in (*FULL, *FORBIDDEN):
+        return of_cache(error, constants.HF_HUB_CACHE)
     if isinstance(error, EntryNotFoundError):
         return f"a file of {repository} is gone from {hub}; try again"
     return f"{repository} cannot be fetched: {first_line(error)}; try again"
+
+
+def of_cache(error: OSError | ValueError, cache: str) -> str:
+    """Say why nothing can be kept in a cache."""
+    code = getattr(error, "errno", None)
+    if code in FULL:
+        return f"the disk of the cache {cache} is full; make room, or set HF_HOME to another disk"
+    if code in FORBIDDEN:
+        return f"the cache {cache} cannot be written to; set HF_HOME to a folder that can"
+    return f"the cache {cache} cannot be used: {error}; set HF_HOME to another folder"
 
 
 def away(error: Exception, repository: str, revision: str) -> str:

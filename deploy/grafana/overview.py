@@ -21,8 +21,8 @@ from deploy.grafana.panels import (
 FAILED, JUDGED = "roberta_slo:failed_requests:total", "roberta_slo:judged_requests:total"
 ALLOWED = {slo: f"(1 - scalar(roberta_slo:{slo}:objective))" for slo in ("availability", "latency")}
 OVER = ((None, "green"), (1, "yellow"), (6, "red"))
-DOWN = [{"type": "value", "options": {"0": {"text": "DOWN", "color": "red", "index": 0}}}]
-RUNBOOK = [{"title": "Runbook", "url": "/d/roberta-runbook"}]
+DOWN = ({"type": "value", "options": {"0": {"text": "DOWN", "color": "red", "index": 1}}},)
+RUNBOOK = ({"title": "Runbook", "url": "/d/roberta-runbook"},)
 MOST = 0.99  # the quantile whose exemplars are shown
 CHOSEN = 'task=~"$task",model=~"$model"'
 
@@ -104,7 +104,7 @@ def overview() -> Json:
             [
                 table(
                     "Alerts",
-                    "What is firing, and of what. The runbook has an entry for each by its name.",
+                    "What is firing, and of what. A click leads to the runbook, which has an entry for each.",
                     'ALERTS{service="roberta",alertstate="firing"}',
                     {
                         "severity": "Severity",
@@ -114,6 +114,7 @@ def overview() -> Json:
                         "instance": "Instance",
                     },
                     ("alertstate", "service", "Value"),
+                    links=RUNBOOK,
                 ),
                 graph(
                     "Answers Prometheus",

@@ -18,6 +18,12 @@ EVERY = "[$__rate_interval]"
 GREEN = ((None, "green"),)
 BLUE = ((None, "blue"),)
 BAD_ABOVE_ZERO = ((None, "green"), (1, "red"))
+# Grafana gives a number that is not there the color of the lowest threshold, which is green where zero is good.
+NO_DATA = "no data"
+UNKNOWN: Json = {
+    "type": "special",
+    "options": {"match": "null+nan", "result": {"text": NO_DATA, "color": "#808080", "index": 0}},
+}
 
 
 def rate(series: str, by: str = "", where: str = ASKED) -> str:
@@ -59,16 +65,24 @@ def stat(
     expr: str,
     thresholds: tuple[tuple[float | None, str], ...] = BLUE,
     legend: str = "",
+    mappings: tuple[Json, ...] = (),
     **defaults: Any,
 ) -> Json:
-    """Return one number: that of this moment, so that a service that is down shows none of before."""
+    """Return one number: that of this moment, so that a service that is down shows none of before, in gray."""
     return {
         "type": "stat",
         "title": title,
         "description": description,
         "targets": [target(expr, legend, instant=True, range=False)],
         "fieldConfig": {
-            "defaults": {"unit": unit, "noValue": "no data", "thresholds": steps(thresholds), **defaults},
+            "defaults": {
+                "unit": unit,
+                "color": {"mode": "thresholds"},
+                "noValue": NO_DATA,
+                "mappings": [UNKNOWN, *mappings],
+                "thresholds": steps(thresholds),
+                **defaults,
+            },
             "overrides": [],
         },
         "options": {
@@ -95,7 +109,7 @@ def graph(title: str, description: str, unit: str, *targets: Json, stacked: bool
         "description": description,
         "targets": list(targets),
         "fieldConfig": {
-            "defaults": {"unit": unit, "min": 0, "noValue": "no data", "custom": custom, **defaults},
+            "defaults": {"unit": unit, "min": 0, "noValue": NO_DATA, "custom": custom, **defaults},
             "overrides": [],
         },
         "options": {
@@ -127,7 +141,14 @@ def heatmap(title: str, description: str, unit: str, histogram: str, where: str 
     }
 
 
-def table(title: str, description: str, expr: str, columns: dict[str, str], hidden: tuple[str, ...] = ()) -> Json:
+def table(
+    title: str,
+    description: str,
+    expr: str,
+    columns: dict[str, str],
+    hidden: tuple[str, ...] = (),
+    links: tuple[Json, ...] = (),
+) -> Json:
     """Return the series of this moment, a row for each; `columns` are labels with the names that are shown."""
     order = {label: position for position, label in enumerate(columns)}
     return {
@@ -135,7 +156,7 @@ def table(title: str, description: str, expr: str, columns: dict[str, str], hidd
         "title": title,
         "description": description,
         "targets": [target(expr, "", format="table", instant=True, range=False)],
-        "fieldConfig": {"defaults": {"unit": "none", "noValue": "none"}, "overrides": []},
+        "fieldConfig": {"defaults": {"unit": "none", "noValue": "none", "links": list(links)}, "overrides": []},
         "options": {"showHeader": True, "cellHeight": "sm"},
         "transformations": [
             {

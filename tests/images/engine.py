@@ -97,6 +97,16 @@ class Engine:
         return self.call("run", "--rm", *self.flags, *HARDENED, *options, image, *words)
 
     @contextmanager
+    def volume(self) -> Iterator[str]:
+        """Make a volume, which takes over the user of the folder that it is mounted over."""
+        name = f"image-check-{uuid.uuid4().hex[:8]}"
+        self.ask("volume", "create", name)
+        try:
+            yield name
+        finally:
+            self.call("volume", "rm", "--force", name)
+
+    @contextmanager
     def started(
         self, image: str, *words: str, options: Sequence[str] = TEMPORARY, ports: Sequence[int] = (8000, 8001)
     ) -> Iterator[Container]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import tempfile
-import uuid
 from pathlib import Path
 
 import httpx
@@ -112,16 +111,11 @@ def asks_for_a_key_where_it_has_some(engine: Engine, image: str) -> None:
 
 def keeps_what_a_name_fetched(engine: Engine, image: str) -> None:
     """Serve a name of a Hub on this machine twice, with a volume; the second time, the Hub has no file to give."""
-    volume = f"image-check-{uuid.uuid4().hex[:8]}"
-    engine.ask("volume", "create", volume)
-    try:
-        with hub_server() as hub:
-            hub.add("acme/reviews", files_of(ROOT / "models/sentiment/1"))
-            for _ in range(2):
-                serve_by_name(engine.on_host(), image, volume, hub)
+    with engine.volume() as volume, hub_server() as hub:
+        hub.add("acme/reviews", files_of(ROOT / "models/sentiment/1"))
+        for _ in range(2):
+            serve_by_name(engine.on_host(), image, volume, hub)
         assert len(hub.downloads()) == len(set(hub.downloads())), "files were fetched twice"
-    finally:
-        engine.call("volume", "rm", "--force", volume)
 
 
 def serve_by_name(engine: Engine, image: str, volume: str, hub: Hub) -> None:

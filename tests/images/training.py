@@ -44,8 +44,8 @@ def trains_and_serves_what_it_made(engine: Engine, image: str) -> None:
 
 
 def exports_what_a_name_has_only_weights_of(engine: Engine, image: str) -> None:
-    with folder_to_work_in() as folder:
-        options = (*TEMPORARY, f"--volume={folder / 'base'}:/named:ro", "--tmpfs=/cache:mode=0777")
+    with folder_to_work_in() as folder, engine.volume() as cache:
+        options = (*TEMPORARY, f"--volume={folder / 'base'}:/named:ro", f"--volume={cache}:/cache")
         served = (*options, "--entrypoint=roberta-serve", "--env=ROBERTA_HOST=0.0.0.0")
         with engine.started(image, "--model", "/named", options=served, ports=[8000]) as container:
             container.wait_until_ready()

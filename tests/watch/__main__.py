@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.server import until
@@ -18,6 +19,7 @@ from tests.watch.asking import GPU, INTERVAL
 from tests.watch.definitions import alerts, dashboard_queries, dashboards, panels, recording_queries
 from tests.watch.faults import Fault, faults
 from tests.watch.programs import Prometheus, missing
+from tests.watch.scene import scene
 from tests.watch.stage import Stage, staged
 
 WITHIN_S = 90.0
@@ -50,16 +52,37 @@ class Timeline:
         return "".join(MARKS.get(sample.get(name, ""), ".") for sample in self.samples)
 
 
-def play(fault: Fault, stage: Stage) -> list[str]:
-    """Put a fault to the service; return those of its alerts that did not fire, or did not end."""
+@dataclass(frozen=True)
+class Played:
+    """What an alert did while a fault was put to the service and after it, in seconds; None where it did not."""
+
+    alert: str
+    what: str
+    fired_s: float | None
+    ended_s: float | None
+    told: bool  # the webhook, of both; or nobody is to be
+
+    @property
+    def is_well(self) -> bool:
+        return self.fired_s is not None and self.ended_s is not None and self.told
+
+    def row(self) -> str:
+        fired, ended = ("not" if each is None else f"{each:.1f}" for each in (self.fired_s, self.ended_s))
+        return f"| {self.alert.replace(' ', ', ')} | {self.what} | {fired} | {ended} |"
+
+
+def play(fault: Fault, stage: Stage) -> list[Played]:
+    """Put a fault to the service until its alerts fire and somebody is told; return what each of them did."""
     wanted = set(fault.alerts)
+    since = 0 if wanted & stage.prometheus.firing() else len(stage.told.messages)
     started = time.monotonic()
     fired: dict[str, float] = {}
 
     def all_fired() -> bool:
         for name in wanted & stage.prometheus.firing() - fired.keys():
             fired[name] = time.monotonic() - started
-        return fired.keys() == wanted or time.monotonic() - started > WITHIN_S
+        told = all(stage.told.told(name, "firing", since) for name in fault.told_at_once())
+        return (fired.keys() == wanted and told) or time.monotonic() - started > WITHIN_S
 
     with fault.begin(stage):
         until(all_fired)
@@ -67,19 +90,21 @@ def play(fault: Fault, stage: Stage) -> list[str]:
     ending = time.monotonic()
     ended: dict[str, float] = {}
 
+    def told_of(name: str) -> bool:
+        return name in fault.untold or all(stage.told.told(name, each, since) for each in ("firing", "resolved"))
+
     def all_ended() -> bool:
         for name in fired.keys() - ended.keys() - stage.prometheus.firing():
             ended[name] = time.monotonic() - ending
-        return ended.keys() == fired.keys() or time.monotonic() - ending > WITHIN_S
+        return (ended.keys() == fired.keys() and all(map(told_of, fired))) or time.monotonic() - ending > WITHIN_S
 
     until(all_ended)
     until(lambda: not stage.prometheus.firing() or time.monotonic() - ending > WITHIN_S)
     write(f"\n{fault.what}" + (f" (besides: {', '.join(sorted(others))})" if others else ""))
-    for name in fault.alerts:
-        begin = f"fired after {fired[name]:.1f} s" if name in fired else "DID NOT FIRE"
-        end = f"ended after {ended[name]:.1f} s" if name in ended else "DID NOT END"
-        write(f"  {name:36} {begin}, {end}")
-    return sorted(wanted - ended.keys())
+    played = [Played(name, fault.what, fired.get(name), ended.get(name), told_of(name)) for name in fault.alerts]
+    for each in played:
+        write(each.row() + ("" if each.told else " THE WEBHOOK WAS NOT TOLD OF BOTH"))
+    return played
 
 
 def mistakes(stage: Stage) -> None:
@@ -111,7 +136,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--list", action="store_true", help="name the faults")
     options.add_argument("--only", default="", help="faults with this in their name")
-    options.add_argument("--pictures", type=Path, help="folder for a picture of each dashboard")
+    options.add_argument("--pictures", type=Path, help="folder for two pictures of each dashboard, light and dark")
     given = options.parse_args()
     chosen = [fault for fault in faults() if given.only in f"{fault.what} {fault.alerts}"]
     if given.list:
@@ -126,12 +151,13 @@ def main() -> int:
         make_models(tiny)
         with staged(tiny, folder / "stage") as stage, Timeline(stage.prometheus) as timeline:
             mistakes(stage)
-            failed = [name for fault in chosen for name in play(fault, stage)]
+            played = [each for fault in chosen for each in play(fault, stage)]
             write("\nEvery query:")
             empty = values(stage)
             errors = stage.prometheus.rule_errors()
             if given.pictures:
-                save_pictures(stage.prometheus, given.pictures)
+                with scene(stage) as since:
+                    save_pictures(stage.prometheus, given.pictures, since)
         write(
             f"\nEvery alert, a sign each {SAMPLE_S:g} s: . inactive, - pending, # firing; and what the webhook was told"
         )
@@ -139,19 +165,22 @@ def main() -> int:
             label = f"{alert['alert']} {alert['labels']['severity']}"
             told = " ".join(status for status in ("firing", "resolved") if stage.told.told(alert["alert"], status))
             write(f"  {label:36} {timeline.line(label)}  {told or 'nothing'}")
-    write(f"\nNot fired, or not ended: {failed or 'none'}")
+    write("\n| alert | fault | fired after s | ended after s |\n|---|---|--:|--:|")
+    write("\n".join(each.row() for each in played))
+    failed = [each.alert for each in played if not each.is_well]
+    write(f"\nNot fired, not ended, or not told: {failed or 'none'}")
     write(f"Queries without data: {empty}; errors of rules: {errors or 'none'}")
     return int(bool(failed or empty or errors))
 
 
-def save_pictures(prometheus: Prometheus, folder: Path) -> None:
-    """Draw every dashboard that has queries."""
+def save_pictures(prometheus: Prometheus, folder: Path, since: float) -> None:
+    """Draw every dashboard that has queries, from what happened since a time."""
     from tests.watch.pictures import draw
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, dashboard in dashboards().items():
         if any("targets" in panel for panel in panels(dashboard)):
-            draw(dashboard, prometheus, folder / f"{name}.png")
+            draw(dashboard, prometheus, since, folder, name)
 
 
 def make_models(folder: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 from tests.support.server import until
-from tests.watch.stage import MODELS, Stage, break_version
+from tests.watch.stage import MODELS, Stage, break_version, publish_version
 
 CLASSIFY, NER, FILL_MASK = MODELS
 PATIENT_MS = 2500  # a scrape waits two seconds for a frozen engine to say how long its queue is
@@ -18,11 +17,21 @@ Begin = Callable[[Stage], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to the service for as long as `begin` is entered, and the alerts that must fire then."""
+    """What is done to the service for as long as `begin` is entered, and the alerts that must fire then.
+
+    Of the `untold`, nobody is told, because another alert says it.
+    """
 
     what: str
     alerts: tuple[str, ...]
     begin: Begin
+    untold: tuple[str, ...] = ()
+
+    def told_at_once(self) -> list[str]:
+        """Return the alerts that somebody is told of while the fault lasts: a call silences the ticket of its name."""
+        called = {name.split()[0] for name in self.alerts if name.endswith("critical")}
+        told = [name for name in self.alerts if name not in self.untold]
+        return [name for name in told if name.endswith("critical") or name.split()[0] not in called]
 
 
 def faults() -> list[Fault]:
@@ -47,7 +56,7 @@ def faults() -> list[Fault]:
         Fault("all models are removed but one that is broken", ("RobertaNothingServed critical",), nothing),
         Fault("a new version whose labels are in another order", ("RobertaAnswersDrift warning",), drifted),
         Fault("requests end", ("RobertaNoTraffic warning",), silence),
-        Fault("every process is frozen", ("RobertaServiceDown critical", "RobertaTargetDown warning"), down),
+        Fault("every process is frozen", DOWN, down, untold=DOWN[1:]),
         Fault("the job has no target", ("RobertaAbsent critical",), absent),
     ]
 
@@ -57,6 +66,7 @@ REFUSED = ("RobertaModelVersionRefused warning",)
 SLOW = ("RobertaLatencyBudgetBurn critical", "RobertaLatencyBudgetBurn warning")
 POISONED = ("RobertaErrorBudgetBurn critical", "RobertaErrorBudgetBurn warning", "RobertaInternalErrors warning")
 CROWDED = ("RobertaQueueNotDraining critical",)
+DOWN = ("RobertaServiceDown critical", "RobertaTargetDown warning")
 OVERLOADED = ("RobertaRefusingRequests warning", "RobertaSaturated warning", "RobertaQueueNearCapacity warning")
 
 
@@ -174,14 +184,9 @@ def nothing(stage: Stage) -> Iterator[None]:
 @contextmanager
 def drifted(stage: Stage) -> Iterator[None]:
     """The hour before is six seconds here; the week before it needs some answers too."""
-    version = stage.models / CLASSIFY / "3"
     with stage.traffic(CLASSIFY, texts=32):
         until(lambda: stage.prometheus.now(f'sum({WEEK}{{model="{CLASSIFY}"}}) > 1000'))
-        shutil.copytree(stage.models / CLASSIFY / "1", version)
-        manifest = version / "manifest.json"
-        content = json.loads(manifest.read_text())
-        content |= {"version": 3, "labels": content["labels"][1:] + content["labels"][:1]}
-        manifest.write_text(json.dumps(content))
+        version = publish_version(stage.models, CLASSIFY, 3, rotated=True)
         stage.reload()
         yield
         shutil.rmtree(version)

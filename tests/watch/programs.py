@@ -39,10 +39,14 @@ class Receiver:
     url: str = ""
     messages: list[dict[str, Any]] = field(default_factory=list)
 
-    def told(self, name: str, status: str) -> bool:
-        """Whether it was told that an alert is `firing` or `resolved`."""
-        alerts = [alert for message in list(self.messages) for alert in message["alerts"]]
-        return any(alert["labels"]["alertname"] == name and alert["status"] == status for alert in alerts)
+    def told(self, name: str, status: str, since: int = 0) -> bool:
+        """Whether it was told that an alert is `firing` or `resolved`, by a message after the first `since`.
+
+        The name may have the severity behind it.
+        """
+        alerts = [alert for message in self.messages[since:] for alert in message["alerts"]]
+        named = [f"{each['labels']['alertname']} {each['labels']['severity']} {each['status']}" for each in alerts]
+        return any(each.startswith(f"{name} ") and each.endswith(f" {status}") for each in named)
 
     def names(self) -> set[str]:
         return {alert["labels"]["alertname"] for message in list(self.messages) for alert in message["alerts"]}
@@ -127,10 +131,10 @@ class Prometheus:
                 found[name] = alert["state"]
         return found
 
-    def series(self, query: Query, interval: str) -> list[dict[str, Any]]:
-        """Return what a query gives over all the time since the start, a point each half second."""
+    def series(self, query: Query, interval: str, since: float | None = None) -> list[dict[str, Any]]:
+        """Return what a query gives since a time or the start, a point each half second."""
         expr = query.chosen(interval)
-        given = self._get("query_range", query=expr, start=self.started, end=time.time(), step=0.5)
+        given = self._get("query_range", query=expr, start=since or self.started, end=time.time(), step=0.5)
         result: list[dict[str, Any]] = given["result"]
         return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -109,6 +110,18 @@ def break_version(models: Path, name: str, of: str, version: int) -> Path:
     shutil.copytree(models / of / "1", folder)
     for graph in folder.glob("*.onnx"):
         graph.write_bytes(graph.read_bytes()[:100])
+    return folder
+
+
+def publish_version(models: Path, name: str, version: int, *, rotated: bool = False) -> Path:
+    """Publish the first version again under another number, with its labels in another order where they are rotated."""
+    folder = models / name / str(version)
+    shutil.copytree(models / name / "1", folder)
+    manifest = folder / "manifest.json"
+    content = json.loads(manifest.read_text())
+    labels = content["labels"]
+    content |= {"version": version, "labels": labels[1:] + labels[:1] if rotated else labels}
+    manifest.write_text(json.dumps(content))
     return folder
 
 

@@ -177,5 +177,42 @@ def test_a_service_that_is_down_shows_as_down():
             assert panel["title"] in ("Instances up", "Alerts")
 
 
-def test_batch_sizes_are_no_quantiles():
+NUMBERS = [panel for each in dashboards().values() for panel in panels(each) if panel["type"] == "stat"]
+
+
+@pytest.mark.parametrize("panel", NUMBERS, ids=lambda panel: panel["title"])
+def test_a_number_that_is_not_there_is_gray(panel):
+    """Grafana gives it the color of the lowest threshold otherwise: green, while the service is down."""
+    found = [each["options"] for each in panel["fieldConfig"]["defaults"]["mappings"] if each["type"] == "special"]
+    [unknown] = [options for options in found if options["match"] == "null+nan"]
+    assert unknown["result"]["color"] == "#808080"
+    assert unknown["result"]["text"] == "no data"
+
+
+def test_whoever_is_called_finds_what_is_needed():
+    """Burning budgets over the windows that call somebody, p99 judged by length, instances, answers, the runbook."""
+    overview, models = dashboards()["overview"], dashboards()["models"]
+    by_title = {
+        panel["title"]: panel for each in (overview, models) for panel in panels(each) if panel["type"] != "stat"
+    }
+    for title in ("Error budget burn", "Latency budget burn"):
+        windows = {re.search(r"rate(\d+\w)", each["expr"])[1] for each in by_title[title]["targets"]}
+        assert {"5m", "30m", "1h", "6h"} <= windows
+    assert "per_window" in by_title["p99 for each window"]["targets"][0]["expr"]
+    assert by_title["Answers Prometheus"]["targets"][0]["expr"].startswith("up{")
+    assert "label" in by_title["Answers by label"]["targets"][0]["expr"]
+    assert "roberta_answer_confidence" in by_title["Mean confidence"]["targets"][0]["expr"]
+    [alerts_now] = [panel for panel in NUMBERS if panel["title"] == "Alerts"]
+    for panel in (alerts_now, by_title["Alerts"]):
+        links = panel["fieldConfig"]["defaults"]["links"]
+        assert [link["url"] for link in links] == ["/d/roberta-runbook"]
+    assert {each["uid"] for each in dashboards().values()} >= {"roberta-runbook"}
+
+
+def test_batch_sizes_are_counts_of_buckets():
+    """A quantile, or a line between two of them, would be a number of windows that no batch had."""
+    shown = [panel for each in dashboards().values() for panel in panels(each) if "batch" in panel["title"].lower()]
+    buckets = [panel for panel in shown if "_bucket" in panel["targets"][0]["expr"]]
+    assert {panel["type"] for panel in buckets} == {"heatmap"}
+    assert len(buckets) == 2
     assert not [query for query in QUERIES if "quantile" in query.expr and "batch" in query.expr]

@@ -1,7 +1,9 @@
 """From what was named to where it is served from: exported or as it is, of the Hub or a folder, with its source."""
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -160,6 +162,24 @@ def test_a_folder_of_weights_is_exported_once(tmp_path, byte_level, hub, tell, c
     (folder / "model.onnx").rename(folder / "model.safetensors")
     assert prepare(folder, tell).folders == prepare(folder, tell).folders
     assert can_export == [folder]
+
+
+def test_a_cache_that_cannot_be_written_to_is_a_sentence(tmp_path, byte_level, tell, can_export, monkeypatch):
+    """What is kept there is the bundle that is exported; a file in the folder's place does as well, also for root."""
+    folder = write_hub_folder(tmp_path / "Plain", byte_level)
+    (folder / "model.onnx").rename(folder / "model.safetensors")
+    (tmp_path / "file").touch()
+    cache = str(tmp_path / "file/assets")
+    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", cache)
+    with pytest.raises(HubError, match=f"{re.escape(cache)} cannot be used: .*; set HF_HOME to another folder"):
+        prepare(folder, tell)
+    monkeypatch.setattr(exporting, "cached_assets_path", refuse)
+    with pytest.raises(HubError, match=f"{re.escape(cache)} cannot be written to; set HF_HOME to a folder that can"):
+        prepare(folder, tell)
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 FOR_AN_ANSWER = 10.0  # refusals by heads, of one process, that are sent at once
-LEAST_PER_S, MOST_PER_S = 100.0, 1000.0  # bounds of these: the most takes about a tenth of a core
+LEAST_PER_S, MOST_PER_S = 100.0, 1000.0  # bounds of these, also without answers; the most is about a tenth of a core
 BURST = 100.0
 LONGEST_S = 2.0  # that a refusal waits
 LONGEST_SHARE = 0.5  # of the time that its request allows
@@ -34,6 +34,7 @@ class Pace:
         self._numbers = count()
         self._budget, self._counted_at, self._counted = BURST, time.monotonic(), answers()
         self._earned = 0.0  # by answers, and not yet in the budget
+        self._ahead = 0.0  # what answers have paid beyond the least, within the last second
         self._is_ticking = False
 
     def send(self, send: Callable[[], None], *, again: bool, given_s: float) -> None:
@@ -63,9 +64,11 @@ class Pace:
         elapsed_s, answers = now - self._counted_at, self._answers()
         # An answer counts within the second after it: it may come a moment before the refusals that it stands for.
         self._earned = min(MOST_PER_S, self._earned + FOR_AN_ANSWER * (answers - self._counted))
-        paid = min(self._earned, (MOST_PER_S - LEAST_PER_S) * elapsed_s)
+        paid, least = min(self._earned, MOST_PER_S * elapsed_s), LEAST_PER_S * elapsed_s
         self._earned -= paid
-        self._budget = min(BURST, self._budget + LEAST_PER_S * elapsed_s + paid)
+        missing = max(0.0, least - self._ahead - paid)
+        self._ahead = min(LEAST_PER_S, max(0.0, self._ahead + paid - least))
+        self._budget = min(BURST, self._budget + paid + missing)
         self._counted_at, self._counted = now, answers
 
     def _tick(self) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from app.api import pace as module
 from app.api.pace import BURST, FOR_AN_ANSWER, Pace
 
@@ -79,6 +81,28 @@ def test_an_answer_counts_also_where_refusals_follow_it_at_once(monkeypatch):
             if step % 2 == 0:
                 send(pace, sent, 1)
         assert len(sent) == 2000
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("answers_a_second", [0, 1, 5, 25, 50])
+def test_the_least_is_not_on_top_of_what_answers_let_leave(monkeypatch, answers_a_second):
+    """Nor is it lost where answers are few."""
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+
+    async def play():
+        answers, sent = [], []
+        pace = Pace(asyncio.get_running_loop(), lambda: len(answers))
+        for step in range(20_000):  # in 20 s
+            now[0] += 0.001
+            if answers_a_second and step % (1000 // answers_a_second) == 0:
+                answers.append(step)
+            if step % 2 == 0 and not pace._waiting:
+                send(pace, sent, 1)
+            pace._tick()
+        allowed = 20 * max(module.LEAST_PER_S, answers_a_second * FOR_AN_ANSWER)
+        assert allowed - 15 <= len(sent) <= allowed + BURST + 25
 
     asyncio.run(play())
 

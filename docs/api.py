@@ -93,7 +93,7 @@ class Reference:
             return
         answer = operation["responses"]["200"]["content"][JSON].get("example")
         shown = [json.dumps(request, ensure_ascii=False), *([] if answer is None else [f"-> {json.dumps(answer)}"])]
-        yield "\n".join(["```", *shown, "```\n"])
+        yield "\n".join(["```text", *shown, "```\n"])
 
     def _fields(self, schema: Object) -> Iterator[tuple[str, ...]]:
         """Yield the fields of a body, and those of its parameters."""

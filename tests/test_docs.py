@@ -15,30 +15,13 @@ from app.metrics import Metrics
 from app.settings import Settings
 from app.tasks import TASKS
 from docs import api, bundles
+from tests.documents.reading import PAGES, ROOT
 from training.tasks import TASKS as TRAINED
 
-ROOT = Path(__file__).parents[1]
 CODES = [c.code for _, c in inspect.getmembers(errors, inspect.isclass) if "code" in vars(c)]
 SERIES = [
     family.name for family in Metrics(CollectorRegistry()).registry.collect() if family.name.startswith("roberta")
 ]
-PAGES = {
-    str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
-    for page in (
-        *(
-            ROOT / name
-            for name in (
-                "README.md",
-                "CONTRIBUTING.md",
-                "SECURITY.md",
-                "benchmarks/README.md",
-                "client/README.md",
-                "examples/README.md",
-            )
-        ),
-        *sorted((ROOT / "docs").glob("*.md")),
-    )
-}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MODULE = re.compile(r"`((?:app|training|benchmarks|tests|examples)/[\w/]+(?:\.py|\.toml|\.csv|/))`")
 TO_BE_WRITTEN = re.compile(r"^`([\w/]+\.py)`$", re.MULTILINE)  # a line of its own, above the code
@@ -58,14 +41,6 @@ def test_a_task_has_a_row_in_the_readme_and_tests_on_either_side(task):
     for module in map(inspect.getfile, (task, *trained)):
         file = Path(module).relative_to(ROOT)
         assert (ROOT / "tests" / file.parent / f"test_{file.name}").is_file()
-
-
-def test_make_commands_of_the_readme_exist():
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    named = set(re.findall(r"make ([a-z]+)", PAGES["README.md"]))
-    assert named
-    for target in named:
-        assert re.search(rf"^{target}:", makefile, re.M)
 
 
 def anchor_of(heading: str) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.live.test_readme import Example, run
 from tests.support.answers import assert_alike
 from tests.support.server import REPOSITORY, SHAPES, Service, serve_as
 
@@ -82,18 +81,6 @@ def test_large_bodies_are_read_beside_others(served):
     assert scores == pytest.approx([best["score"] for (best,) in answers], abs=1e-3)
     too_many = post(served, PREDICT, {"instances": texts * 2})
     assert (too_many.status_code, too_many.json()["error_type"]) == (413, "request_too_large")
-
-
-def examples() -> list[Example]:
-    blocks = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    parts = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
-    found = [re.fullmatch(r"((?:[^\n]*\\\n)*[^\n]*)\n(.*)", part, re.DOTALL).groups() for part in parts]
-    return [Example(command, answer.strip()) for command, answer in found]
-
-
-@pytest.mark.parametrize("example", examples(), ids=lambda example: example.command[:40])
-def test_an_example_of_the_page_answers_what_it_says(example, shipped):
-    assert_alike(run(example, shipped.url), json.loads(example.answer), 0.01)
 
 
 def test_the_instances_of_the_page_get_the_predictions_of_the_page(shipped):

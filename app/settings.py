@@ -11,7 +11,6 @@ from pydantic_core import from_json
 from pydantic_settings import NoDecode
 
 from app.http_settings import HttpSettings
-from app.tasks import DEFAULT_ROUTE, TASKS
 
 MOST_IDLE_THREADS = 8  # a sentence's matrices are too small for more threads to gain anything
 
@@ -25,10 +24,18 @@ def reject_blank_key(key: SecretStr) -> SecretStr:
 
 
 def reject_unknown_route(route: str) -> str:
+    from app.tasks import TASKS  # half of the time to a mistyped flag's answer, which needs none of them
+
     routes = sorted(task.route for task in TASKS.values())
     if route not in routes:
         raise ValueError(f"there is no route {route!r}; choose one of {', '.join(routes)}")
     return route
+
+
+def first_route() -> str:
+    from app.tasks import DEFAULT_ROUTE
+
+    return DEFAULT_ROUTE
 
 
 Route = Annotated[str, AfterValidator(reject_unknown_route)]
@@ -78,7 +85,9 @@ class Settings(HttpSettings):
         description="Look at the models folder this often in s, and load what has changed once it has been the same "
         "for as long. 0: on SIGHUP and by order only.",
     )
-    default_route: Route = Field(DEFAULT_ROUTE, description="Route that answers POST /.")
+    default_route: Route = Field(
+        default_factory=first_route, description="Route that answers POST /. Default: that of text classification."
+    )
     api_keys: list[ApiKey] = Field(
         default_factory=list,
         description="Keys accepted as `Authorization: Bearer`, for predictions, the other pages and metrics.",

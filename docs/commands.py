@@ -49,7 +49,9 @@ writes a line for each request. A models folder that is not there, or is itself 
 `--default-models` names and that is not there end the command at once, unless the folder is followed
 (`--reload-interval-s`).
 
-`roberta-train` has a row for each phase with its time, and ends with what to type next. A finished run whose bundle is
+`roberta-train` has a row for each phase that is to come: dim until it begins, with a bar, its rate and the time that is
+left while it runs, and with a tick and its seconds when it is over. What is logged stands above. Without a terminal
+there is a line for each epoch and each phase. A training ends with what to type next. A finished run whose bundle is
 there is not published again unless `--again` says so; a run folder of another recipe is refused with the fields that
 differ.
 """

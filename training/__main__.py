@@ -7,11 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from app.bundle import BundleError
-from app.bundle.defaults import DefaultsError
 from app.command_line.command import interrupted
 from training.commands.verbs import COMMAND
-from training.errors import ExpectedError, refusal
+from training.errors import refusal
 
 CHATTY = ("httpx", "torch.onnx", "onnxscript", "onnx_ir", "datasets", "accelerate", "transformers")
 RESUMED = {"finetune", "distil", "prune", "pretrain"}  # what goes on where it was interrupted
@@ -26,8 +24,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         result: str | int | None = COMMAND.run(given)
-    except (ExpectedError, BundleError, DefaultsError) as error:
-        raise SystemExit(f"roberta-train: {error}") from None
     except KeyboardInterrupt:
         raise SystemExit(interrupted("roberta-train", stopped(given))) from None
     except Exception as error:

@@ -20,7 +20,12 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def refusal(error: BaseException) -> str | None:
-    """Return what to do when the file system refused something, as one sentence; None for any other error."""
+    """Return what to do about what a user can mend, as one sentence; None for any other error."""
+    from app.bundle import BundleError  # with numpy and pydantic, which help does not need
+    from app.bundle.defaults import DefaultsError
+
+    if isinstance(error, ExpectedError | BundleError | DefaultsError):
+        return str(error)
     path = getattr(error, "filename", None)
     where = f"{path}: " if path else ""
     if is_disk_full(error):

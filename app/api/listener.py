@@ -10,7 +10,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from app.api.connections import LINGER_S, Connections
@@ -21,6 +21,11 @@ from app.settings import Settings
 BACKLOG = 4096  # connections that wait to be accepted; the kernel's own limit, net.core.somaxconn, may be lower
 MOST_AT_ONCE = 256  # connections accepted in one turn of the event loop
 MOST_REFUSED = 64  # sockets of refused connections that are kept until their clients have read why
+PORT_REMEDIES = {
+    errno.EADDRINUSE: "end what listens there, or give another port with --port (0: any that is free)",
+    errno.EACCES: "ports under 1024 are the system's, give one above with --port",
+    errno.EADDRNOTAVAIL: "give an address of this machine with --host, such as 127.0.0.1",
+}
 PAUSE_S = 0.1  # between attempts to accept while there is no descriptor
 HANDSHAKES_S = 0.05  # for connections that are being opened when the service stops listening
 EVERYWHERE = "::"  # every address of the machine, of IPv4 too
@@ -216,24 +221,29 @@ def bind_or_end(host: str, port: int, patience_s: float = 0.0) -> socket.socket:
 
     For `patience_s` it waits for a port that is taken.
     """
-    return made_or_end(partial(bind, host, port), f"{host}:{port}", patience_s)
+    return made_or_end(partial(bind, host, port), f"{host}:{port}", PORT_REMEDIES, patience_s)
 
 
 def bind_main_or_end(settings: Settings, patience_s: float = 0.0) -> socket.socket:
     """Return a bound socket of `uds`, or of `host` and `port`, as `bind_or_end` does."""
     if settings.uds is None:
         return bind_or_end(settings.host, settings.port, patience_s)
-    return made_or_end(partial(bind_unix, settings.uds, settings.uds_mode), str(settings.uds), patience_s)
+    make = partial(bind_unix, settings.uds, settings.uds_mode)
+    return made_or_end(make, str(settings.uds), {}, patience_s)
 
 
-def made_or_end(make: Callable[[], socket.socket], place: str, patience_s: float) -> socket.socket:
+def made_or_end(
+    make: Callable[[], socket.socket], place: str, remedies: Mapping[int, str], patience_s: float
+) -> socket.socket:
     deadline = time.monotonic() + patience_s
     while True:
         try:
             return make()
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
-                raise SystemExit(f"roberta-serve: cannot listen on {place}: {error.strerror or error}") from None
+                remedy = remedies.get(error.errno or 0, "name another place with --host, --port or --uds")
+                reason = f"{error.strerror or error}; {remedy}"
+                raise SystemExit(f"roberta-serve: cannot listen on {place}: {reason}") from None
         time.sleep(PAUSE_S)
 
 

@@ -41,7 +41,8 @@ def check_readable(name: str, path: Path | None) -> None:
         if path is not None:
             path.open("rb").close()
     except OSError as error:
-        raise TlsError(f"{name} {path}: {error.strerror}") from None
+        flag = f"--{name.replace('_', '-')}"
+        raise TlsError(f"{name} {path}: {error.strerror}; give a PEM file that can be read with {flag}") from None
 
 
 def reason_of(error: Exception) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pkgutil
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from app import __version__
 from app.command_line.near import did_you_mean
 from app.command_line.parser import WRONG_FLAGS, Parser, complain
 
+VERSION = "--version"
 INTERRUPTED = 128 + signal.SIGINT  # exit code, as shells have it
 
 
@@ -57,6 +60,9 @@ class Command:
     def choose(self, arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
         """Return the verb of a command line, and the arguments after it. Raises `UnknownVerbError`."""
         first = arguments[0] if arguments else "--help"
+        if first == VERSION:
+            sys.stdout.write(f"{self.name} {__version__}\n")
+            raise SystemExit(0)
         if self.default is not None and (not arguments or first.startswith("-")):
             return self.default, arguments
         if first.startswith("-"):

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from app.bundle.contents import is_itself_model
+from app.bundle.reading import versions
 from app.command_line.near import did_you_mean, nearest_path
 from app.serving.places import Places
 from app.settings import Settings
@@ -37,6 +38,10 @@ def check_folder(folder: Path) -> None:
         raise ModelsError(f"{folder} is a file; give the folder of models with --models")
     if is_itself_model(folder):
         raise ModelsError(f"{folder} is itself a model, not a folder of models; give {way_to(folder)}")
+    whole = folder.absolute()
+    newest = next((version for version in versions(whole.parent, whole.name)), None)
+    if newest is not None and is_itself_model(folder / str(newest)):
+        raise ModelsError(f"{folder} has the versions of one model; give {way_to(folder / str(newest))}")
 
 
 def way_to(folder: Path) -> str:
@@ -57,7 +62,7 @@ def check_defaults(settings: Settings) -> None:
     for route, spec in settings.default_models.items():
         name, _, version = spec.partition(":")
         if name not in found.by_name:
-            there = f"there are {', '.join(sorted(found.by_name)) or 'none'} in {settings.models}"
+            there = f"give one that there is in {settings.models}: {', '.join(sorted(found.by_name)) or 'none'}"
             hint = did_you_mean(name, found.by_name, there)
             raise ModelsError(f"default_models: /{route} is to be answered by {name!r}, which is not there{hint}")
         check_version(route, name, version, found.by_name[name].folders)
@@ -67,5 +72,5 @@ def check_version(route: str, name: str, version: str, there: Collection[int]) -
     if version and version not in map(str, there):
         known = ", ".join(map(str, there))
         raise ModelsError(
-            f"default_models: /{route} is to be answered by {name}:{version}; {name} has the versions {known}"
+            f"default_models: /{route} is to be answered by {name}:{version}; give a version that {name} has: {known}"
         )

@@ -132,7 +132,9 @@ def check_key_file(settings: Settings) -> None:
         if settings.api_keys_file is not None:
             read_key_file(settings.api_keys_file)
     except KeyFileError as error:
-        raise SystemExit(f"roberta-serve: api_keys_file {error}") from None
+        hint = "; write it with `roberta-serve new-key NAME >> FILE`, and give it with --api-keys-file"
+        problem = f"api_keys_file {settings.api_keys_file} {error}{hint}"
+        raise SystemExit(f"roberta-serve: {problem}") from None
 
 
 def serve_in_one_process(settings: Settings, terminal: Terminal) -> None:

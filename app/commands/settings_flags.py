@@ -86,7 +86,7 @@ class SettingsParser(Parser, Generic[SettingsT]):
         help_text = described["help"] or ""
         described["help"] = NO_DEFAULT.sub("", help_text)
         if SAID in help_text:
-            described["help"] = re.sub(r" \(default: [^)]*\)$", "", help_text)
+            described["help"] = re.sub(r" \(default(?: factory)?: [^)]*\)$", "", help_text)
         if "metavar" in described and (field := self._kind.model_fields.get(name)):
             described["metavar"] = metavar_of(name, field.annotation)
             described["choices"] = choices_of(field.annotation) if described.get("action") != "append" else None

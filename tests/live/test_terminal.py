@@ -2,76 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
-import termios
-import threading
-from contextlib import contextmanager, suppress
 
 import httpx
 import pytest
 
-from tests.support.server import REPOSITORY, SHAPES, environment, until
+from tests.support.server import REPOSITORY, SHAPES, until
+from tests.support.terminal import on_terminal
 
 FLAGS = {SHAPES[0]: (), SHAPES[1]: ("--http-workers", "2")}
-
-
-class Screen:
-    """The user's end of a terminal: collects what is shown until it is closed."""
-
-    def __init__(self, master):
-        self.master, self.shown, self.is_closed = master, b"", False
-        self.thread = threading.Thread(target=self.read)
-        self.thread.start()
-
-    def read(self):
-        """Read what is shown. A read that waits would keep the terminal open, so that each waits for little."""
-        with suppress(OSError):  # the other end is closed
-            while not self.is_closed:
-                if select.select([self.master], [], [], 0.05)[0]:
-                    self.shown += os.read(self.master, 2**16)
-
-    def text(self):
-        return re.sub(r"\x1b\[[0-9;]*m", "", self.shown.decode(errors="replace"))
-
-    def close(self):
-        """Close the terminal, as a window that is closed does."""
-        if not self.is_closed:
-            self.is_closed = True
-            self.thread.join()
-            os.close(self.master)
-
-
-@contextmanager
-def on_terminal(*flags, module="app", ignored=False):
-    """Run a command as the leader of a session with a terminal of its own; yield its process and the screen."""
-    master, slave = pty.openpty()
-
-    def take_terminal():
-        os.setsid()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        if ignored:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    line = [sys.executable, "-m", module, *flags]
-    with subprocess.Popen(
-        line, stdin=slave, stdout=slave, stderr=slave, cwd=REPOSITORY, env=environment(), preexec_fn=take_terminal
-    ) as process:
-        os.close(slave)
-        screen = Screen(master)
-        try:
-            yield process, screen
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            screen.close()
 
 
 @pytest.fixture
@@ -89,7 +31,7 @@ def models(tiny_models, tmp_path):
 
 
 def ready(models, *flags, **options):
-    return on_terminal("--models", str(models), "--host", "127.0.0.1", "--port", "0", *flags, **options)
+    return on_terminal("-m", "app", "--models", str(models), "--host", "127.0.0.1", "--port", "0", *flags, **options)
 
 
 def url_on(screen):
@@ -109,7 +51,8 @@ def test_a_person_is_shown_what_is_served_and_closing_the_terminal_ends_it(shape
         assert not re.search(r'^\{"', shown, re.M)  # lines of JSON are for programs
 
         with httpx.Client(base_url=url) as client:
-            assert client.post("/models/tiny-classify", json={"inputs": "a"}).status_code == 200
+            # Each worker of several hears of the models for itself.
+            until(lambda: client.post("/models/tiny-classify", json={"inputs": "a"}).status_code == 200)
             until(lambda: "request_answered" in screen.text())
             before = screen.text().count("model_ready")
             process.send_signal(signal.SIGHUP)  # an operator's: the terminal is open

@@ -134,4 +134,7 @@ def test_the_command_ends_with_that_sentence(flags, tiny_models, tmp_path):
     with pytest.raises(AssertionError, match="the command ended with"):  # noqa: SIM117
         with command(tiny_models, tmp_path / "log", "--ssl-certfile", "nowhere.pem", *flags):
             pass
-    assert (tmp_path / "log").read_text() == "roberta-serve: ssl_certfile nowhere.pem: No such file or directory\n"
+    sentence = (
+        "roberta-serve: ssl_certfile nowhere.pem: No such file or directory; give a PEM file that can be read with"
+    )
+    assert (tmp_path / "log").read_text() == f"{sentence} --ssl-certfile\n"

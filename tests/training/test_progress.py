@@ -1,4 +1,4 @@
-"""Phases of a command: a line each on a terminal and in a log, whatever is drawn or logged meanwhile."""
+"""Phases of a command: a row each on a terminal and a line each in a log, whatever is drawn or logged meanwhile."""
 
 from __future__ import annotations
 
@@ -6,40 +6,64 @@ import io
 import logging
 import re
 import sys
+import termios
 import threading
 
 import pytest
 from tqdm import tqdm
 
-from training.progress import Phases
+from tests.support.server import until
+from tests.support.terminal import on_terminal, screen_of
+from training.progress import Phases, count, track
+from training.progress.board import details, duration
+from training.progress.steps import Steps
 
 log = logging.getLogger(__name__)
 
+CTRL_C = b"\x03"
+SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
+COMMAND = """
+import logging, pathlib, sys, time
+from app.command_line.command import Verb
+from training.__main__ import main
+from training.progress import Phases, track
+
+def run(_):
+    with Phases(("read", "train", "verify")) as phases:
+        with phases("read"):
+            logging.getLogger("x").info("300 rows")
+            print("on standard output")
+        with phases("train"):
+            for step in track(range(3), "steps"):
+                if step == 2:
+                    while not pathlib.Path(sys.argv[1]).exists():
+                        time.sleep(0.01)
+        with phases("verify"):
+            pass
+    return "the end"
+
+Verb.run = lambda self, arguments: run(None)
+main(["finetune"])
+"""
+
 
 class Terminal(io.StringIO):
+    encoding = "utf-8"
+
     def isatty(self):
         return True
 
     def lines(self):
-        """Return what stands on the screen.
+        """Return what stands on the screen, with N for figures of time."""
+        return [without_times(line) for line in screen_of(self.getvalue())]
 
-        A carriage return goes to the start of the line, `ESC [ A` a line up; `ESC [ K` erases the rest of the line.
-        """
-        screen, row, column = [""], 0, 0
-        for part in re.findall(r"\x1b\[\d*[A-Za-z]|.", self.getvalue(), re.DOTALL):
-            if part == "\r":
-                column = 0
-            elif part == "\n":
-                row, column = row + 1, 0
-                screen += [""] * (row == len(screen))
-            elif part == "\x1b[A":
-                row -= 1
-            elif part == "\x1b[K":
-                screen[row] = screen[row][:column]
-            elif part != "\x1b[0m":
-                line = screen[row].ljust(column)
-                screen[row], column = line[:column] + part + line[column + 1 :], column + 1
-        return [re.sub(r"\d+\.\d s", "N s", line.rstrip()) for line in screen]
+
+class Plain(Terminal):
+    encoding = "ascii"
+
+
+def without_times(line):
+    return re.sub(r" +\d+\.\d s", " N s", line.rstrip())
 
 
 @pytest.fixture
@@ -57,8 +81,7 @@ def terminal():
 
 
 def test_without_a_terminal_a_phase_logs_one_line_at_its_end(caplog):
-    phases = Phases(io.StringIO())
-    with caplog.at_level(logging.INFO), phases("verify"):
+    with Phases(("verify", "score"), io.StringIO()) as phases, caplog.at_level(logging.INFO), phases("verify"):
         assert caplog.messages == []
     assert [re.sub(r"\d+\.\d", "N", message) for message in caplog.messages] == ["verify took N s"]
 
@@ -66,51 +89,72 @@ def test_without_a_terminal_a_phase_logs_one_line_at_its_end(caplog):
 @pytest.mark.parametrize("stream_of", [io.StringIO, Terminal])
 def test_a_phase_that_raises_says_so_and_lets_the_error_pass(stream_of, caplog):
     stream = stream_of()
-    phases = Phases(stream)
+    phases = Phases(stream=stream)
     with caplog.at_level(logging.INFO), pytest.raises(ZeroDivisionError), phases("score"):
         raise ZeroDivisionError
     said = stream.lines()[0] if stream.isatty() else re.sub(r"\d+\.\d", "N", caplog.messages[-1])
-    assert re.fullmatch(r"(✗ )?score +failed after N s", said)
+    assert said in ("✗ score N s  failed", "score failed after N s")
     assert list(phases.seconds) == ["score"]
 
 
-def test_on_a_terminal_each_phase_leaves_one_line(terminal):
-    phases = Phases(terminal)
-    for name in ("read", "tokenize"):
-        with phases(name):
+def test_each_phase_that_is_to_come_has_a_row_from_the_start(terminal):
+    with Phases(("read", "train", "verify", "score"), terminal) as phases:
+        with phases("read"):
             pass
-    assert terminal.lines() == ["✓ read       N s", "✓ tokenize   N s", ""]
+        with phases("verify"):  # train was done before
+            for _ in track(range(3), "batches"):
+                phases._board.live.refresh()
+            shown = terminal.lines()
+            assert shown[:2] == ["✓ read N s", "- train                        skipped"] or shown[0] == "✓ read N s"
+            assert shown[1].split() == ["-", "train", "skipped"]
+            assert "━" in shown[2]
+            assert "3/3 batches" in shown[2] or "2/3 batches" in shown[2]
+            assert shown[3].split() == ["·", "score"]
+    assert [line.split()[:2] for line in terminal.lines() if line] == [
+        ["✓", "read"],
+        ["-", "train"],
+        ["✓", "verify"],
+        ["-", "score"],
+    ]
 
 
-def test_bars_and_log_lines_within_a_phase_do_not_garble_it(terminal, monkeypatch):
+def test_a_terminal_without_the_signs_has_plain_ones():
+    stream = Plain()
+    with Phases(stream=stream)("read"):
+        pass
+    assert stream.lines()[0] == "+ read N s"
+
+
+def test_bars_of_others_and_log_lines_do_not_garble_the_rows(terminal, monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
-    phases = Phases()
-    with phases("train"):
-        for step in tqdm(range(3), desc="a long description of the steps", leave=True, file=terminal):
-            if step == 1:
-                log.info("epoch 1: loss 0.3")
-    with phases("verify"):
-        for _ in tqdm(range(3), desc="batches", leave=False, file=terminal):
-            pass
-        log.info("off by 1e-7")
+    with Phases() as phases:
+        with phases("train"):
+            for step in tqdm(range(3), desc="steps", leave=False, file=sys.stderr):
+                if step == 1:
+                    log.info("epoch 1: loss 0.3 [bold]")
+        with phases("verify"):
+            for _ in tqdm(range(3), desc="batches", leave=True, file=sys.stderr):
+                pass
+            log.info("off by 1e-7")
     log.info("done")
-    lines = [line for line in terminal.lines() if not line.startswith("a long description of the steps: 100%")]
-    assert lines == ["epoch 1: loss 0.3", "✓ train      N s", "off by 1e-7", "✓ verify     N s", "done", ""]
+    lines = [line for line in terminal.lines() if line]
+    assert lines.pop(1).startswith("batches: 100%")
+    assert lines == ["epoch 1: loss 0.3 [bold]", "off by 1e-7", "✓ train N s", "✓ verify N s", "done"]
 
 
-def test_handlers_of_the_log_are_as_before_when_a_phase_is_over(terminal, monkeypatch):
+def test_streams_and_handlers_of_the_log_are_as_before_when_a_phase_is_over(terminal, monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
-    before = list(logging.getLogger().handlers)
+    streams = [getattr(handler, "stream", None) for handler in logging.getLogger().handlers]
     with pytest.raises(KeyError), Phases()("read"):
         raise KeyError
-    assert logging.getLogger().handlers == before
-    assert not [thread for thread in threading.enumerate() if thread.name == "spinner of read"]
+    assert [getattr(handler, "stream", None) for handler in logging.getLogger().handlers] == streams
+    assert sys.stderr is terminal
 
 
 def test_seconds_of_one_name_add_up_and_phases_may_nest(monkeypatch):
     clock = iter(range(100))
-    monkeypatch.setattr("training.progress.time.perf_counter", lambda: float(next(clock)))
-    phases = Phases(io.StringIO())
+    monkeypatch.setattr("training.progress.phases.time.perf_counter", lambda: float(next(clock)))
+    phases = Phases(stream=io.StringIO())
     with phases("verify"):
         pass
     once = phases.seconds["verify"]
@@ -121,7 +165,7 @@ def test_seconds_of_one_name_add_up_and_phases_may_nest(monkeypatch):
 
 
 def test_a_process_that_only_helps_shows_nothing_and_measures_all_the_same(terminal, caplog):
-    phases = Phases(terminal, is_shown=False)
+    phases = Phases(("train",), terminal, is_shown=False)
     with caplog.at_level(logging.INFO), phases("train"):
         pass
     assert terminal.lines() == [""]
@@ -130,7 +174,7 @@ def test_a_process_that_only_helps_shows_nothing_and_measures_all_the_same(termi
 
 
 def test_phases_may_run_in_several_threads(terminal):
-    phases, together = Phases(terminal), threading.Barrier(4, timeout=10)
+    phases, together = Phases(stream=terminal), threading.Barrier(4, timeout=10)
 
     def run(name):
         with phases(name):
@@ -142,4 +186,45 @@ def test_phases_may_run_in_several_threads(terminal):
     for thread in threads:
         thread.join()
     assert set(phases.seconds) == {"a", "b", "c"}
-    assert sorted(line for line in terminal.lines() if line) == [f"✓ {name}          N s" for name in "aabc"]
+    assert sorted(line for line in terminal.lines() if line) == [f"✓ {name} N s" for name in "aabc"]
+
+
+def test_what_is_counted_outside_of_a_phase_is_counted_by_nobody():
+    assert list(track(range(3), "steps")) == [0, 1, 2]
+    with count(3, "steps") as steps:
+        steps.advance(2)
+    assert steps.done == 2
+
+
+def test_steps_are_said_with_their_rate_and_what_is_left():
+    steps = Steps(120, "steps", done=20, note="loss 0.3", began=10.0)
+    assert details(steps, 12.0) == "20/120 steps, loss 0.3"
+    steps.advance(50)
+    assert details(steps, 12.0) == "70/120 steps, 25/s, 2 s left, loss 0.3"
+    assert [duration(each) for each in (59, 60, 3599, 7260)] == ["59 s", "1 min", "1 h 0 min", "2 h 1 min"]
+
+
+@pytest.mark.parametrize("code", [0, 130], ids=["to its end", "ctrl-c"])
+def test_on_a_real_terminal_rows_end_as_they_are_and_ctrl_c_leaves_it_sane(code, tmp_path):
+    with on_terminal("-c", COMMAND, str(tmp_path / "go on")) as (process, screen):
+        before = termios.tcgetattr(screen.master)
+        until(lambda: "2/3 steps" in screen.text())
+        waiting = [line.split()[:2] for line in screen.lines() if "verify" in line]
+        if code:
+            screen.press(CTRL_C)
+        else:
+            (tmp_path / "go on").touch()
+        assert process.wait(30) == code
+        until(lambda: "the end" in screen.text() or "stopped" in screen.text())
+        assert termios.tcgetattr(screen.master) == before
+    lines = [without_times(line) for line in screen.lines()]
+    assert waiting == [["·", "verify"]]
+    assert lines[:2] == ["300 rows", "on standard output"]
+    assert "✓ read N s" in lines
+    shown = screen.shown.decode()
+    assert shown.rfind(SHOW_CURSOR) > shown.rfind(HIDE_CURSOR) >= 0
+    if code:
+        assert any(re.fullmatch(r"✗ train N s +failed", line) for line in lines)
+        assert "roberta-train: stopped; the same command goes on from the last checkpoint" in lines
+    else:
+        assert lines[2:] == ["✓ read N s", "✓ train N s", "✓ verify N s", "the end", ""]

@@ -7,8 +7,8 @@ from typing import Literal
 
 from rich.console import Console
 
-from training.commands.arguments import run_folder
-from training.commands.finetune import finetune_and_publish
+from training.commands.ending import say_made
+from training.commands.finetune import PHASES, finetune_and_publish
 from training.commands.recipes import compression_recipe
 from training.compression.variants import compare, costs_table, write_costs
 from training.fit.distributed import is_main_process
@@ -19,14 +19,13 @@ from training.tasks import training_task
 def compress(options: argparse.Namespace, keep: Literal["spaced", "important"]) -> str:
     """Make, train and publish the student; show what each variant costs, and write it to the run's variants.json."""
     recipe = compression_recipe(options, keep)
-    phases = Phases(is_shown=is_main_process())
-    folder = finetune_and_publish(recipe, options, phases)
-    if folder is None or recipe.distillation is None:
-        return ""
-    run_dir, splits = run_folder(options, recipe.name), training_task(recipe.task).read_splits(recipe, options.data)
-    teacher, student = recipe.distillation.teacher, run_dir / "checkpoint"
-    with phases("compare"):
-        costs = compare(teacher, student, folder, splits)
-    write_costs(costs, run_dir / "variants.json")
+    with Phases((*PHASES, "compare"), is_shown=is_main_process()) as phases:
+        made = finetune_and_publish(recipe, options, phases)
+        if made is None or recipe.distillation is None:
+            return ""
+        with phases("compare"):
+            splits = training_task(recipe.task).read_splits(recipe, options.data)
+            costs = compare(recipe.distillation.teacher, made.run_dir / "checkpoint", made.folder, splits)
+    write_costs(costs, made.run_dir / "variants.json")
     Console().print(costs_table(costs))
-    return str(folder)
+    return say_made(made)

@@ -36,22 +36,22 @@ def run(options: argparse.Namespace) -> str:
     evaluable = bundle_evaluable(folder, options.precision) if bundled else checkpoint_evaluable(options.model)
     limit = recipe.training.max_samples
     examples = evaluable.task.read_examples(source, recipe.data, evaluable.labeling, limit, recipe.seed)
-    phases = Phases()
-    with phases("score"):
-        evaluations = evaluable.evaluate(examples, "test", recipe.evaluation, recipe.seed)
-    Console().print(metrics_table(evaluations))
     out: Path = options.out or Path("reports") / evaluable.title.replace(":", "-")
-    with phases("report"):
-        report = write_report(
-            out,
-            evaluations,
-            title=evaluable.title,
-            history=evaluable.history,
-            data=about_data(evaluable, source, examples),
-            recipe=evaluable.recipe,
-            command=command_line(options),
-            about=About(costs_here(folder, evaluable, examples) if bundled else ()),
-        )
+    with Phases(("score", "report")) as phases:
+        with phases("score"):
+            evaluations = evaluable.evaluate(examples, "test", recipe.evaluation, recipe.seed)
+        with phases("report"):
+            report = write_report(
+                out,
+                evaluations,
+                title=evaluable.title,
+                history=evaluable.history,
+                data=about_data(evaluable, source, examples),
+                recipe=evaluable.recipe,
+                command=command_line(options),
+                about=About(costs_here(folder, evaluable, examples) if bundled else ()),
+            )
+    Console().print(metrics_table(evaluations))
     return str(report)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from training.commands.publishing import publish_bundle
+from training.commands.publishing import PUBLISHING, publish_bundle
 from training.commands.recipes import export_recipe
 from training.data import read_documents, source_of
 from training.evaluable import checkpoint_evaluable
@@ -21,7 +21,9 @@ def run(options: argparse.Namespace) -> str:
     texts = read_documents(options.texts, limit) if options.texts else GENERIC_TEXTS
     origin = recipe.origin or options.checkpoint
     checkpoint = TrainedCheckpoint(options.checkpoint, origin, texts, **scored_on(recipe, options))
-    return str(publish_bundle(recipe, checkpoint, options, Phases()).folder)
+    with Phases(PUBLISHING) as phases:
+        published = publish_bundle(recipe, checkpoint, options, phases)
+    return str(published.folder)
 
 
 def scored_on(recipe: ExportRecipe, options: argparse.Namespace) -> dict[str, Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
 
 from training.checking.summary import summarize
 from training.commands.arguments import recipe_of, run_folder
-from training.commands.next_steps import say_next
-from training.commands.publishing import publish_bundle, published_before
+from training.commands.ending import Made, say_made
+from training.commands.publishing import PUBLISHING, publish_bundle, published_before
 from training.commands.reporting import report_run
 from training.config import Recipe
 from training.export.publication import Publication
@@ -18,6 +17,8 @@ from training.fit.finetune import finetune
 from training.fit.on_ray import finetune_on_ray
 from training.progress import Phases
 
+PHASES = ("read", "tokenize", "train", *PUBLISHING, "report")
+
 log = logging.getLogger(__name__)
 
 
@@ -25,14 +26,15 @@ def run(options: argparse.Namespace) -> str:
     recipe = recipe_of(options)
     if options.ray is not None:
         finetune_on_ray(recipe, options.data, run_folder(options, recipe.name), options.ray, options.workers or 1)
-    folder = finetune_and_publish(recipe, options, Phases(is_shown=is_main_process()))
-    return "" if folder is None else str(folder)
+    with Phases(PHASES, is_shown=is_main_process()) as phases:
+        made = finetune_and_publish(recipe, options, phases)
+    return say_made(made)
 
 
-def finetune_and_publish(recipe: Recipe, options: argparse.Namespace, phases: Phases) -> Path | None:
+def finetune_and_publish(recipe: Recipe, options: argparse.Namespace, phases: Phases) -> Made | None:
     """Train what the recipe says, unless that was done, publish it and write its report.
 
-    Returns the bundle's folder, or None in a process that only helped to train. A run that was finished and published
+    Returns what was made, or None in a process that only helped to train. A run that was finished and published
     before, and of which nothing has changed, is not published again unless --again says so.
     """
     run_dir = run_folder(options, recipe.name)
@@ -49,11 +51,8 @@ def finetune_and_publish(recipe: Recipe, options: argparse.Namespace, phases: Ph
     )
     if not options.again and (twin := published_before(checkpoint, publication, options.models)) is not None:
         log.info("%s is finished, and published as %s; --again publishes it once more", run_dir, twin)
-        say_next(twin, run_dir)
-        return twin
+        return Made(twin, run_dir)
     published = publish_bundle(publication, checkpoint, options, phases)
     with phases("report"):
         report = report_run(checkpoint, published, run_dir, summarize(recipe, options.data))
-    log.info("report: %s", report)
-    say_next(published.folder, run_dir)
-    return published.folder
+    return Made(published.folder, run_dir, published.evaluations, report)

@@ -14,6 +14,8 @@ from training.provenance import commit_of_this_code, versions
 from training.tasks import training_task
 from training.trained import TrainedCheckpoint
 
+PUBLISHING = ("export", "calibrate", "verify", "score")  # phases
+
 
 def published_before(checkpoint: TrainedCheckpoint, publication: Publication, models: Path) -> Path | None:
     """Return the newest version of a name where it was made of the same checkpoint in the same way; else None."""

@@ -7,10 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from training.checking.summary import DataSummary
-from training.commands.evaluate import metrics_table
 from training.evaluation.costs import MOST_TEXTS, costs_of
 from training.evaluation.page import About
 from training.evaluation.report import write_report
@@ -24,14 +21,13 @@ NOT_SHIPPED = "the checkpoint's own weights, in a graph that was verified agains
 def report_run(
     checkpoint: TrainedCheckpoint, published: Published, run_dir: Path, summary: DataSummary | None = None
 ) -> Path | None:
-    """Show the metrics and write `run_dir`/report; None where there was nothing to score on.
+    """Write `run_dir`/report; None where there was nothing to score on.
 
     `summary`: what there is to say of the splits.
     """
     if not published.evaluations:
         return None
     manifest, evaluations = published.manifest, published.evaluations
-    Console(stderr=True).print(metrics_table(evaluations))
     sizes = {"training": checkpoint.texts, "validation": checkpoint.validation, "test": checkpoint.test}
     counts: dict[str, object] = {f"{name} examples": f"{len(rows):,}" for name, rows in sizes.items()}
     left_out = {each.variant: NOT_SHIPPED for each in evaluations if each.variant not in manifest.graphs}

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from training.encoders import family_of
+from training.progress import count, track
 from training.tasks.base import Collator, Loss
 
 ROWS = 512  # on which layers and neurons are judged
@@ -37,12 +37,12 @@ def important_layers(model: PreTrainedModel, wanted: int, batches: Sequence[Batc
     kept = list(range(model.config.num_hidden_layers))
     fixed = 1 if family_of(model).keeps_first_layer else 0  # of the layers that are left, how many may not be dropped
     trials = sum(range(wanted + 1 - fixed, len(kept) + 1 - fixed))
-    with tqdm(total=trials, desc="layers tried for removal", unit="", leave=False, disable=None) as bar:
+    with count(trials, "layers tried for removal") as steps:
         while len(kept) > wanted:
             losses = {}
             for layer in kept[fixed:]:
                 losses[layer] = loss_with(model, [other for other in kept if other != layer], batches, loss)
-                bar.update()
+                steps.advance()
             kept.remove(min(losses, key=losses.__getitem__))
     return kept
 
@@ -74,7 +74,7 @@ def neuron_importance(model: PreTrainedModel, batches: Sequence[Batch], loss: Lo
         reader.register_forward_pre_hook(lambda module, inputs: activations.append(inputs[0])) for reader in readers
     ]
     try:
-        for batch in tqdm(batches, desc="importance of neurons", unit="batch", leave=False, disable=None):
+        for batch in track(batches, "batches weighed"):
             activations.clear()
             gradients = torch.autograd.grad(loss_of(model, batch, loss), activations)
             for total, activation, gradient in zip(totals, activations, gradients, strict=True):

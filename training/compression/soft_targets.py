@@ -10,11 +10,11 @@ import torch
 from datasets import Dataset, List, Value
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.bundle import ProblemType
 from training.losses import IGNORED
+from training.progress import track
 from training.tasks.base import Collator, Loss
 
 TEACHER_LOGITS = "teacher_logits"  # a column of the rows, and a key of their batches
@@ -99,7 +99,7 @@ def teacher_logits(rows: Dataset, teacher: PreTrainedModel, tokenizer: PreTraine
     lengths = [len(ids) for ids in rows["input_ids"]]
     order = sorted(range(len(rows)), key=lengths.__getitem__)
     logits: dict[int, Tensor] = {}
-    for start in tqdm(range(0, len(order), BATCH_ROWS), desc="teacher", unit="batch", leave=False, disable=None):
+    for start in track(range(0, len(order), BATCH_ROWS), "batches of the teacher"):
         chosen = order[start : start + BATCH_ROWS]
         padded = tokenizer.pad([inputs[index] for index in chosen], return_tensors="pt").to(teacher.device)
         for index, scores in zip(chosen, teacher(**padded).logits.float().cpu(), strict=True):

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.table import Table
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from app.bundle import Precision, read_bundle
@@ -24,6 +23,7 @@ from training.evaluation.scoring import Scoring
 from training.evaluation.served import ServedGraph
 from training.export.draft import describe
 from training.export.graph import export_fp32
+from training.progress import track
 from training.tasks import training_task
 from training.tasks.base import TrainingTask
 from training.trained import TrainedCheckpoint
@@ -123,7 +123,7 @@ def measure(variants: Sequence[Variant], task: TrainingTask[Any, Any], splits: S
 def seconds_of(variants: Sequence[Variant], task: TrainingTask[Any, Any], examples: Sequence[Any]) -> dict[str, float]:
     """Return the median seconds that each variant takes for all examples, from raw text to logits."""
     taken: dict[str, list[float]] = {variant.name: [] for variant in variants}
-    for _ in tqdm(range(ROUNDS + 1), desc="speed", unit="round", leave=False, disable=None):
+    for _ in track(range(ROUNDS + 1), "rounds"):
         for variant in variants:
             started = time.perf_counter()
             task.predict_graph(variant.graph, examples)

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 from pydantic_core import from_json, to_json
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from app.bundle import Bundle, Precision
@@ -18,9 +17,9 @@ from app.tasks import open_task
 from app.tasks.base import Encoded
 from app.tasks.text import TextEncoder
 from app.window import Floats, Window
+from training.progress import track
 
 BATCH_TOKENS = 512  # tokens
-SHOWN_BATCHES = 64  # batches from which on there is a progress bar
 
 
 class ServedGraph:
@@ -68,10 +67,8 @@ class ServedGraph:
 
         outputs: dict[int, Floats] = {}
         with ThreadPoolExecutor(available_cores()) as pool:
-            answers = pool.map(run_batch, batches)
-            hidden = None if len(batches) >= SHOWN_BATCHES else True  # None: shown on a terminal only
-            shown = tqdm(answers, desc=self.precision, total=len(batches), unit="batch", leave=False, disable=hidden)
-            for batch, answered in zip(batches, shown, strict=True):
+            answers = track(pool.map(run_batch, batches), f"batches in {self.precision}", len(batches))
+            for batch, answered in zip(batches, answers, strict=True):
                 outputs.update(zip(batch, answered, strict=True))
         return [outputs[i] for i in range(len(windows))]
 

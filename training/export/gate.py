@@ -17,12 +17,12 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto
-from tqdm import tqdm
 
 from training.evaluation.bootstrap import PairedDrop
 from training.export.quantize import measure_activations, operators_of, quantize
 from training.export.ranges import Activation, Feed
 from training.export.verify import VerificationError
+from training.progress import track
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def sensitivities(fp32: ModelProto, activations: Mapping[str, Activation], feeds
     operators = operators_of(fp32)
     return {
         name: root_mean_square(logits_of(quantize(fp32, activations, set(operators) - {name}), some) - expected)
-        for name in tqdm(operators, desc="operators tried in int8", unit="", leave=False, disable=None)
+        for name in track(operators, "operators tried in int8")
     }
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
-from tqdm import tqdm
+
+from training.progress import track
 
 Feed = Mapping[str, NDArray[np.generic]]
 
@@ -96,7 +97,7 @@ def observe(
     observed = copy.deepcopy(model)
     observed.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     session = ort.InferenceSession(observed.SerializeToString(), providers=["CPUExecutionProvider"])
-    for feed in tqdm(feeds, desc="activations measured", unit="batch", leave=False, disable=None):
+    for feed in track(feeds, "batches measured"):
         yield from zip(names, session.run(list(names), dict(feed)), strict=True)
 
 

@@ -12,7 +12,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
@@ -20,6 +19,7 @@ from app.tasks.text import TextEncoder
 from app.window import Floats, Ints, Window
 from training.encoders import family_of
 from training.errors import ExpectedError
+from training.progress import count, track
 
 FP32_TOLERANCE = 1e-4  # of outputs of the order of 10
 BATCH_TOLERANCE = 1e-4  # of an answer by itself against the same answer in a batch
@@ -90,12 +90,12 @@ def answers_of(model: PreTrainedModel, windows: Sequence[Window], read: Read) ->
     Windows of one length are a batch, so that nothing is padded: no answer rests on the checkpoint's own mask.
     """
     answers: dict[int, Floats] = {}
-    with tqdm(total=len(windows), desc="answers of the checkpoint", unit="", leave=False, disable=None) as bar:
+    with count(len(windows), "answers of the checkpoint") as steps:
         for batch in equal_batches(windows):
             some = [windows[i] for i in batch]
             with torch.inference_mode():
                 answers |= zip(batch, read(model(**inputs_of(model, some)), some), strict=True)
-            bar.update(len(batch))
+            steps.advance(len(batch))
     return [answers[i] for i in range(len(windows))]
 
 
@@ -125,7 +125,7 @@ def measure_drift(session: Runnable, reference: Reference) -> Drift:
     """
     errors, batch_dependence = [], 0.0
     mixes = list(zip(reference.mixes, reference.expected, strict=True))
-    for windows, expected in tqdm(mixes, desc="batches verified", unit="", leave=False, disable=None):
+    for windows, expected in track(mixes, "batches verified"):
         for window, together, right in zip(windows, session.run(windows), expected, strict=True):
             if together.shape != right.shape:
                 raise VerificationError(f"the graph answers {together.shape} where the checkpoint has {right.shape}")

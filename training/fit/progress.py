@@ -1,38 +1,40 @@
-"""What a person sees of a training: one bar with loss, best score and time left, and a line per evaluation."""
+"""What a person sees of a training: its steps with loss and best score, and a line per evaluation."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
 
-from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from training.progress import count
+from training.progress.steps import Counted, Steps
 
 log = logging.getLogger(__name__)
 
-# tqdm's own format is too wide for a terminal of 80 columns once loss and score are added.
-BAR = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
-
-class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """A bar over all steps of the training on a terminal, and a line in the log after each evaluation."""
+class ShownSteps(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+    """Counts the steps of the training in the row of its phase, and logs a line after each evaluation."""
 
     def __init__(self) -> None:
-        self.bar: tqdm[Any] | None = None
+        self.counted: Counted | None = None
         self.loss: float | None = None
+
+    @property
+    def steps(self) -> Steps | None:
+        return None if self.counted is None else self.counted.steps
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         if state.is_world_process_zero:
-            steps = {"total": state.max_steps, "initial": state.global_step}
-            self.bar = tqdm(**steps, bar_format=BAR, dynamic_ncols=True, leave=False, disable=None)
+            self.counted = count(state.max_steps, "steps", done=state.global_step)
+            self.counted.__enter__()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        if self.bar is not None:
-            self.bar.update(state.global_step - self.bar.n)
+        if self.steps is not None:
+            self.steps.advance(state.global_step - self.steps.done)
 
     def on_log(
         self,
@@ -42,9 +44,9 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers is not
         logs: dict[str, float],
         **kwargs: object,
     ) -> None:
-        if self.bar is not None and "loss" in logs:
+        if self.steps is not None and "loss" in logs:
             self.loss = logs["loss"]
-            self.bar.set_postfix_str(postfix(self.loss, args.metric_for_best_model, state.best_metric))
+            self.steps.note = note(self.loss, args.metric_for_best_model, state.best_metric)
 
     def on_evaluate(
         self,
@@ -54,21 +56,19 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers is not
         metrics: dict[str, float],
         **kwargs: object,
     ) -> None:
-        if self.bar is not None:
-            self.bar.clear()
+        if self.steps is not None:
             log.info("%s", summary(state.epoch, self.loss, metrics))
-            self.bar.refresh()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        if self.counted is not None:
+            self.counted.__exit__()
+            self.counted = None
 
 
-def postfix(loss: float, metric: str | None, best: float | None) -> str:
-    """Return what stands behind the bar: `loss 0.312, best accuracy 0.914`."""
+def note(loss: float, metric: str | None, best: float | None) -> str:
+    """Return what stands behind the steps: `loss 0.312, best accuracy 0.914`."""
     shown = f"loss {loss:.4g}"
     return shown if best is None or metric is None else f"{shown}, best {metric.removeprefix('eval_')} {best:.4g}"
 

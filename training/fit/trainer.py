@@ -39,7 +39,7 @@ from training.fit.checkpoints import (
 from training.fit.distributed import from_main, is_main_process, wait_for_everyone
 from training.fit.optimizer import LEARNING_RATES, default_learning_rate, parameter_groups, step_arguments
 from training.fit.preparing import Plan
-from training.fit.progress import ProgressBar
+from training.fit.progress import ShownSteps
 from training.fit.sampling import LengthGroupedSampler, NumberedRows, SeededCollator
 from training.fit.trackers import trackers
 from training.tasks.base import Loss
@@ -91,7 +91,7 @@ class ScoredTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         for shown_by_default in (PrinterCallback, ProgressCallback):
             self.remove_callback(shown_by_default)
         self.add_callback(FollowEpochs(self.sampler))
-        self.add_callback(ProgressBar())
+        self.add_callback(ShownSteps())
 
     @property
     def examples_per_step(self) -> int:

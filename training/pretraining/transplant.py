@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 from transformers import (
     AutoModel,
     PretrainedConfig,
@@ -21,6 +20,7 @@ from transformers import (
 from training.config import RecipeError
 from training.encoders import UnsupportedModelError, family_of_config, model_types
 from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
+from training.progress import track
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def spelled_vectors(target: PreTrainedTokenizerBase, donor: PreTrainedTokenizerB
     """
     vectors = words.mean(dim=0).repeat(len(target), 1)  # (new vocabulary, hidden)
     speller = Speller(donor)
-    for token_id, text in tqdm(texts_of(target), desc="vectors", unit="token", leave=False, disable=None):
+    for token_id, text in track(texts_of(target), "tokens"):
         if spellings := speller.spell(text):
             vectors[token_id] = torch.stack([words[ids].mean(dim=0) for ids in spellings]).mean(dim=0)
     for name in SPECIALS:

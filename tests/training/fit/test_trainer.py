@@ -16,7 +16,7 @@ from training.config import TrainingConfig
 from training.data import ClassificationExample, Labeling
 from training.fit.finetune import finetune
 from training.fit.optimizer import default_learning_rate, parameter_groups
-from training.fit.progress import postfix, summary
+from training.fit.progress import note, summary
 from training.fit.sampling import LengthGroupedSampler, SeededCollator, generator, group_by_length
 from training.fit.trainer import ScoredTrainer, training_arguments
 from training.losses import exact_loss
@@ -165,8 +165,8 @@ def test_each_evaluation_is_a_line(tiny_base, data_dir, tmp_path, caplog, capsys
 
 
 def test_the_words_beside_the_bar():
-    assert postfix(0.31234, "eval_accuracy", None) == "loss 0.3123"
-    assert postfix(0.31234, "eval_accuracy", 0.9) == "loss 0.3123, best accuracy 0.9"
+    assert note(0.31234, "eval_accuracy", None) == "loss 0.3123"
+    assert note(0.31234, "eval_accuracy", 0.9) == "loss 0.3123, best accuracy 0.9"
     assert summary(1.5, None, {"eval_f1": 0.25, "epoch": 1.5}) == "epoch 1.5: f1 0.25"
 
 

@@ -1,14 +1,45 @@
-"""What to type next, at the end of a training."""
+"""What a training ends with: its scores, its report, and what to type next."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
 
 from app.bundle import Bundle, read_bundle
 from app.tasks import task_named
+from training.commands.evaluate import metrics_table
+from training.evaluation import Evaluation
+
+
+class Made(NamedTuple):
+    """A bundle that exists, and the run that it is of; what it scored where that was measured by this command."""
+
+    folder: Path
+    run_dir: Path
+    evaluations: Sequence[Evaluation] = ()
+    report: Path | None = None
+
+
+def say_made(made: Made | None) -> str:
+    """Show the scores, the report and what to type next, on standard error; return the bundle's folder.
+
+    In a process that only helped to train there is nothing to say.
+    """
+    if made is None:
+        return ""
+    console = Console(stderr=True)
+    if made.evaluations:
+        console.print(metrics_table(made.evaluations))
+    if made.report is not None:
+        console.out(f"report: {made.report}", highlight=False)
+    say_next(made.folder, made.run_dir)
+    return str(made.folder)
 
 
 def say_next(folder: Path, run_dir: Path) -> None:

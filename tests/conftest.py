@@ -63,6 +63,15 @@ def tiny_reader_models(tiny_reader, tmp_path_factory) -> Path:
     return publish_tiny(tiny_reader, tmp_path_factory.mktemp("models"), "tiny-reader").parents[1]
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Return headless Chromium; skip where the machine has none."""
+    from tests.support.browser import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
 @pytest.fixture(scope="session")
 def shipped_models() -> Path:
     """Return the bundles that the repository ships."""

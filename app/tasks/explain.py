@@ -184,6 +184,13 @@ class Explain(SecondaryTask[ExplainRequest, list[Masked]]):
         answers = (self.explained(*each, request.parameters) for each in zip(state, parts, strict=True))
         return answers if isinstance(request.inputs, list) else next(answers)
 
+    @classmethod
+    def columns(cls, request: ExplainRequest) -> dict[str, Any]:
+        return {"explanations": list[Explanation]}
+
+    def cells(self, answer: Explained) -> dict[str, Any]:
+        return {"explanations": answer["explanations"]}
+
     def explained(self, masked: Masked, outputs: Sequence[Floats], parameters: ExplainParameters) -> Explained:
         pause()
         plan, show = masked.plan, Shown(masked, parameters.offset_unit)

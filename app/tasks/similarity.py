@@ -104,6 +104,13 @@ class Similarity(OfEmbeddings[SimilarityRequest, EmbedState]):
         answers = list(self.cosines(request, vectors))
         return answers if isinstance(request.inputs, list) else answers[0]
 
+    @classmethod
+    def columns(cls, request: SimilarityRequest) -> dict[str, Any]:
+        return {"similarities": list[float]}
+
+    def cells(self, answer: list[float]) -> dict[str, Any]:
+        return {"similarities": answer}
+
     def cosines(self, request: SimilarityRequest, vectors: Floats) -> Iterator[list[float]]:
         """Yield the cosines of each comparison."""
         start = 0

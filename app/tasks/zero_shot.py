@@ -222,6 +222,17 @@ class ZeroShot(SecondaryTask[ZeroShotRequest, list[list[int]]]):
             else:
                 yield [LabelScore(label=each, score=score) for each, score in zip(named, ranked, strict=True)]
 
+    @classmethod
+    def columns(cls, request: ZeroShotRequest) -> dict[str, Any]:
+        return {"label": str, "score": float, "labels": list[LabelScore]}
+
+    def cells(self, answer: OneAnswer) -> dict[str, Any]:
+        """The best label is in columns of its own."""
+        if isinstance(answer, dict):
+            pairs = zip(answer["labels"], answer["scores"], strict=True)
+            answer = [LabelScore(label=label, score=score) for label, score in pairs]
+        return {**answer[0], "labels": answer}
+
     def scores(self, logits: np.ndarray[Any, np.dtype[np.float64]], multi_label: bool) -> Floats:
         """Return the scores (candidates,) of logits (candidates, labels of the model).
 

@@ -9,13 +9,7 @@ import sys
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import ask, chromium, opened
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
+from tests.support.browser import ask, opened
 
 
 def test_every_task_is_asked_by_its_example_and_its_answer_drawn(browser, toys):

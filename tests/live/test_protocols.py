@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.tasks import TASKS
+from app.tasks.asking import takes_inputs
 from tests.support.answers import assert_alike
 from tests.support.server import REPOSITORY, SHAPES, Service, serve_as
 
@@ -69,6 +71,23 @@ def test_platforms_ask_and_get_what_the_service_s_own_paths_answer(served):
     assert (answer.status_code, answer.headers["x-model"]) == (200, "tiny-fill-mask:1")
     assert served.metric("roberta_requests_total", task="fill-mask", model="tiny-fill-mask", code="200") >= 1
     assert [served.client.get(path).status_code for path in ("/ping", HEALTH, "/v2/health/live")] == [200, 200, 200]
+
+
+def test_every_task_answers_in_columns_of_its_own(toys):
+    """They are those of the page's files and of `roberta-serve predict` too."""
+    for task in filter(takes_inputs, TASKS.values()):
+        described = toys.client.get(f"/v2/models/{task.route}")
+        if described.status_code == 404:  # no toy answers it
+            continue
+        names = {each["name"] for each in described.json()["outputs"]}
+        assert names != {"answer"}, task.route
+        example = task.example["inputs"]
+        element = example if isinstance(example, str) else json.dumps(example)
+        tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": [element]}
+        fields = {"inputs": [tensor], "parameters": task.example.get("parameters", {})}
+        answer = post(toys, f"/v2/models/{task.route}/infer", fields)
+        assert answer.status_code == 200, answer.text
+        assert {each["name"] for each in answer.json()["outputs"]} == names
 
 
 def test_large_bodies_are_read_beside_others(served):

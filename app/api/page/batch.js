@@ -76,8 +76,9 @@ async function run() {
 const counted = out => `${out.rows.toLocaleString("en")} rows answered, ${out.wrong.toLocaleString("en")} with an error`;
 
 // The names of what a task answers, as `roberta-serve predict` writes them; one column of JSON where nothing says them.
-async function columnsAnswered({ route, body, signal }) {
-  const model = models.find(each => each.name === body.model), isOwn = model?.route === route;
+async function columnsAnswered({ route, body, path, signal }) {
+  const model = models.find(each => each.name === body.model);
+  const isOwn = model && (model.route === route || path[0] !== "inputs"); // other services' bodies ask what it answers itself
   const response = await get(`v2/models/${encodeURIComponent(isOwn ? model.name : route.slice(1))}`, { signal });
   const described = response.ok ? await response.json() : {};
   return described.outputs?.map(each => each.name) ?? ["answer"];

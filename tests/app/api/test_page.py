@@ -11,7 +11,7 @@ from pydantic import Field
 from app.tasks.base import TaskRequest, TextsRequest
 from app.tasks.classify import ClassifyRequest
 from app.tasks.parameters import Parameters
-from tests.support.browser import ORIGIN, Reply, Written, ask, chromium, opened
+from tests.support.browser import ORIGIN, Reply, ask, opened
 
 EXAMPLE = {"inputs": "An example."}
 LABELS = [{"label": f"label {i}", "score": 1 / (i + 1)} for i in range(17)]
@@ -26,19 +26,6 @@ class CountedParameters(Parameters):
 
 class CountedRequest(TextsRequest):
     parameters: CountedParameters = CountedParameters()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def tab(browser):
-    written = Written()
-    with opened(browser, "about:blank", written) as page:
-        yield page, written
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from app.tasks.base import TaskRequest, TextsRequest
 from app.tasks.parameters import Strict
-from tests.support.browser import ORIGIN, Written, ask, chromium, opened, problems
+from tests.support.browser import ORIGIN, Written, ask, opened, problems
 
 NAMES = "👩‍💼 Ada Byron met Bob in São Paulo."
 CONTEXT = "Ada lived in London. Bob did not."
@@ -118,12 +118,6 @@ ANSWERS = {
     "envelope": (TextsRequest, {"inputs": "a"}, {"object": "list", "data": [{"index": 0, "embedding": NUMBERS}]}),
     "long": (TextsRequest, {"inputs": "a" * 400}, [[{"label": "b" * 300, "score": 0.5}]]),
 }
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

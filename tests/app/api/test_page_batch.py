@@ -12,8 +12,9 @@ from playwright.sync_api import expect
 
 from app.tasks.base import TextsRequest
 from app.tasks.classify import ClassifyRequest
+from app.tasks.openai_embeddings import EmbeddingsRequest
 from app.tasks.question_answering import QuestionAnsweringRequest
-from tests.support.browser import ORIGIN, Reply, Written, chromium, opened
+from tests.support.browser import ORIGIN, Reply
 
 MODELS = [{"name": "judge", "state": "ready", "route": "/say", "routes": ["/say", "/find", "/quote"]}]
 OUTPUTS = {"outputs": [{"name": name} for name in ("label", "score", "labels")]}
@@ -34,17 +35,9 @@ def answer(route, body):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def tab(browser):
-    written = Written()
-    with opened(browser, "about:blank", written) as page:
-        page.clock.install()
-        yield page, written
+def tab(tab):
+    tab[0].clock.install()
+    return tab
 
 
 @pytest.fixture
@@ -206,6 +199,14 @@ def test_inputs_of_two_texts_have_two_columns(page, service):
     page.click("#run:enabled")
     assert saved(page)[1].splitlines()[0] == "who,context,question,answer,error"
     assert service.asked[-1][1]["inputs"] == [{"question": "Who?", "context": "Bob."}]
+
+
+def test_a_route_of_another_service_has_the_columns_of_the_model(page, service):
+    entry = {"object": "embedding", "index": 0, "embedding": [0.5]}
+    service.__init__({"v1/say": (EmbeddingsRequest, {"input": "a"})}, answer=lambda *_: {"data": [entry]})
+    service.texts = {"v2/models/v1%2Fsay": json.dumps({"outputs": [{"name": "embedding"}]})}
+    page.reload()
+    assert run(page, "a.csv", "text\na\n")[1] == "text,embedding,error\na,[0.5],\n"
 
 
 def test_a_file_that_is_not_utf_8_is_refused_in_a_sentence(page):

@@ -8,23 +8,10 @@ import pytest
 from playwright.sync_api import expect
 
 from app.tasks.base import TextsRequest
-from tests.support.browser import ORIGIN, Reply, Written, ask, chromium, opened, problems
+from tests.support.browser import ORIGIN, Reply, Written, ask, opened, problems
 from tests.support.console import LABELS, fill
 
 TEXT = 'C\'est «déjà» vu & "so" on 😀'
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def tab(browser):
-    written = Written()
-    with opened(browser, "about:blank", written, bypass_csp=True) as page:
-        yield page, written
 
 
 @pytest.fixture

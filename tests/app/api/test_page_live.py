@@ -7,16 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import ORIGIN, Written, chromium, opened
+from tests.support.browser import ORIGIN
 from tests.support.console import fill, metrics
 from tests.support.server import until
-
-
-@pytest.fixture(scope="module")
-def tab():
-    written = Written()
-    with chromium() as browser, opened(browser, "about:blank", written) as page:
-        yield page, written
 
 
 @pytest.fixture

@@ -98,6 +98,7 @@ class Described(NamedTuple):
     answer_media_types: tuple[str, ...] = ()
     answer_headers: Mapping[str, Any] = {}
     answered: Answered | None = None
+    title: str | None = None  # where the operation's id is none for a person
 
 
 class Door(Protocol):

@@ -128,6 +128,10 @@ def correct_pages(document: dict[str, Any]) -> None:
     document["components"]["securitySchemes"] = {BEARER: {"type": "http", "scheme": "bearer"}}
 
 
+def titled(name: str) -> str:
+    return name.replace("-", " ").capitalize()
+
+
 class Predictions:
     """Adds the operations of `app.api.predictions` to a document."""
 
@@ -139,7 +143,7 @@ class Predictions:
         for task in TASKS.values():
             of_task = Described(
                 f"/{task.route}", task.route, task.__doc__, task.request_type, task.answer_type, (MODEL,)
-            )._replace(example=task.example, answered=task.answered)
+            )._replace(example=task.example, answered=task.answered, title=task.title or titled(task.route))
             self._put(of_task)
             if task.route == self._settings.default_route:
                 self._put(of_task._replace(path="/", operation_id="default"))
@@ -170,7 +174,7 @@ class Predictions:
         errors = error_responses(*self._errors, path=described.path)
         operation = {
             "tags": [described.tag],
-            "summary": described.operation_id.replace("-", " ").capitalize(),
+            "summary": described.title or titled(described.operation_id),
             "description": described.description,
             "operationId": described.operation_id,
             "parameters": [*described.parameters, *PARAMETERS],

@@ -155,6 +155,7 @@ class BaseTask(ABC, Generic[RequestT, StateT]):
 
     name: ClassVar[str]  # of Hugging Face's pipeline; manifests name the task by it
     route: ClassVar[str]  # POST /{route}
+    title: ClassVar[str | None] = None  # for a person, where the route is none
     request_type: ClassVar[type[TaskRequest]]
     answer_type: ClassVar[Any]
     example: ClassVar[dict[str, Any]]  # the body of a request, for the page and the documentation

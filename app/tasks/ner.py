@@ -139,6 +139,7 @@ class Ner(Task[NerRequest, list[EncodedText]]):
     # Its state: the encoded texts, in order.
     name = "token-classification"
     route = "ner"
+    title = "Named entities"
     aliases = ("ner",)
     architecture = "ForTokenClassification"
     request_type = NerRequest

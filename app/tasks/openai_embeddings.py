@@ -96,6 +96,7 @@ class OpenAIEmbeddings(OfEmbeddings[EmbeddingsRequest, EmbedState]):
 
     name = "openai-embeddings"
     route = "v1/embeddings"
+    title = "Embeddings of OpenAI's form"
     request_type = EmbeddingsRequest
     answer_type = Embeddings
     example = EXAMPLE

@@ -18,8 +18,10 @@ def token_lengths(parts: Sequence[Part], recipe: Recipe) -> list[Finding]:
     """Describe lengths of each split, special tokens included; a notice where the base cannot be loaded."""
     from transformers import AutoTokenizer
 
+    from training.export.restore import bundle_folder
+
     try:
-        tokenizer = AutoTokenizer.from_pretrained(recipe.base)
+        tokenizer = AutoTokenizer.from_pretrained(bundle_folder(recipe.base) or recipe.base)
     except (OSError, ValueError):
         summary = f"not measured: the tokenizer of base {recipe.base} cannot be loaded"
         return [Finding("note", "length", "all", 0, summary, (), "Name another base with --base.")]

@@ -40,17 +40,21 @@ def base_folder(source: str) -> str:
 
     Raises `UnsupportedModelError` where no checkpoint can be made of the bundle.
     """
-    folder = Path(source)
-    if not (folder / MANIFEST).is_file():
-        newest = versions(folder.parent, folder.name)
-        if not newest or not (folder / str(newest[0]) / MANIFEST).is_file():
-            return source
-        folder /= str(newest[0])
+    folder = bundle_folder(source)
+    if folder is None:
+        return source
     try:
         bundle = read_bundle(folder, name=folder.resolve().parent.name, version=int(folder.name))
         return str(checkpoint_of(bundle))
     except (BundleError, ValueError) as error:
         raise UnsupportedModelError(f"{source} cannot be a base: {error}") from error
+
+
+def bundle_folder(source: str) -> Path | None:
+    """Return the folder of a bundle, or of the newest version in a folder of bundles; None for any other source."""
+    folder = Path(source)
+    newest = [folder / str(version) for version in versions(folder.parent, folder.name)[:1]]
+    return next((each for each in (folder, *newest) if (each / MANIFEST).is_file()), None)
 
 
 def checkpoint_of(bundle: Bundle) -> Path:

@@ -12,8 +12,9 @@ async function start() {
     if (documented.ok) openapi = await documented.json();
     if (listed.ok) ({ models, defaults, problems } = body);
     if (!listed.ok && !documented.ok) return say(body.error, true);
+    isListed = listed.ok;
     showModels();
-    if (!tasks().length) return later("No model is loaded yet: see Models. This page looks again.");
+    if (!tasks().length) return later(`${whyNothing()} This page looks again.`);
   } catch {
     return later(`${GONE} This page tries again.`);
   }
@@ -21,6 +22,10 @@ async function start() {
   showTasks();
   followLink();
 }
+
+const whyNothing = () => (problems.length && !models.length
+  ? `No model is served: ${problems[0]}. Put a bundle there, or start the service with --model ORG/NAME.`
+  : "No model is loaded yet: see Models.");
 
 function later(text) {
   say(text, true);

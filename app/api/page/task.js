@@ -1,5 +1,5 @@
 // The chosen task and model, the fields of its question, and the body that they make.
-let models = [], defaults = {}, problems = [], question = [], options = [], shownExample = 0;
+let models = [], isListed = false, defaults = {}, problems = [], question = [], options = [], shownExample = 0;
 const typed = new Map(); // what a person has written, by the path of the field
 
 const ready = () => models.filter(model => model.state === "ready");
@@ -9,7 +9,7 @@ const chosenModel = () => models.find(model => model.name === $("model").value);
 // The routes that models answer; where the list of models is off, those of the document.
 function tasks() {
   const documented = Object.keys(openapi.paths).filter(path => openapi.paths[path].post?.tags?.includes("predictions") && path !== "/" && !path.includes("{"));
-  if (!models.length) return documented;
+  if (!isListed) return documented;
   const served = new Set(ready().flatMap(routesOf));
   return [...documented.filter(route => served.delete(route)), ...served];
 }

@@ -55,6 +55,16 @@ def test_each_route_has_its_own_statuses():
     assert codes_in(described["/models/{name}", "post"], "404") == ["model_not_found", "not_found"]
 
 
+def test_the_default_route_has_the_title_of_its_task_which_no_other_has():
+    """By it the page knows with which task to begin."""
+    titles = {
+        path: operation["summary"]
+        for (path, _), operation in operations(document(default_route="ner")).items()
+        if "predictions" in operation["tags"]
+    }
+    assert [path for path, title in titles.items() if title == titles["/"]] == ["/ner", "/"]
+
+
 ORDERS = ["/admin/reload", *(f"/admin/models/{{name}}/{order}" for order in ("load", "unload", "default"))]
 
 

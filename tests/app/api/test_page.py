@@ -126,6 +126,13 @@ def test_a_page_that_was_opened_while_models_load_finds_them_later(browser, serv
         expect(page.locator("#state")).to_be_empty()
 
 
+def test_without_any_model_the_page_says_what_to_do(page, service):
+    service.listing = Reply({"models": [], "defaults": {}, "problems": ["the models folder has no bundle"]})
+    page.reload()
+    expect(page.locator("#state")).to_contain_text("No model is served: the models folder has no bundle. Put a bundle")
+    expect(page.locator("#ask")).to_be_hidden()
+
+
 def test_a_key_is_asked_for_and_sent(page, service):
     service.key = "secret"
     page.reload()

@@ -62,7 +62,7 @@ def test_the_default_route_has_the_title_of_its_task_which_no_other_has():
         for (path, _), operation in operations(document(default_route="ner")).items()
         if "predictions" in operation["tags"]
     }
-    assert [path for path, title in titles.items() if title == titles["/"]] == ["/ner", "/"]
+    assert [path for path, title in titles.items() if title == titles["/"]] == ["/", "/ner"]
 
 
 ORDERS = ["/admin/reload", *(f"/admin/models/{{name}}/{order}" for order in ("load", "unload", "default"))]

@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.cluster.asking import Clients, rate, wait
 from benchmarks.cluster.contract import differences, served
-from benchmarks.cluster.growing import grow
+from benchmarks.cluster.growing import LONG, grow
 from benchmarks.cluster.many_files import lose_a_node
 from benchmarks.cluster.nodes import HAPROXY, ONCE, Nodes, nodes
 from benchmarks.machine import family_of
@@ -35,6 +35,7 @@ COMMAND, BY_PROXY, BY_HAPROXY, LISTENING = WAYS = (
     *("roberta-serve, without Ray", "a replica behind Ray's proxy", "a replica behind HAProxy, which Ray runs"),
     "a replica that listens by itself",
 )
+SHORT, WITH_SOME_IN_HAND = "A warm, funny film.", ("faults", "check")
 SERVING = ("ServeReplica", "ProxyActor", "HAProxyManager", "haproxy", "app.cluster.child")  # in command lines
 Rows = list[dict[str, Any]]
 
@@ -169,7 +170,7 @@ def main() -> None:
     parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("--models", type=Path, default=ROOT / "models")
     parser.add_argument("--route", default="classify")
-    parser.add_argument("--text", default="A warm, funny film.")
+    parser.add_argument("--text", help="default: a short one, or a long one where a replica should have some in hand")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
     parser.add_argument("--model", default="sentiment", help="of `files`")
@@ -178,6 +179,7 @@ def main() -> None:
     parser.add_argument("--way", choices=WAYS, metavar="NAME", help="of `way`, which `ways` runs for each of them")
     parser.add_argument("--once", action="store_true", help="faults: Ray's proxy asks no second replica")
     flags = parser.parse_args()
+    flags.text = flags.text or (LONG if flags.experiment in WITH_SOME_IN_HAND else SHORT)
     for row in EXPERIMENTS[flags.experiment](flags):
         sys.stdout.write(json.dumps(row) + "\n")
 

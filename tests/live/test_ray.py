@@ -28,7 +28,7 @@ def rows_of(said: str) -> list[dict[str, Any]]:
 
 
 def test_nothing_is_lost_with_a_replica_nor_with_a_node(tiny_models):
-    done = run("benchmarks.cluster", "check", "--models", str(tiny_models), "--clients", "4", "--seconds", "1")
+    done = run("benchmarks.cluster", "check", "--models", str(tiny_models), "--clients", "8", "--seconds", "1")
     assert done.returncode == 0, done.stderr
     rows = rows_of(done.stdout)
     contract, *faults = rows

@@ -92,6 +92,7 @@ LAYERS = {
 TRAINING_FLOORS = (
     {"errors", "config", "progress", "provenance", "trained", "encoders", ""},
     {"data", "losses", "contrastive"},
+    {"reading"},
     {"evaluation"},
     {"tasks"},
     {"checking", "evaluable", "export"},

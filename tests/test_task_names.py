@@ -11,7 +11,7 @@ from app.api.browser import index_page
 from app.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("app/tasks", "training/tasks")
+FOLDERS = ("app/tasks", "training/reading", "training/tasks")
 NAMES = {name for task in TASKS.values() for name in (task.name, task.route, *getattr(task, "aliases", ()))}
 FILES = {
     str(file.relative_to(ROOT)): file

@@ -27,7 +27,9 @@ from transformers.utils import logging as transformers_logging
 
 from training.config import PretrainingConfig, Recipe
 from training.data import Splits, read_documents
-from training.evaluation import evaluate_classification, evaluate_fill_mask, torch_classifier, torch_mask_filler
+from training.evaluation.classification import evaluate_classification
+from training.evaluation.fill_mask import evaluate_fill_mask
+from training.evaluation.predict import torch_classifier, torch_mask_filler
 from training.fit.finetune import peak_memory_mb
 from training.fit.hardware import attention_implementation, tune_allocator
 from training.fit.preparing import prepare

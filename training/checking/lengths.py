@@ -2,40 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from app.bundle.reading import versions
 from training.checking.findings import Finding, Severity, first
+from training.checking.reading import reading_of
 from training.config import Recipe
 from training.data import Part
-from training.tasks import training_task
 
 CUT = 0.05  # share of cut texts from which it is a warning
+TOKENIZER = "tokenizer.json"
+
+Measure = Callable[[Sequence[str], Sequence[str] | None], list[int]]  # from texts, and second texts, to their tokens
 
 
 def token_lengths(parts: Sequence[Part], recipe: Recipe) -> list[Finding]:
     """Describe lengths of each split, special tokens included; a notice where the base cannot be loaded."""
-    from transformers import AutoTokenizer
-
-    from training.export.restore import bundle_folder
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(bundle_folder(recipe.base) or recipe.base)
-    except (OSError, ValueError):
+    measure = measure_of(recipe.base)
+    if measure is None:
         summary = f"not measured: the tokenizer of base {recipe.base} cannot be loaded"
         return [Finding("note", "length", "all", 0, summary, (), "Name another base with --base.")]
     limit = recipe.training.max_length
-    by_windows = recipe.data.windows or training_task(recipe.task).always_windows
-    return [of_part(part, tokenizer, limit, by_windows) for part in parts if part.items]
+    by_windows = recipe.data.windows or reading_of(recipe.task).always_windows
+    return [of_part(part, measure, limit, by_windows) for part in parts if part.items]
 
 
-def of_part(part: Part, tokenizer: object, limit: int, by_windows: bool) -> Finding:
+def measure_of(base: str) -> Measure | None:
+    """Return what counts the tokens of texts by a base's tokenizer; None where that cannot be loaded."""
+    folder = Path(base)
+    if not folder.exists():
+        return of_the_hub(base)
+    newest = [folder / str(version) for version in versions(folder.parent, folder.name)[:1]]  # of a model of bundles
+    file = next((place / TOKENIZER for place in (folder, *newest) if (place / TOKENIZER).is_file()), None)
+    return by_transformers(base) if file is None else by_file(file)
+
+
+def of_the_hub(base: str) -> Measure | None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    try:
+        return by_file(Path(hf_hub_download(base, TOKENIZER)))
+    except RemoteEntryNotFoundError:
+        return by_transformers(base)
+    except (OSError, ValueError):  # it cannot be reached, or that is no name
+        return None
+
+
+def by_file(file: Path) -> Measure | None:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception:  # which is all that tokenizers raises
+        return None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+
+    def measure(texts: Sequence[str], pairs: Sequence[str] | None) -> list[int]:
+        inputs = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+        return [len(encoded) for encoded in tokenizer.encode_batch_fast(inputs)]
+
+    return measure
+
+
+def by_transformers(base: str) -> Measure | None:
+    """Return it for a base without tokenizer.json, whose tokenizer transformers makes of other files."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base)
+    except (OSError, ValueError):
+        return None
+
+    def measure(texts: Sequence[str], pairs: Sequence[str] | None) -> list[int]:
+        encoded = tokenizer(texts, pairs, verbose=False, return_attention_mask=False)
+        return [len(ids) for ids in encoded["input_ids"]]
+
+    return measure
+
+
+def of_part(part: Part, measure: Measure, limit: int, by_windows: bool) -> Finding:
     placed = [(item.where, text) for item in part.items for text in (item.text, *item.others)]
     texts = [text for _, text in placed]
     pairs = [item.text_pair or "" for item in part.items] if part.items[0].text_pair is not None else None
-    encoded = tokenizer(texts, pairs, verbose=False, return_attention_mask=False)  # type: ignore[operator]
-    lengths = np.array([len(ids) for ids in encoded["input_ids"]])  # (N,)
+    lengths = np.array(measure(texts, pairs))  # (N,)
     half, most = np.percentile(lengths, [50, 95]).astype(int)
     cut = np.flatnonzero(lengths > limit)
     share = len(cut) / len(lengths)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from argparse import Namespace
 from dataclasses import asdict
 
 from rich.console import Console
 
 from training.checking import check, show
-from training.checking.mending import mend
+from training.checking.mending import check_again, mend
 from training.commands.arguments import recipe_of
 
 
@@ -25,10 +24,8 @@ def run(options: Namespace) -> int:
         show(findings, console)
     if options.fix is not None:
         told = Console(stderr=True)
-        written = mend(recipe, options.data, options.fix)
-        for mended in written:
-            told.out(str(mended))
-        splits = [word for mended in written for word in (f"--{mended.split}", mended.file.name)]
-        again = ["roberta-train", "check", "--task", recipe.task, *splits, "--data", str(options.fix)]
-        told.out(f"check again: {shlex.join(again)}")
+        mended = mend(recipe, options.data, options.fix)
+        for each in mended:
+            told.out(str(each), highlight=False)
+        told.out(f"check again: {check_again(recipe, mended, options.fix)}", highlight=False)
     return int(any(finding.severity == "error" for finding in findings))

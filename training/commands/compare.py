@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from training.evaluation.comparing import LOSS, RIGHT, SIGNIFICANCE, Comparison, Difference, Row, compare, read_report
-from training.evaluation.metrics import metric_name
-from training.evaluation.page import number
+from training.evaluation.metrics import metric_name, number
 
 
 def run(options: Namespace) -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 from app.bundle import Bundle, read_bundle
 from app.tasks import task_named
 from training.commands.evaluate import metrics_table
-from training.evaluation import Evaluation
+from training.evaluation.record import Evaluation
 
 
 class Made(NamedTuple):

@@ -15,10 +15,10 @@ from training.commands.recipes import evaluation_recipe
 from training.config import RecipeError
 from training.data import DataError, source_of
 from training.evaluable import Evaluable, bundle_evaluable, checkpoint_evaluable, is_bundle
-from training.evaluation import Evaluation
 from training.evaluation.costs import MOST_TEXTS, GraphCost, costs_of
-from training.evaluation.metrics import metric_name
-from training.evaluation.page import About, number
+from training.evaluation.metrics import metric_name, number
+from training.evaluation.page import About
+from training.evaluation.record import Evaluation
 from training.evaluation.report import write_report
 from training.progress import Phases
 

@@ -173,3 +173,7 @@ def similarity_remarks(examples: Sequence[tuple[str, SimilarityExample]]) -> lis
 
 def similar_in(example: SimilarityExample) -> set[str]:
     return {normal(example.text), normal(example.other or "")}
+
+
+def are_scored(examples: Sequence[SimilarityExample]) -> bool:
+    return any(example.score is not None for example in examples)

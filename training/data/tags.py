@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from app.tasks.schemes import PLACES, USUAL, Mark, find_spelling
+from app.tasks.schemes import PLACES, USUAL, Mark, find_spelling, read_labels
 from training.config import TagScheme
 
 PREFIXES: dict[TagScheme, str] = {"IO": "I", "IOB1": "BI", "IOB2": "BI", "BIOES": "BIES"}
@@ -112,3 +112,8 @@ def check_bioes(pairs: Sequence[tuple[str, str]]) -> None:
             last = min(index, len(pairs) - 1)
             found, preceding = f"{prefix}-{kind}".rstrip("-"), f"{before}-{old}".rstrip("-")
             raise TagError(last, f"{found!r} cannot follow {preceding!r} in BIOES")
+
+
+def types_of(labels: Sequence[str]) -> list[str]:
+    """Return the entity types of a model's labels, in whatever scheme, sorted."""
+    return sorted({mark.kind for mark in read_labels(labels) if mark.place != "O"})

@@ -51,3 +51,10 @@ def greater_is_better(metric: str) -> bool:
 def metric_name(metric: str) -> tuple[str, str]:
     """Return what a metric is called and what it says."""
     return METRICS.get(metric) or (f"F1 of {metric[3:]}" if metric.startswith("f1_") else metric, "")
+
+
+def number(value: str | float) -> str:
+    """Return whole numbers and texts as they are, others with as many digits as are worth reading."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"

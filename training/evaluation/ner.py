@@ -8,6 +8,7 @@ import numpy as np
 
 from app.tasks.schemes import as_iob2, read_labels
 from training.data import NerExample, legal_iob2
+from training.data.tags import types_of
 from training.evaluation.bootstrap import Scorer, Scores, Weights, score_once
 from training.evaluation.classification import f1_of, share_of
 from training.evaluation.protocols import FloatArray, IntArray, Offsets, TagTokens, TokenLogits
@@ -137,11 +138,6 @@ def entity_errors(true: Sequence[Entity], guessed: Sequence[Entity]) -> dict[str
 
 def overlap(one: Entity, other: Entity) -> bool:
     return one[0] < other[1] and other[0] < one[1]
-
-
-def types_of(labels: Sequence[str]) -> list[str]:
-    """Return the entity types of a model's labels, in whatever scheme, sorted."""
-    return sorted({mark.kind for mark in read_labels(labels) if mark.place != "O"})
 
 
 def in_iob2(labels: Sequence[str], predictions: list[TokenLogits]) -> tuple[Sequence[str], list[TokenLogits]]:

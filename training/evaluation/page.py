@@ -13,7 +13,7 @@ import numpy as np
 
 from training.evaluation.advice import advice
 from training.evaluation.costs import GraphCost
-from training.evaluation.metrics import metric_name
+from training.evaluation.metrics import metric_name, number
 from training.evaluation.page_figures import TABLE_OF_AT_MOST, curve_figures, heat_map_of, learning_curves
 from training.evaluation.record import Evaluation, Row, Table
 from training.provenance import versions
@@ -114,13 +114,6 @@ def cell(evaluation: Evaluation, metric: str) -> dict[str, str]:
         "value": "-" if value is None else number(value),
         "interval": "" if interval is None else f"{number(interval[0])} to {number(interval[1])}",
     }
-
-
-def number(value: str | float) -> str:
-    """Return whole numbers and texts as they are, others with as many digits as are worth reading."""
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
 
 
 def shown(table: Table) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.similarity import SimilarityExample
+from training.data.similarity import SimilarityExample, are_scored
 from training.evaluation.bootstrap import Scorer, Scores, Weights
 from training.evaluation.protocols import FloatArray
 from training.evaluation.regression import correlation, ranks
@@ -22,10 +22,6 @@ Floats = NDArray[np.float64]
 def distinct_texts(examples: Iterable[SimilarityExample]) -> list[str]:
     """Return every text of the examples once, in order: what vectors are made of."""
     return list(dict.fromkeys(text for example in examples for text in example.texts))
-
-
-def are_scored(examples: Sequence[SimilarityExample]) -> bool:
-    return any(example.score is not None for example in examples)
 
 
 def unit(vectors: FloatArray) -> FloatArray:

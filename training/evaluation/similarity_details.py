@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from training.data.similarity import SimilarityExample
+from training.data.similarity import SimilarityExample, are_scored
 from training.evaluation.bootstrap import bootstrap_intervals, score_once
 from training.evaluation.protocols import FloatArray
 from training.evaluation.record import Curve, Evaluation, Row, Trial, Words, worst
-from training.evaluation.similarity import are_scored, cosines, find_similar, scores_of, similarity_scorer
+from training.evaluation.similarity import cosines, find_similar, scores_of, similarity_scorer
 
 
 def similarity_details(examples: Sequence[SimilarityExample], vectors: FloatArray, trial: Trial) -> Evaluation:

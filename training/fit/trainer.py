@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from training.config import RecipeError, TrainingConfig
-from training.evaluation import greater_is_better
+from training.evaluation.metrics import greater_is_better
 from training.fit.checkpoints import (
     SaveByTheClock,
     TrainingError,

@@ -30,7 +30,8 @@ from training.data.fingerprint import fingerprint
 from training.encoders import UnsupportedModelError, family_of, family_of_config, model_types
 from training.encoders.loading import check_vocabulary, load_tokenizer, reason_of
 from training.encoders.sources import find_source
-from training.evaluation import evaluate_fill_mask, torch_mask_filler
+from training.evaluation.fill_mask import evaluate_fill_mask
+from training.evaluation.predict import torch_mask_filler
 from training.export.restore import base_folder
 from training.fit.bases import longest_input
 from training.fit.checkpoints import disk_space

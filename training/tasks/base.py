@@ -7,8 +7,8 @@ task and calls it; none looks at which one it is.
 from __future__ import annotations
 
 import random
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -18,16 +18,16 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import ModelOutput
 
-from app.tasks.base import Task
 from app.tasks.text import EncodedText, TextEncoder
 from app.window import Floats, Ints, Window
-from training.config import DataConfig, Recipe, RecipeError
-from training.data import Convention, Item, Labeling, Part, Source, Splits
+from training.config import Recipe, RecipeError
+from training.data import Labeling
 from training.encoders import Encoder, Head
 from training.evaluation.bootstrap import Scorer, score_once
 from training.evaluation.record import Evaluation, Trial
 from training.evaluation.scoring import Scoring
 from training.evaluation.served import ServedGraph
+from training.reading.base import Reading
 
 ExampleT = TypeVar("ExampleT")
 PredictionsT = TypeVar("PredictionsT")
@@ -38,49 +38,15 @@ Collator = Callable[[list[dict[str, Any]]], Any]
 FIRST_TOKEN = np.zeros(1, np.int64)
 
 
-class TrainingTask(ABC, Generic[ExampleT, PredictionsT]):
+class TrainingTask(Reading[ExampleT], Generic[ExampleT, PredictionsT]):
     """One task. `ExampleT` is what a row of its data becomes; `PredictionsT` is what a model predicts for many of them.
 
     A checkpoint and a graph give their predictions in the same form, so that the same code scores both.
     """
 
-    serving: ClassVar[type[Task[Any, Any]]]
     auto_model: ClassVar[Any]  # the class of transformers that loads a base with this task's head
     targets: ClassVar[tuple[str, ...]] = ("labels",)  # columns that the loss reads, and the model does not
-    always_windows: ClassVar[bool] = False  # whether long texts are trained on by windows, whatever `data.windows` says
     has_examples: ClassVar[bool] = True  # False: the task is not fine-tuned on labeled examples but pretrained on text
-
-    @property
-    def name(self) -> str:
-        """The name of the pipeline, as Hugging Face has it."""
-        return self.serving.name
-
-    # --- Data -------------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def read_splits(self, recipe: Recipe, data_dir: Path) -> Splits:
-        """Read the recipe's splits, and set aside a share of train for those that it does not name.
-
-        Raises `DataError` when data cannot be used or has a label that train lacks, `RecipeError` when train is not
-        named.
-        """
-
-    @abstractmethod
-    def read_examples(
-        self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None, seed: int = 0
-    ) -> list[ExampleT]:
-        """Read the examples to score a trained model on, or a seeded sample of `limit` of them.
-
-        Raises `DataError` when the source cannot be used, is empty, or has a label that the model does not know.
-        """
-
-    @abstractmethod
-    def check_items(self, source: Source, recipe: Recipe, convention: Convention, part: Part) -> Iterator[Item]:
-        """Yield every text that can be read, for `check`; append the errors of the others to `part.refused`."""
-
-    @abstractmethod
-    def text_of(self, example: ExampleT) -> str:
-        """Return the raw text of an example, for calibration and probes."""
 
     # --- Model ------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,13 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import ModelOutput
 
 from app.bundle.files import first_problem
-from app.tasks.embed import Embed, EmbedSettings
+from app.tasks.embed import EmbedSettings
 from app.tasks.text import EncodedText, TextEncoder
 from app.window import Floats, Ints, Window
-from training.config import DataConfig, Recipe, RecipeError
+from training.config import Recipe, RecipeError
 from training.contrastive import CosineLoss, Similar, contrastive_loss
-from training.data import Convention, Item, Labeling, Part, Source, Splits, sample, say
-from training.data.parts import complete, train_source
-from training.data.similarity import (
-    SimilarityExample,
-    in_halves,
-    read_similarity,
-    similarity_examples,
-    similarity_remarks,
-)
+from training.data import Labeling
+from training.data.similarity import SimilarityExample
 from training.encoders import Encoder, Head
 from training.encoders.modules import Modules, read_modules, write_modules
 from training.encoders.sentences import PART, VECTOR, add_modules, modules_of
@@ -39,8 +32,9 @@ from training.evaluation.protocols import FloatArray
 from training.evaluation.record import Evaluation, Trial
 from training.evaluation.scoring import Scoring
 from training.evaluation.served import ServedGraph
-from training.evaluation.similarity import are_scored, distinct_texts, similarity_scorer
+from training.evaluation.similarity import distinct_texts, similarity_scorer
 from training.evaluation.similarity_details import similarity_details
+from training.reading.embed import EmbedReading
 from training.tasks.base import Collator, Loss, TrainingTask
 
 TOKENS = "tokens"  # the pooling that is none
@@ -50,42 +44,11 @@ TEXTS_AT_ONCE = 512  # of one request to a graph
 log = logging.getLogger(__name__)
 
 
-class EmbedTraining(TrainingTask[SimilarityExample, FloatArray]):
+class EmbedTraining(EmbedReading, TrainingTask[SimilarityExample, FloatArray]):
     """Predictions are vectors (texts, width), of the distinct texts of the examples, in order."""
 
-    serving = Embed
     auto_model = AutoModel
     targets = ("labels", "numbers")
-
-    # --- Data -------------------------------------------------------------------------------------------
-
-    def read_splits(self, recipe: Recipe, data_dir: Path) -> Splits:
-        def read(source: Source) -> list[SimilarityExample]:
-            return read_similarity(source, recipe.data)
-
-        train = read(train_source(recipe, data_dir))
-        say(similarity_remarks([("", each) for each in train]))
-        parts = complete(recipe, data_dir, train, read, text=lambda each: each.text, labels=lambda each: ())
-        validation, test = in_halves(parts.validation), in_halves(parts.test)
-        if test and are_scored(validation) != are_scored(test):
-            raise RecipeError("data.validation and data.test must both have scores, or both be pairs without")
-        return Splits(parts.train, validation, test, self.labeling_for(validation, Labeling()))
-
-    def read_examples(
-        self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None, seed: int = 0
-    ) -> list[SimilarityExample]:
-        return in_halves(sample(read_similarity(source, data), limit, seed, lambda each: ()))
-
-    def check_items(self, source: Source, recipe: Recipe, convention: Convention, part: Part) -> Iterator[Item]:
-        found = list(similarity_examples(source, recipe.data, part.refused.append))
-        part.are_numbers = are_scored([example for _, example in found])
-        part.remarks = similarity_remarks(found)
-        for where, each in found:
-            answer = () if each.score is None else (f"{each.score:g}",)
-            yield Item(where, each.text, (), answer, target=each.score, others=each.texts[1:])
-
-    def text_of(self, example: SimilarityExample) -> str:
-        return example.text
 
     # --- Model ------------------------------------------------------------------------------------------
 
@@ -94,10 +57,6 @@ class EmbedTraining(TrainingTask[SimilarityExample, FloatArray]):
 
     def labeling_of(self, config: Mapping[str, Any]) -> Labeling:
         return Labeling((), "regression" if config.get("problem_type") == "regression" else None)
-
-    def labeling_for(self, examples: Sequence[SimilarityExample], labeling: Labeling) -> Labeling:
-        """There are no labels, and examples with scores are a regression, whatever the model was trained on."""
-        return Labeling((), "regression" if are_scored(examples) else None)
 
     def adapt(self, model: PreTrainedModel, source: str, settings: Mapping[str, Any]) -> None:
         """Put pooling and dense layers behind an encoder, as its modules.json and `task_settings` say."""

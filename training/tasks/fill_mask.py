@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,11 @@ from datasets import Dataset
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import ModelOutput
 
-from app.tasks.fill_mask import GENERIC_MASK, FillMask, mask_token_of
+from app.tasks.fill_mask import GENERIC_MASK, mask_token_of
 from app.tasks.text import EncodedText, TextEncoder
 from app.window import Floats, Ints, Window
-from training.config import DataConfig, Recipe, RecipeError
-from training.data import Convention, Item, Labeling, Part, Source, Splits, documents, read_documents, sample
-from training.data.parts import complete, train_source
+from training.config import Recipe, RecipeError
+from training.data import Labeling
 from training.encoders import Encoder, Head
 from training.evaluation.bootstrap import Scorer
 from training.evaluation.fill_mask import FilledMasks, fill_masks, mask_scorer
@@ -28,6 +26,7 @@ from training.evaluation.protocols import FloatArray
 from training.evaluation.record import Evaluation, Trial
 from training.evaluation.scoring import Scoring
 from training.evaluation.served import ServedGraph
+from training.reading.fill_mask import FillMaskReading
 from training.tasks.base import Collator, Loss, TrainingTask
 
 MASKED_SHARE = 0.15  # of the tokens of a calibration window
@@ -35,32 +34,11 @@ PROBE_COLUMNS = 16  # of a vocabulary's logits, only the greatest are stored
 ROW_STEP = 8  # of the tokens of a window, every eighth is verified: a row is as wide as the vocabulary
 
 
-class FillMaskTraining(TrainingTask[str, FilledMasks]):
+class FillMaskTraining(FillMaskReading, TrainingTask[str, FilledMasks]):
     """Examples are documents; predictions are the guesses at tokens that are hidden in them."""
 
-    serving = FillMask
     auto_model = AutoModelForMaskedLM
     has_examples = False
-
-    # --- Data -------------------------------------------------------------------------------------------
-
-    def read_splits(self, recipe: Recipe, data_dir: Path) -> Splits:
-        read = partial(read_documents, data=recipe.data)
-        found = complete(
-            recipe, data_dir, read(train_source(recipe, data_dir)), read, text=str, labels=lambda document: ()
-        )
-        return Splits(found.train, found.validation, found.test)
-
-    def read_examples(
-        self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None, seed: int = 0
-    ) -> list[str]:
-        return sample(read_documents(source, data=data), limit, seed, lambda document: ())
-
-    def check_items(self, source: Source, recipe: Recipe, convention: Convention, part: Part) -> Iterator[Item]:
-        yield from (Item(where, text, ()) for where, text in documents(source, recipe.data, part.refused.append))
-
-    def text_of(self, example: str) -> str:
-        return example
 
     # --- Model and training -----------------------------------------------------------------------------
 

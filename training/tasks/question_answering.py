@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,16 +27,14 @@ from app.tasks.question_answering import (
     TASK_PARAMS,
     QuestionAnswering,
     QuestionAnsweringSettings,
-    joined,
     split_pair,
 )
 from app.tasks.questions import QuestionAnsweringRequest
 from app.tasks.text import EncodedPair, EncodedText, Piece, TextEncoder
 from app.window import Floats, Ints, Window
-from training.config import DataConfig, Recipe, RecipeError
-from training.data import Convention, Item, Labeling, Part, Source, Splits
-from training.data.parts import complete, train_source
-from training.data.questions import Place, QuestionExample, placed_questions, read_questions, stated
+from training.config import Recipe, RecipeError
+from training.data import Labeling
+from training.data.questions import Place, QuestionExample
 from training.encoders import Encoder, Head
 from training.evaluation.bootstrap import Scorer
 from training.evaluation.predict import forward
@@ -47,6 +44,7 @@ from training.evaluation.record import Evaluation, Trial
 from training.evaluation.scoring import Scoring
 from training.evaluation.served import ServedGraph
 from training.evaluation.windows import WindowCutter
+from training.reading.question_answering import QuestionAnsweringReading
 from training.tasks.base import Batch, Collator, Loss, TrainingTask, rows_of
 
 LONGEST_PERCENT = 99.5  # of the answers are no longer than what is served
@@ -55,38 +53,13 @@ BATCH_SIZE = 32  # windows of a checkpoint's predictions
 Guesses = list[Guess]
 
 
-class QuestionAnsweringTraining(TrainingTask[QuestionExample, Guesses]):
+class QuestionAnsweringTraining(QuestionAnsweringReading, TrainingTask[QuestionExample, Guesses]):
     """Predictions are the best answer to each question, and how much likelier none is.
 
     Contexts are always read whole, by windows as the service cuts them; see `QuestionAnswering`.
     """
 
-    serving = QuestionAnswering
     auto_model = AutoModelForQuestionAnswering
-    always_windows = True
-
-    # --- Data -------------------------------------------------------------------------------------------
-
-    def read_splits(self, recipe: Recipe, data_dir: Path) -> Splits:
-        """Questions about one context go into one split."""
-        read = partial(read_questions, data=recipe.data)
-        train = read(train_source(recipe, data_dir))
-        parts = complete(recipe, data_dir, train, read, text=lambda each: each.context, labels=lambda each: ())
-        return Splits(parts.train, parts.validation, parts.test)
-
-    def read_examples(
-        self, source: Source, data: DataConfig, labeling: Labeling, limit: int | None, seed: int = 0
-    ) -> list[QuestionExample]:
-        return read_questions(source, data, limit, seed)
-
-    def check_items(self, source: Source, recipe: Recipe, convention: Convention, part: Part) -> Iterator[Item]:
-        for each in placed_questions(source, recipe.data, part.refused.append):
-            question, context = each.example.question, each.example.context
-            answers = stated(each.example.answers)
-            yield Item(each.where, question, (), answers, context, shares_pair=True)
-
-    def text_of(self, example: QuestionExample) -> str:
-        return joined(example.question, example.context)
 
     # --- Model and training -----------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ def loaded_by(module, *arguments):
         "except SystemExit as ended:\n"
         "    print('ended', ended.code if isinstance(ended.code, (int, type(None))) else 1)\n"
         "    print(ended.code, file=sys.stderr)\n"
+        "else:\n"
+        "    print('ended', 0)\n"
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

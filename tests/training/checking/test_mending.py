@@ -55,13 +55,3 @@ def test_other_tables_are_written_as_json_lines(data, tmp_path, capsys):
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("check again: roberta-train check --task ")
     assert said.endswith(f" --train train.jsonl --test test.csv --data {tmp_path / 'mended'}")
-
-
-def test_a_file_that_is_no_table_is_mended_where_it_comes_from(tmp_path):
-    conll = "EU B-ORG\ncalls O\n\n" * 6
-    for name in ("train.conll", "test.csv"):
-        (tmp_path / name).write_text(conll)
-    files = ["--train", "train.conll", "--data", str(tmp_path), "--base", "/nowhere"]
-    with pytest.raises(SystemExit) as ended:
-        main(["check", "--task", "ner", *files, "--fix", str(tmp_path / "mended")])
-    assert "a table is needed" in ended.value.code

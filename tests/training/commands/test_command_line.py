@@ -4,9 +4,13 @@ import pytest
 
 from app import __version__
 from tests.app.commands.test_command_line import loaded_by
+from tests.training.evaluation.test_comparing import write_report
 from training.__main__ import main
 from training.commands.verbs import VERBS
+from training.reading import READINGS
+from training.tasks import TASKS
 
+NOT_TO_CHECK = {"torch", "transformers", "datasets", "onnx", "onnxruntime", "matplotlib"}
 HEAVY = {"torch", "transformers", "datasets", "scipy", "onnx", "onnxruntime", "matplotlib"}
 
 
@@ -32,6 +36,31 @@ def test_help_and_mistakes_are_answered_before_torch_is_imported(arguments, code
     assert said in output
     assert "Traceback" not in output
     assert modules.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_what_reads_the_data_of_a_task_is_what_trains_it(task):
+    assert isinstance(task, type(READINGS[task.name]))
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",), ("--fix", "{}/mended")], ids=["table", "json", "fix"])
+def test_data_are_checked_without_torch(flags, tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\n" + "".join(f"film {n},{'pn'[n % 2]}\n" for n in range(60)))
+    files = ("--train", "train.csv", "--data", str(tmp_path), "--base", "models/fill-mask")
+    told = (flag.format(tmp_path) for flag in flags)
+    ended, output, modules = loaded_by("training", "check", "--task", "classification", *files, *told)
+    assert ended == "0"
+    assert "tokens: median" in output
+    assert modules.isdisjoint(NOT_TO_CHECK)
+
+
+def test_runs_are_compared_without_torch(tmp_path):
+    for name in ("one", "other"):
+        write_report(tmp_path / name, [("p", "p"), ("n", "p")] * 20)
+    ended, output, modules = loaded_by("training", "compare", str(tmp_path / "one"), str(tmp_path / "other"))
+    assert ended == "0", output
+    assert "may be chance" in output
+    assert modules.isdisjoint(NOT_TO_CHECK)
 
 
 @pytest.mark.parametrize("name", VERBS)

@@ -8,15 +8,10 @@ import sklearn.metrics
 from seqeval.scheme import IOB2
 
 from training.data import ClassificationExample, Labeling, Sentence, legal_iob2, render
-from training.evaluation import (
-    evaluate_classification,
-    evaluate_ner,
-    greater_is_better,
-    word_tags,
-)
 from training.evaluation.bootstrap import bootstrap_intervals, resamples, score_once
-from training.evaluation.classification import label_scorer, ranking_scorer
-from training.evaluation.ner import entity_errors, entity_scorer, lenient_entities
+from training.evaluation.classification import evaluate_classification, label_scorer, ranking_scorer
+from training.evaluation.metrics import greater_is_better
+from training.evaluation.ner import entity_errors, entity_scorer, evaluate_ner, lenient_entities, word_tags
 from training.evaluation.regression import regression_scorer
 from training.tasks import TASKS
 

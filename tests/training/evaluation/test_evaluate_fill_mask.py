@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from training.evaluation import evaluate_fill_mask
 from training.evaluation.bootstrap import score_once
-from training.evaluation.fill_mask import fill_masks, guess_tokens, mask_scorer, masked_windows, mix_masks
+from training.evaluation.fill_mask import (
+    evaluate_fill_mask,
+    fill_masks,
+    guess_tokens,
+    mask_scorer,
+    masked_windows,
+    mix_masks,
+)
 
 
 def score(documents, tokenizer, predict, **settings):

@@ -4,11 +4,7 @@ import numpy as np
 import torch
 from transformers import RobertaForMaskedLM, RobertaForSequenceClassification, RobertaForTokenClassification
 
-from training.evaluation import (
-    torch_classifier,
-    torch_mask_filler,
-    torch_tagger,
-)
+from training.evaluation.predict import torch_classifier, torch_mask_filler, torch_tagger
 
 TEXTS = [
     "a good film",

@@ -14,10 +14,11 @@ from tests.support.tiny import publish_tiny, save_checkpoint, tiny_model
 from training.commands.verbs import VERBS
 from training.config import EvaluationConfig, RecipeError
 from training.data import ClassificationExample, DataError, Labeling, Sentence, render
-from training.evaluation import Scoring, Trial
 from training.evaluation.fill_mask import fill_masks
 from training.evaluation.page import without_paths
+from training.evaluation.record import Trial
 from training.evaluation.report import SCRIPT, write_report
+from training.evaluation.scoring import Scoring
 from training.tasks import TASKS
 
 RNG = np.random.default_rng(0)

@@ -21,8 +21,10 @@ import training.fit.trainer
 from tests.support.learnable import recipe_of
 from training.config import Recipe, RecipeError
 from training.data import ClassificationExample, DataError, Labeling, NerExample
-from training.evaluation import evaluate_classification, evaluate_ner, label_matrix, torch_classifier, torch_tagger
 from training.evaluation.calibration import fit_thresholds
+from training.evaluation.classification import evaluate_classification, label_matrix
+from training.evaluation.ner import evaluate_ner
+from training.evaluation.predict import torch_classifier, torch_tagger
 from training.fit.finetune import finetune
 from training.tasks import task_of_config
 

@@ -40,7 +40,8 @@ class Squad(JsonLines):
                 for question in listed(paragraph, "qas", row.where, refuse):
                     number += 1
                     known = f" (id {question['id']})" if question.get("id") else ""
-                    yield Row(f"{path}:{number}{known}", values_of(paragraph, question))
+                    title = {"title": row.values["title"]} if "title" in row.values else {}
+                    yield Row(f"{path}:{number}{known}", title | values_of(paragraph, question))
 
 
 def listed(whole: Mapping[str, Any], name: str, where: str, refuse: Refuse) -> list[dict[str, Any]]:
@@ -56,7 +57,8 @@ def listed(whole: Mapping[str, Any], name: str, where: str, refuse: Refuse) -> l
 
 def values_of(paragraph: Mapping[str, Any], question: Mapping[str, Any]) -> dict[str, object]:
     answers = [] if question.get("is_impossible") is True else question.get("answers", [])
-    return {
+    more = {key: value for key, value in question.items() if key not in ("id", "question", "answers")}
+    return more | {
         "id": question.get("id"),
         "question": question.get("question"),
         "context": paragraph.get("context"),

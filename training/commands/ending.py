@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -15,6 +15,8 @@ from app.bundle import Bundle, read_bundle
 from app.tasks import task_named
 from training.commands.evaluate import metrics_table
 from training.evaluation.record import Evaluation
+
+MOST_CHARACTERS = 100  # of a text in a command
 
 
 class Made(NamedTuple):
@@ -48,10 +50,17 @@ def say_next(folder: Path, run_dir: Path) -> None:
     sys.stderr.write("\n".join(["", *next_steps(bundle, run_dir), ""]))
 
 
+def example_of(bundle: Bundle) -> dict[str, Any]:
+    """Return the body of a request: the task's example, about a text of the model's own where it is about one text."""
+    body = dict(task_named(bundle.manifest.task).example)
+    texts = [probe.text for probe in bundle.manifest.probes if len(probe.text) <= MOST_CHARACTERS]
+    return body | {"inputs": texts[0]} if texts and isinstance(body.get("inputs"), str) else body
+
+
 def next_steps(bundle: Bundle, run_dir: Path) -> list[str]:
     """Return a line for each step."""
     name, models = bundle.manifest.name, shlex.quote(str(bundle.path.parent.parent))
-    body = json.dumps(dict(task_named(bundle.manifest.task).example), ensure_ascii=False).replace("'", "'\\''")
+    body = json.dumps(example_of(bundle), ensure_ascii=False).replace("'", "'\\''")
     lines = [
         "Next:",
         f"  roberta-serve --models {models}",

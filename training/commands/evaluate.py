@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from app.bundle import read_bundle
 from training.commands.recipes import evaluation_recipe
 from training.config import RecipeError
 from training.data import DataError, source_of
@@ -80,7 +81,8 @@ def about_data(evaluable: Evaluable, source: object, examples: Sequence[Any]) ->
 def costs_here(folder: Path, evaluable: Evaluable, examples: Sequence[Any]) -> Sequence[GraphCost]:
     """Measure the graphs of a bundle on the first examples."""
     task = evaluable.task
-    return costs_of(folder, [task.text_of(example) for example in examples[:MOST_TEXTS]], task.calibration_window)
+    bundle = read_bundle(folder, name=folder.parent.name, version=int(folder.name))
+    return costs_of(bundle, [task.text_of(example) for example in examples[:MOST_TEXTS]], task.calibration_window)
 
 
 def command_line(options: argparse.Namespace) -> str:

@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 
 from training.checking.summary import DataSummary
-from training.evaluation.costs import MOST_TEXTS, costs_of
 from training.evaluation.page import About
 from training.evaluation.report import write_report
 from training.export.publish import Published
-from training.tasks import training_task
 from training.trained import TrainedCheckpoint
 
 NOT_SHIPPED = "the checkpoint's own weights, in a graph that was verified against PyTorch and is not in the bundle"
@@ -38,19 +36,16 @@ def report_run(
         history=json.loads((run_dir / "history.json").read_text(encoding="utf-8")),
         data=counts | about(published) | left_out,
         recipe=checkpoint.training,
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        about=about_page(checkpoint, published, summary),
+        command=shlex.join(["roberta-train", *sys.argv[1:]]),
+        about=about_page(published, summary),
     )
 
 
-def about_page(checkpoint: TrainedCheckpoint, published: Published, summary: DataSummary | None) -> About:
-    """Measure the graphs, and return that with what is said of the splits."""
-    task = training_task(published.manifest.task)
-    texts = [task.text_of(example) for example in (checkpoint.test or checkpoint.validation)[:MOST_TEXTS]]
-    costs = costs_of(published.folder, texts, task.calibration_window)
+def about_page(published: Published, summary: DataSummary | None) -> About:
+    """Return what was measured of the graphs, and what is said of the splits."""
     if summary is None:
-        return About(costs)
-    return About(costs, summary.labels, summary.examples, summary.findings)
+        return About(published.costs)
+    return About(published.costs, summary.labels, summary.examples, summary.findings)
 
 
 def about(published: Published) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -58,7 +58,9 @@ def complete(
     when the shares leave nothing to train on, and `DataError` when `train` is too small.
     """
     say_found(source_of(recipe.data, data_dir, "train"), recipe)
-    train, found = take_shares(recipe, sample_of_train(train, recipe, labels), text, labels)
+    every = sample_of_train(train, recipe, labels)
+    train, found = take_shares(recipe, every, text, labels)
+    say_set_aside(len(every), found, recipe.seed)
     for split in SHARED:
         if (source := source_of(recipe.data, data_dir, split)) is not None:
             say_found(source, recipe)
@@ -87,6 +89,15 @@ def take_shares(
 def say_found(source: Source | None, recipe: Recipe) -> None:
     if source is not None and (found := describe(source, recipe.data)):
         log.info("%s: %s.", source, found)
+
+
+def say_set_aside(count: int, found: Mapping[str, Sequence[object]], seed: int) -> None:
+    """Say how many of `count` training examples were taken for other splits, which `found` has in their order."""
+    message = "No %s split is named: %d of the %d training examples are set aside for it, stratified, seed %d."
+    for split, aside in found.items():
+        if aside:
+            log.info(message, split, len(aside), count, seed)
+            count -= len(aside)
 
 
 def sample_of_train(everything: list[T], recipe: Recipe, labels: Callable[[T], Sequence[str]]) -> list[T]:
@@ -119,8 +130,6 @@ def take_share(
         counts = f"{counts} too few to set some aside for {split}"
         reason = why_none(train, text, labels)
         raise DataError(f"{train_name(recipe)}: {counts}{reason}; add examples, or name data.{split}")
-    message = "No %s split is named: %d of the %d training examples are set aside for it, stratified, seed %d."
-    log.info(message, split, len(aside), len(train), recipe.seed)
     return stay, aside
 
 

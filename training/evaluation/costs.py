@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from app.bundle import read_bundle
+from app.bundle import Bundle, Precision
+from app.runtime.memory import release_memory
 from app.runtime.session import SessionError
 from app.tasks.text import EncodedText, TextEncoder
 from app.window import Window
@@ -40,25 +41,28 @@ class GraphCost:
         return asdict(self)
 
 
-def costs_of(folder: Path, texts: Sequence[str], window_of: WindowOf) -> list[GraphCost]:
+def costs_of(bundle: Bundle, texts: Sequence[str], window_of: WindowOf) -> list[GraphCost]:
     """Measure each graph of a bundle that a CPU runs, on texts; none where there are no texts.
 
     `window_of` is a task's `calibration_window`.
     """
-    bundle = read_bundle(folder, name=folder.parent.name, version=int(folder.name))
-    found = []
-    for precision, graph in bundle.manifest.graphs.items():
-        before = resident_mb()
-        try:
-            served = ServedGraph(bundle, precision)
-        except SessionError:  # fp16 needs CUDA
-            continue
-        windows = windows_of(served, texts, window_of)
-        if windows:
-            speed = speed_of(served, windows)
-            memory = None if before is None else max(0.0, round((resident_mb() or before) - before, 1))
-            found.append(GraphCost(precision, file_mb(folder, graph.file), memory, *speed))
-    return found
+    found = (cost_of(bundle, precision, texts, window_of) for precision in bundle.manifest.graphs)
+    return [each for each in found if each is not None]
+
+
+def cost_of(bundle: Bundle, precision: Precision, texts: Sequence[str], window_of: WindowOf) -> GraphCost | None:
+    """Measure one graph, opened for it; None where no CPU runs it."""
+    before = resident_mb()
+    try:
+        served = ServedGraph(bundle, precision)
+    except SessionError:  # fp16 needs CUDA
+        return None
+    windows = windows_of(served, texts, window_of)
+    if not windows:
+        return None
+    speed = speed_of(served, windows)
+    memory = None if before is None else max(0.0, round((resident_mb() or before) - before, 1))
+    return GraphCost(precision, file_mb(bundle.path, bundle.manifest.graphs[precision].file), memory, *speed)
 
 
 def windows_of(served: ServedGraph, texts: Sequence[str], window_of: WindowOf) -> list[Window]:
@@ -94,6 +98,7 @@ def file_mb(folder: Path, name: str) -> float:
 def resident_mb() -> float | None:
     """Return the memory of this process that is resident; None on systems without /proc."""
     gc.collect()
+    release_memory()  # what a training has freed would be taken again, and not be seen
     try:
         return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
     except (OSError, ValueError, IndexError):

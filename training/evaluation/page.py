@@ -224,7 +224,12 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
             yield from flat(value, f"{prefix}{key}.")
         elif value not in (None, "", [], ()):
             items = value if isinstance(value, list | tuple) else [value]
-            yield prefix + key, ", ".join(without_paths(str(item)) for item in items)
+            yield prefix + key, ", ".join(without_paths(plain(item)) for item in items)
+
+
+def plain(value: object) -> str:
+    """Return a value of a recipe as a person writes it: 5, not 5.0."""
+    return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def without_paths(text: str) -> str:

@@ -10,7 +10,7 @@ import itertools
 import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from app.bundle import Manifest, Precision, Probe, new_version, sha256, write_manifest
 from app.bundle.contents import WEIGHTS
 from training.encoders import family_of
+from training.evaluation.costs import MOST_TEXTS, GraphCost, costs_of
 from training.evaluation.record import Evaluation
 from training.export.candidates import make_candidates
 from training.export.card import model_card
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Published:
-    """A bundle that exists, and the evaluation of each graph that a CPU runs.
+    """A bundle that exists, and the evaluation of each graph that a CPU runs, with what it costs.
 
     The bundle's own graphs come first, in the order of `export.precisions`; fp32 follows where the bundle has none.
     """
@@ -48,6 +49,7 @@ class Published:
     folder: Path
     manifest: Manifest
     evaluations: Sequence[Evaluation]
+    costs: Sequence[GraphCost] = ()
 
 
 def publish(
@@ -64,10 +66,10 @@ def publish(
     publication = possible(publication, loaded[0])
     with new_version(models, publication.name) as (folder, version):
         draft = describe(publication.name, version, checkpoint, loaded, publication.export, folder)
-        manifest, evaluations = fill(draft, publication, phases)
+        manifest, evaluations, costs = fill(draft, publication, phases)
         write_manifest(folder, manifest)
     log.info("published %s:%d", publication.name, version)
-    return Published(models / publication.name / str(version), manifest, evaluations)
+    return Published(models / publication.name / str(version), manifest, evaluations, costs)
 
 
 def possible(publication: Publication, model: PreTrainedModel) -> Publication:
@@ -76,14 +78,15 @@ def possible(publication: Publication, model: PreTrainedModel) -> Publication:
     return publication.model_copy(update={"export": publication.export.model_copy(update={"precisions": offered})})
 
 
-def fill(draft: Draft, publication: Publication, phases: Phases) -> tuple[Manifest, list[Evaluation]]:
-    """Make the graphs of a draft, verify and score each, and return what the manifest says."""
+def fill(draft: Draft, publication: Publication, phases: Phases) -> tuple[Manifest, list[Evaluation], list[GraphCost]]:
+    """Make the graphs of a draft, verify, score and measure each, and return what the manifest says."""
     candidates, quantization = make_candidates(draft, publication, phases)
     with phases("verify"):
         probes = make_probes(draft, candidates["fp32"], publication)
         tolerances = verify(draft, candidates.values(), probes)
     with phases("score"):
         scored = {p: score(draft, candidate, publication, tolerances[p]) for p, candidate in candidates.items()}
+        costs = measure(draft, publication.export.precisions)
     if "fp16" in draft.manifest.graphs:
         log.warning("fp16 needs CUDA to be verified: the service will hold it to its probes at load")
         scored["fp16"] = Scored(graph_of(draft, "fp16", candidates["fp32"].scoring))
@@ -100,7 +103,18 @@ def fill(draft: Draft, publication: Publication, phases: Phases) -> tuple[Manife
     for precision in set(draft.manifest.graphs) - set(manifest.graphs):
         (draft.folder / draft.manifest.graphs[precision].file).unlink()
     shown = [*manifest.graphs, *(p for p in scored if p not in manifest.graphs)]
-    return manifest, [evaluation for p in shown if (evaluation := scored[p].evaluation) is not None]
+    return manifest, [evaluation for p in shown if (evaluation := scored[p].evaluation) is not None], costs
+
+
+def measure(draft: Draft, shipped: Sequence[Precision]) -> list[GraphCost]:
+    """Return what each graph costs, those of the bundle first; nothing where there are no examples to measure with."""
+    task, split = draft.task, scored_split(draft.checkpoint)
+    examples = getattr(draft.checkpoint, split)[:MOST_TEXTS] if split else ()
+    found = costs_of(draft.bundle, [task.text_of(example) for example in examples], task.calibration_window)
+    named = [
+        each if each.precision in shipped else replace(each, precision=f"checkpoint {each.precision}") for each in found
+    ]
+    return sorted(named, key=lambda each: each.precision not in shipped)
 
 
 # --- Verification ----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from before it was rounded. A bundle so is a base like any other, and needs no n
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ import onnx
 import torch
 import transformers
 from huggingface_hub import cached_assets_path, constants
+from onnx import ModelProto
 from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel
 
@@ -30,6 +32,8 @@ from training.export.quantize import EMBEDDINGS, name_of, weights_of
 from training.export.verify import answers_of
 from training.tasks import training_task
 
+DENSE = "head.pooling.inner"  # what begins the names of the weights of dense layers
+ACTIVATIONS = {"Tanh": nn.Tanh, "Relu": nn.ReLU, "Gelu": nn.GELU, "Sigmoid": nn.Sigmoid}  # by operators of ONNX
 RESTORED: tuple[Precision, ...] = ("fp32", "int8")  # the graph that is read, the better one first
 
 log = logging.getLogger(__name__)
@@ -67,6 +71,7 @@ def checkpoint_of(bundle: Bundle) -> Path:
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
         whole = Path(place) / "checkpoint"
         model.save_pretrained(whole)
+        training_task(bundle.manifest.task).save_beside(model, whole)
         shutil.copyfile(bundle.path / "tokenizer.json", whole / "tokenizer.json")
         with suppress(OSError):  # another process has put its own there
             whole.rename(folder)  # in place of an empty folder
@@ -87,18 +92,36 @@ def restore(bundle: Bundle) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(bundle.path)
     model_class: Any = getattr(transformers, (config.architectures or ["none"])[0], None)
     task = training_task(manifest.task)
-    if model_class is None or task.serving.reads_modules:
-        raise UnsupportedModelError("its graph makes vectors; give the checkpoint that it was made of")
-    model: PreTrainedModel = model_class(config).eval()
+    if model_class is None:
+        raise UnsupportedModelError("its config names no architecture of transformers; give the checkpoint")
+    model: PreTrainedModel = model_class(config)
     model.tie_weights()
+    graph = onnx.load(bundle.path / manifest.graphs[precision].file)
+    task.rebuild(model, manifest, dense_behind(graph))
+    model.eval()
     family = family_of(model)
     head, reads = task.head(family, model)
     packed = PackedModel(family, model, GridAttention(), head, reads)
-    weights = weights_of(onnx.load(bundle.path / manifest.graphs[precision].file))
-    take_over(packed, model, {name: torch.from_numpy(values) for name, values in weights.items()})
+    take_over(packed, model, {name: torch.from_numpy(values) for name, values in weights_of(graph).items()})
     split_attention(family, model, packed)
     prove(model, bundle, precision)
     return model
+
+
+def dense_behind(graph: ModelProto) -> list[nn.Sequential]:
+    """Return the dense layers that a graph has behind its pooling, each with its activation and without its weights."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.graph.initializer}
+    layers: list[nn.Sequential] = []
+    for number in itertools.count():
+        name = f"{DENSE}.{number}.0"
+        if f"{name}.weight" not in shapes:
+            break
+        width, inner = shapes[f"{name}.weight"]
+        linear = nn.Linear(inner, width, f"{name}.bias" in shapes)
+        node = next(node for node in graph.graph.node if f"{name}.weight" in node.input)
+        behind = next((each.op_type for each in graph.graph.node if node.output[0] in each.input), "")
+        layers.append(nn.Sequential(linear, ACTIVATIONS.get(behind, nn.Identity)()))
+    return layers
 
 
 def take_over(packed: PackedModel, model: PreTrainedModel, weights: dict[str, Tensor]) -> None:

@@ -29,12 +29,13 @@ def load_base(recipe: Recipe, labeling: Labeling) -> tuple[PreTrainedModel, PreT
     task = training_task(recipe.task)
     loading_settings: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention_implementation()}
     try:
-        base = find_source(base_folder(recipe.base))
+        folder = base_folder(recipe.base)
+        base = find_source(folder)
         config = AutoConfig.from_pretrained(base)
         settings = loading_settings | dropout_settings(recipe, config)
         model = load_with_head(base, config, task, labeling, settings)
         family_of(model)
-        task.adapt(model, recipe.base, recipe.task_settings)
+        task.adapt(model, folder, recipe.task_settings)
         tokenizer = load_tokenizer(base)
         check_vocabulary(tokenizer, model)
     except RecipeError:

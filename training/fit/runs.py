@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from app.bundle import replace_file, replace_folder
 from training.config import RecipeError
+from training.evaluation.page import plain
 from training.fit.checkpoints import last_whole_checkpoint
 
 STORED = "recipe.json"
@@ -59,7 +60,7 @@ def changes(stored: Path, recipe: BaseModel, include: Set[str]) -> tuple[str, ..
         return None
     old, new = (dict(flat(what_trains(each, include))) for each in (before, recipe))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return tuple(f"{name} was {old.get(name)}, is {new.get(name)}" for name in names)
+    return tuple(f"{name} was {plain(old.get(name))}, is {plain(new.get(name))}" for name in names)
 
 
 def in_words(changed: Sequence[str] | None) -> str:

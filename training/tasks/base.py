@@ -14,10 +14,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from datasets import Dataset
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import ModelOutput
 
+from app.bundle import Manifest
 from app.tasks.text import EncodedText, TextEncoder
 from app.window import Floats, Ints, Window
 from training.config import Recipe, RecipeError
@@ -83,6 +84,12 @@ class TrainingTask(Reading[ExampleT], Generic[ExampleT, PredictionsT]):
     def longest(self, model: PreTrainedModel) -> int | None:
         """Return the most tokens of a text that the checkpoint is used with; None: as many as it has positions for."""
         return None
+
+    def rebuild(self, model: PreTrainedModel, manifest: Manifest, dense: Sequence[nn.Sequential]) -> None:
+        """Put behind a fresh encoder, in place of `adapt`, what a bundle has there; `dense`: the layers of its graph.
+
+        Raises `UnsupportedModelError`.
+        """
 
     def save_beside(self, model: PreTrainedModel, folder: Path) -> None:
         """Write beside a checkpoint what transformers does not write."""

@@ -15,6 +15,7 @@ from torch import nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import ModelOutput
 
+from app.bundle import Manifest
 from app.bundle.files import first_problem
 from app.tasks.embed import EmbedSettings
 from app.tasks.text import EncodedText, TextEncoder
@@ -23,7 +24,7 @@ from training.config import Recipe, RecipeError
 from training.contrastive import CosineLoss, Similar, contrastive_loss
 from training.data import Labeling
 from training.data.similarity import SimilarityExample
-from training.encoders import Encoder, Head
+from training.encoders import Encoder, Head, UnsupportedModelError
 from training.encoders.modules import Modules, read_modules, write_modules
 from training.encoders.sentences import PART, VECTOR, add_modules, modules_of
 from training.evaluation.bootstrap import Scorer
@@ -76,6 +77,24 @@ class EmbedTraining(EmbedReading, TrainingTask[SimilarityExample, FloatArray]):
         modules.prompts, modules.default_prompt = dict(chosen.prompts), chosen.default_prompt
         add_modules(model, modules)
 
+    def rebuild(self, model: PreTrainedModel, manifest: Manifest, dense: Sequence[nn.Sequential]) -> None:
+        settings = EmbedSettings.model_validate(manifest.task_settings)
+        if settings.is_normalized:
+            raise UnsupportedModelError("its graph normalizes vectors itself; give the checkpoint that it was made of")
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None  # of the architecture, which no vector is made with and no graph has
+        modules = Modules(
+            settings.pooling,
+            settings.trained_pooling,
+            list(dense),
+            settings.normalize,
+            manifest.max_length,
+            settings.lowercase,
+            dict(settings.prompts),
+            settings.default_prompt,
+        )
+        add_modules(model, modules)
+
     def task_settings(self, model: PreTrainedModel) -> dict[str, Any]:
         return fields_of(model, modules_of(model))
 
@@ -88,6 +107,8 @@ class EmbedTraining(EmbedReading, TrainingTask[SimilarityExample, FloatArray]):
         Where its base was none, its vectors are normalized: their cosines are what was trained.
         """
         modules = modules_of(model)
+        if modules.pooling == TOKENS:
+            return
         modules.normalizes = modules.normalizes or modules.trained_pooling is None
         write_modules(folder, modules, int(model.config.hidden_size))
 

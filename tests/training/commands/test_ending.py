@@ -73,5 +73,5 @@ def test_a_run_ends_with_what_to_type_next_and_is_published_once(tiny_checkpoint
 
     with pytest.raises(SystemExit) as ended:
         finetune(base, "--set", "training.epochs=2", "--set", "seed=3")
-    said = "runs/t holds a run of another recipe (seed was 42, is 3; training.epochs was 1.0, is 2.0); name another"
+    said = "runs/t holds a run of another recipe (seed was 42, is 3; training.epochs was 1, is 2); name another"
     assert said in str(ended.value.code)

@@ -97,7 +97,6 @@ def test_what_is_no_bundle_is_left_as_it_is(tmp_path, tiny_checkpoints):
     [
         ({"layout": "padded"}, "has no packed graph in fp32 or int8"),
         ({"probes": []}, "has no packed graph in fp32 or int8 with probes"),
-        ({"task": "feature-extraction"}, "its graph makes vectors"),
         ({"version": 7}, "the folder says tiny-classify:1"),
         ({"probes": [{"text": "a good film", "logits": [[50.0, 0.0, 0.0]]}]}, "answers probe 0 otherwise"),
     ],

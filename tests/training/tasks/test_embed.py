@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 from transformers import AutoModel, AutoTokenizer, RobertaForMaskedLM, RobertaModel
 
 from app.bundle import read_bundle
@@ -19,9 +21,13 @@ from training.config import Recipe, RecipeError
 from training.data import Labeling
 from training.encoders import UnsupportedModelError
 from training.encoders.modules import read_modules, write_modules
+from training.encoders.sentences import VECTOR
 from training.evaluation.served import ServedGraph
 from training.export.draft import load_model
+from training.export.restore import base_folder, dense_behind
+from training.export.tracing import trace
 from training.fit.bases import load_base
+from training.tasks import training_task
 
 TEXTS = ["a good film", "Ada met Bob in Paris and in Rome, where the café isn't open", "(", " warm "]
 
@@ -126,7 +132,9 @@ def sentence_folder(tiny_config, tmp_path):
     return folder, dense
 
 
-def test_a_folder_of_sentence_transformers_is_exported_with_all_that_is_behind_its_encoder(sentence_folder, tmp_path):
+def test_a_folder_of_sentence_transformers_is_exported_with_all_that_is_behind_its_encoder(
+    sentence_folder, tmp_path, monkeypatch
+):
     folder, dense = sentence_folder
     main(["export", str(folder), "--name", "near", "--precision", "fp32", "--models", str(tmp_path / "models")])
     bundle = published(tmp_path)
@@ -143,6 +151,49 @@ def test_a_folder_of_sentence_transformers_is_exported_with_all_that_is_behind_i
     }
     short = [text for text in TEXTS if len(text) < 20]
     assert_equal_vectors(bundle, "fp32", expected(folder, "max", ["the " + text for text in short], dense), 1e-4, short)
+
+    monkeypatch.setattr("training.export.restore.constants.HF_ASSETS_CACHE", str(tmp_path / "assets"))
+    again = read_modules(base_folder(str(bundle.path)))
+    right = read_modules(str(folder))
+    assert (again.pooling, again.normalizes, again.max_length) == ("max", True, 20)
+    assert (again.prompts, again.default_prompt) == (right.prompts, right.default_prompt)
+    assert str(again.dense) == str(right.dense)
+    torch.testing.assert_close(again.dense[0].state_dict(), right.dense[0].state_dict())
+    recipe = {"name": "x", "task": "embedding", "base": str(bundle.path)}
+    model, tokenizer = load_base(Recipe.model_validate(recipe), Labeling())
+    inputs = tokenizer(["the a good film"], return_tensors="pt")
+    vector = model.eval()(**inputs)[VECTOR].detach()
+    original, _ = load_model(str(folder))
+    torch.testing.assert_close(vector, original(**inputs)[VECTOR].detach(), atol=1e-4, rtol=0)
+    classifier, _ = load_base(
+        Recipe.model_validate(recipe | {"task": "classification"}), Labeling(("a", "b"), "single_label_classification")
+    )
+    torch.testing.assert_close(
+        classifier.base_model.embeddings.word_embeddings.weight.detach(), model.get_input_embeddings().weight.detach()
+    )
+
+
+def test_a_bundle_whose_graph_normalizes_itself_is_no_base(tiny_config):
+    task = training_task("feature-extraction")
+    settings = {"dimensions": 4, "is_normalized": True}
+    with pytest.raises(UnsupportedModelError, match="its graph normalizes vectors itself; give the checkpoint"):
+        task.rebuild(RobertaModel(tiny_config), SimpleNamespace(task_settings=settings, max_length=8), ())
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU, nn.GELU, nn.Sigmoid, nn.Identity])
+def test_the_activation_of_a_dense_layer_is_read_from_the_graph(activation):
+    class Behind(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Module()
+            self.head.pooling = nn.Module()
+            self.head.pooling.inner = nn.Sequential(nn.Sequential(nn.Linear(3, 2), activation()))
+
+        def forward(self, x):
+            return self.head.pooling.inner(x)
+
+    graph = trace(Behind(), {"x": torch.ones(1, 3)}, {"x": None}, ["x"], 20)
+    assert str(dense_behind(graph)) == str([Behind().head.pooling.inner[0]])
 
 
 def test_another_pooling_than_the_trained_one_is_a_warning(sentence_folder, caplog):

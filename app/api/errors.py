@@ -41,7 +41,9 @@ class ErrorResponses:
         if error.before_work:
             self._metrics.rejected.labels(error.code).inc()
         if call.model:
-            self._metrics.request_duration.labels(call.task, call.model).observe(time.monotonic() - call.started)
+            exemplar = None if call.span is None else call.span.exemplar
+            duration = self._metrics.request_duration.labels(call.task, call.model)
+            duration.observe(time.monotonic() - call.started, exemplar)
             if error.status == 504:
                 self._metrics.missed_deadline.labels(call.task, call.model).observe(call.deadline - call.started)
         response, call.error = render(error, call.request_id, call.model, call.path), error

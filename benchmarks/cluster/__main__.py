@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -180,7 +180,9 @@ def main() -> None:
     parser.add_argument("--once", action="store_true", help="faults: Ray's proxy asks no second replica")
     flags = parser.parse_args()
     flags.text = flags.text or (LONG if flags.experiment in WITH_SOME_IN_HAND else SHORT)
-    for row in EXPERIMENTS[flags.experiment](flags):
+    with redirect_stdout(sys.stderr):  # for what Ray says of the processes that are killed
+        rows = EXPERIMENTS[flags.experiment](flags)
+    for row in rows:
         sys.stdout.write(json.dumps(row) + "\n")
 
 

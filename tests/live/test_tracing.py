@@ -94,6 +94,9 @@ def test_a_latency_leads_to_its_trace(traced):
 
     service.client.post("/classify", json={"inputs": SECRET}, headers=parent("7" * 32)).raise_for_status()
     exemplars = until(lambda: exemplars_of("7" * 32))  # several processes write theirs at an interval
+    refused = service.client.post("/fill-mask", json={"inputs": SECRET}, headers=parent("8" * 32))
+    assert refused.status_code == 422
+    exemplars += until(lambda: exemplars_of("8" * 32))
     assert all(line.startswith("roberta_request_duration_seconds_bucket{") for line in exemplars)
 
 

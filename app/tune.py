@@ -19,6 +19,7 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from app.bundle import Bundle, BundleError, replace_file
+from app.command_line.look import Line, duration
 from app.engine.admission import Limits
 from app.engine.engine import Engine
 from app.engine.work import Lane
@@ -135,12 +136,16 @@ def measure(bundle: Bundle, device: Device, settings: Tune) -> dict[Way, float]:
     at_once = settings.at_once or AT_ONCE[device]
     windows = [window for length in LENGTHS for window in synthetic_windows(1, min(length, longest))]
     found: dict[Way, list[float]] = {way: [] for way in ways}
+    line, all_of_them = Line(sys.stderr, "tune"), ROUNDS * len(ways)
     for number in range(ROUNDS):
-        for done, way in enumerate(ways, number * len(ways) + 1):
-            progress(f"{done} of {ROUNDS * len(ways)}: {way}")
+        for done, way in enumerate(ways, number * len(ways)):
+            if sys.stderr.isatty():
+                left = duration((all_of_them - done) * settings.seconds)
+                line.show(f"{done}/{all_of_them} trials, {left} left, {way}", done / all_of_them)
             session = sessions[way.intra_op_threads]
             found[way].append(tokens_per_s(session, way, windows, at_once, settings.seconds))
-    progress("")
+    if sys.stderr.isatty():
+        line.clear()
     rates = {way: statistics.median(each) for way, each in found.items()}
     for way, rate in sorted(rates.items(), key=lambda pair: -pair[1]):
         say(f"{rate:10,.0f} tokens/s  {way}{'  (the default)' if way == default else ''}")
@@ -241,13 +246,6 @@ def unwritable(file: Path) -> str | None:
     except OSError as error:
         return error.strerror
     return None
-
-
-def progress(line: str) -> None:
-    """Show what is being measured, on a terminal; an empty line clears it."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{line}")
-        sys.stderr.flush()
 
 
 def say(line: str) -> None:

@@ -28,6 +28,15 @@ def commit_of_this_code() -> str | None:
     return f"{git('rev-parse', 'HEAD')}{'-dirty' if changed else ''}"
 
 
+def is_this_code(commit: str | None) -> bool:
+    """Whether the code that runs is that of a commit, as `commit_of_this_code` said it, whatever else has changed."""
+    now = commit_of_this_code()
+    if commit == now:
+        return True
+    are_whole = commit is not None and now is not None and "-dirty" not in commit + now
+    return are_whole and git("diff", "--quiet", str(commit), str(now), "--", "app", "training") is not None
+
+
 def git(*arguments: str) -> str | None:
     """Return what git answers about this code; None where it fails or is not installed."""
     try:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, TextIO
 
+from app.command_line.look import Line, duration
+
 TERMINAL_S, LOG_S = 0.2, 10.0  # between two lines
 RECENT_S = 60.0  # over which the rate is measured
 
@@ -26,6 +28,7 @@ class Progress:
         """`rows` and `bad` were written by an earlier command."""
         self._stream, self._clock = stream, clock
         self._is_terminal = stream.isatty()
+        self._line = Line(stream, "predict", clock)
         self._pause_s = TERMINAL_S if self._is_terminal else LOG_S
         self.rows, self.bad = rows, bad
         self._started = self._shown_at = clock()
@@ -43,7 +46,7 @@ class Progress:
             self._marks.popleft()
         if now - self._shown_at >= self._pause_s:
             self._shown_at = now
-            self._show(self.line(share))
+            self._show(self.line(share), share)
 
     def line(self, share: float | None) -> str:
         first, last = self._marks[0], self._marks[-1]
@@ -60,26 +63,20 @@ class Progress:
     def end(self, sentence: str) -> None:
         """Show the last line."""
         rate = (self.rows - self._before) / max(self._clock() - self._started, 1e-6)
-        self.clear()
-        self._stream.write(f"{sentence}; {rate:,.0f} rows/s\n")
-
-    def _show(self, line: str) -> None:
+        whole = f"{sentence}; {rate:,.0f} rows/s"
         if self._is_terminal:
-            self.clear()
-            self._stream.write(line)
+            self._line.end(whole)
+        else:
+            self._stream.write(whole + "\n")
+
+    def _show(self, line: str, share: float | None) -> None:
+        if self._is_terminal:
+            self._line.show(line, share)
         else:
             self._stream.write(line + "\n")
-        self._stream.flush()
+            self._stream.flush()
 
     def clear(self) -> None:
         """Leave an empty line to whoever writes next."""
         if self._is_terminal:
-            self._stream.write("\r\033[K")
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in words."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 60 else f"{int(minutes // 60)} h {minutes % 60:.0f} min"
+            self._line.clear()

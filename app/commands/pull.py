@@ -39,5 +39,8 @@ def fetched(text: str, device: str) -> Place:
 
 def say(said: dict[str, Any]) -> None:
     """Print what the process that fetches says, on standard error."""
+    if said["event"] == "exporting" and "text" in said:  # a line of the exporter
+        sys.stderr.write(f"  {said['text']}\n")
+        return
     event = said.pop("event").replace("_", " ")
     complain(" ".join([event, *(f"{key}={value}" for key, value in said.items())]))

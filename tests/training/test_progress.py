@@ -12,10 +12,11 @@ import threading
 import pytest
 from tqdm import tqdm
 
+from app.command_line.look import duration
 from tests.support.server import until
 from tests.support.terminal import on_terminal, screen_of
 from training.progress import Phases, count, track
-from training.progress.board import details, duration
+from training.progress.board import details
 from training.progress.steps import Steps
 
 log = logging.getLogger(__name__)

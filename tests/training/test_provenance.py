@@ -38,3 +38,32 @@ def test_versions_are_of_what_is_imported():
     import onnxruntime
 
     assert provenance.versions()["onnxruntime"] == onnxruntime.__version__
+
+
+def test_code_is_the_same_where_other_files_have_changed(tmp_path, monkeypatch):
+    def git(*arguments):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    def write(name, text):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    for name in ("app/a.py", "training/b.py", "data.csv"):
+        write(name, "1")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    first = provenance.commit_of_this_code()
+    assert provenance.is_this_code(first)
+    write("data.csv", "2")
+    git("commit", "-qam", "data")
+    assert provenance.commit_of_this_code() != first
+    assert provenance.is_this_code(first)
+    assert not provenance.is_this_code("0" * 40)  # which is not there
+    assert not provenance.is_this_code(None)
+    write("app/a.py", "2")
+    assert not provenance.is_this_code(first)
+    git("commit", "-qam", "code")
+    assert not provenance.is_this_code(first)

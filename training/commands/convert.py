@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 
 from training.encoders.converting import convert
+from training.progress import Phases
 
 
 def run(options: argparse.Namespace) -> str:
-    return str(convert(options.checkpoint, options.out or options.checkpoint))
+    with Phases()("convert"):
+        return str(convert(options.checkpoint, options.out or options.checkpoint))

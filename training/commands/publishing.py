@@ -10,7 +10,7 @@ from app.bundle.defaults import set_default
 from training.export.publication import Publication
 from training.export.publish import Published, checkpoint_sha256, publish
 from training.progress import Phases
-from training.provenance import commit_of_this_code, versions
+from training.provenance import is_this_code, versions
 from training.tasks import training_task
 from training.trained import TrainedCheckpoint
 
@@ -30,9 +30,9 @@ def published_before(checkpoint: TrainedCheckpoint, publication: Publication, mo
             "data": list(publication.card.data_attribution),
             "licence": publication.card.licence,
             "versions": versions(),
-            "commit": commit_of_this_code(),
         }
-        return folder if all(provenance.get(key) == value for key, value in same.items()) else None
+        is_same = all(provenance.get(key) == value for key, value in same.items())
+        return folder if is_same and is_this_code(provenance.get("commit")) else None
     return None
 
 

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -14,24 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from app.command_line.look import BAR, FRAMES_PER_S, NAME, TIME, duration, signs_of
 from training.progress.steps import Row, State, Steps
 
-FRAMES_PER_S = 10
-BAR = 14  # columns
-
-
-class Signs(NamedTuple):
-    """What stands before a row; `spinner` while it runs."""
-
-    done: str
-    failed: str
-    waiting: str
-    skipped: str
-    spinner: str
-
-
-SIGNS = Signs("✓", "✗", "·", "-", "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
-PLAIN_SIGNS = Signs("+", "x", ".", "-", "|/-\\")  # for a terminal whose encoding has no others
 STYLES: dict[State, str] = {"done": "green", "failed": "red", "running": "cyan", "waiting": "dim", "skipped": "dim"}
 
 
@@ -40,7 +25,7 @@ class Board:
 
     def __init__(self, rows: Sequence[Row], stream: TextIO) -> None:
         self.rows = rows
-        self.signs = SIGNS if can_show("".join(SIGNS), stream) else PLAIN_SIGNS
+        self.signs = signs_of(stream)
         self.console = Console(file=stream, force_terminal=True, highlight=False)
         self.live = Live(
             get_renderable=self.table,
@@ -63,8 +48,8 @@ class Board:
         """Return the rows as they are now."""
         table = Table.grid(
             Column(no_wrap=True),
-            Column(no_wrap=True, min_width=9),
-            Column(no_wrap=True, justify="right", min_width=7),
+            Column(no_wrap=True, min_width=NAME),
+            Column(no_wrap=True, justify="right", min_width=TIME - 1),
             Column(no_wrap=True),
             Column(no_wrap=True, overflow="ellipsis"),
             padding=(0, 1, 0, 0),
@@ -100,23 +85,6 @@ def details(steps: Steps, now: float) -> str:
             f"{duration((steps.total - steps.done) / rate)} left",
         ]
     return ", ".join([*said, steps.note] if steps.note else said)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in words."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def can_show(signs: str, stream: TextIO) -> bool:
-    """Whether a stream's encoding has the signs."""
-    try:
-        signs.encode(stream.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 # --- What is printed meanwhile ------------------------------------------------------------------------

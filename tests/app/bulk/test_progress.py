@@ -4,12 +4,25 @@ import io
 
 import pytest
 
-from app.bulk.progress import Progress, duration
+from app.bulk.progress import Progress
+from app.command_line.look import DONE, LEFT, PLAIN, duration
+from tests.support.terminal import screen_of
 
 
 class Terminal(io.StringIO):
+    plain = False
+
     def isatty(self):
         return True
+
+    @property
+    def encoding(self):
+        return "ascii" if self.plain else "utf-8"
+
+
+@pytest.fixture(autouse=True)
+def columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
 
 
 def progress_of(stream, rows=0):
@@ -37,15 +50,26 @@ def test_a_log_has_a_line_every_ten_seconds():
     assert stream.getvalue().endswith("done; 100 rows/s\n")
 
 
-def test_a_terminal_has_one_line_that_is_renewed():
+def test_a_terminal_has_one_line_with_a_bar_that_is_renewed():
     stream = Terminal()
     progress, play = progress_of(stream)
-    play(2)
+    play(50)
+    assert screen_of(stream.getvalue()) == [
+        "⠋ predict    50.0 s ━━━━━━━━━━━━━━ 5,000 rows, 50%, 100 rows/s, 50 s left, 1 w…"
+    ]
+    assert f"{DONE}━━━━━━━{LEFT}━━━━━━━{PLAIN}" in stream.getvalue()
     progress.end("done")
-    assert stream.getvalue() == (
-        "\r\033[K100 rows, 1%, 100 rows/s, 2 min left\r\033[K200 rows, 2%, 100 rows/s, 2 min left"
-        "\r\033[Kdone; 100 rows/s\n"
-    )
+    assert screen_of(stream.getvalue()) == ["✓ predict    50.0 s done; 100 rows/s", ""]
+
+
+def test_a_terminal_where_the_end_is_not_known_has_no_bar_and_one_of_few_characters_has_plain_signs():
+    stream = Terminal()
+    stream.plain = True
+    progress, play = progress_of(stream)
+    play(1, of=None)
+    assert screen_of(stream.getvalue()) == ["- predict     1.0 s 100 rows, 100 rows/s"]
+    progress.clear()
+    assert screen_of(stream.getvalue()) == [""]
 
 
 def test_rows_of_an_earlier_command_count_and_not_for_the_rate():
@@ -65,7 +89,7 @@ def test_where_the_end_is_not_known_nothing_is_said_of_it():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min"), (3599, "60 min"), (9000, "2 h 30 min")]
+    ("seconds", "words"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min"), (3599, "1 h 0 min"), (9000, "2 h 30 min")]
 )
 def test_seconds_in_words(seconds, words):
     assert duration(seconds) == words

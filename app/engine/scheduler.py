@@ -18,6 +18,7 @@ lowest priority first, of those the one that is due last, and no more than it ta
 from __future__ import annotations
 
 from itertools import accumulate
+from math import inf
 
 from app.engine.admission import Admission, Ask, Limits
 from app.engine.backlog import Backlog, Level, condensed
@@ -38,7 +39,7 @@ class Scheduler:
         self._queue = Queue()
         self._in_hand = InHand(limits.runners)
         self._admission = Admission(limits, self._queue, self._in_hand)
-        self._was_old = False  # whether the last batch began with the oldest window because of its age
+        self._old_priority = inf  # of the last batch, where the turn of its first request was too long ago
 
     def __len__(self) -> int:
         return len(self._queue.windows)
@@ -166,7 +167,8 @@ class Scheduler:
 
     def _start(self, items: list[QueuedWindow], seconds: float, now: float) -> Batch:
         queue = self._queue
-        self._was_old = self._is_old(now) and items[0].number == queue.by_age[0][1]
+        first = queue.requests[items[0].ticket]
+        self._old_priority = first.ticket.priority if self._is_old(first.turn, now) else inf
         for item in items:
             queue.expect(queue.requests[item.ticket], (item,), -1)
             queue.start(item, now, self.limits.runners)
@@ -180,16 +182,17 @@ class Scheduler:
         request.ticket.finish(error)
 
     def _most_urgent(self, now: float) -> QueuedWindow:
-        """Return the window to start next: that of the oldest request if its turn is too long ago, but not twice in a
-        row, else that of the most urgent."""
+        """Return the window to start next: that of the most urgent request, or that of the oldest if its turn is too
+        long ago and the last batch was of no such request, or of one of higher priority."""
         queue = self._queue
-        is_due_by_age = self._is_old(now) and not self._was_old
-        *_, number = queue.by_age[0] if is_due_by_age else queue.by_urgency[0]
-        return queue.windows[number]
+        (turn, oldest), (*_, most_urgent) = queue.by_age[0], queue.by_urgency[0]
+        window = queue.windows[oldest]
+        goes_by_age = self._is_old(turn, now) and window.ticket.priority < self._old_priority
+        return window if goes_by_age else queue.windows[most_urgent]
 
-    def _is_old(self, now: float) -> bool:
-        """Whether the turn of the oldest request is too long ago."""
-        return now - self._queue.by_age[0][0] > self.limits.max_queue_age_s
+    def _is_old(self, turn: float, now: float) -> bool:
+        """Whether a turn is too long ago."""
+        return now - turn > self.limits.max_queue_age_s
 
     def _due_first(self, now: float) -> list[QueuedWindow]:
         """Return a batch of what is due first. Requests that cannot be answered in time any more fail."""

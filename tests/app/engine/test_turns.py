@@ -25,6 +25,33 @@ def test_one_that_waited_too_long_goes_before_all():
     assert scheduler.next_batch(0.51).items[0].ticket is old
 
 
+def test_a_cheap_one_waits_for_no_second_window_of_many_that_all_wait_too_long():
+    """They have their turns without a rule of their own, since what goes next is one of them."""
+    scheduler, cheap, lane = (
+        make_scheduler(tokens=10**6, age=0.5),
+        make_lane(budget=10),
+        make_lane(budget=10, cost=SLOW),
+    )
+    for length in range(10, 50):
+        admit(scheduler, lane, *[length] * 10, deadline=1e9)
+    now = 0.0
+    for count in range(300):
+        now += run_next(scheduler, now).items[0].cost
+        if count % 7 == 0:
+            ticket = admit(scheduler, cheap, 1, now=now, deadline=1e9)
+            assert run_next(scheduler, now).items[0].ticket is ticket
+            now += run_next(scheduler, now).items[0].cost
+
+
+def test_what_waits_too_long_goes_before_a_flood_of_higher_priority_that_waits_too_long_as_well():
+    scheduler, lane = make_scheduler(tokens=10**6, age=0.5), make_lane(budget=10)
+    flood = [admit(scheduler, lane, 10, priority=5) for _ in range(10)]
+    olds = [admit(scheduler, lane, 10) for _ in range(2)]
+    flood += [admit(scheduler, lane, 10, priority=5, now=0.1) for _ in range(10)]
+    started = [scheduler.next_batch(1.0).items[0].ticket for _ in range(22)]
+    assert set(olds) < set(started[:14])
+
+
 @pytest.mark.parametrize("deadline", [15.0, 30.0])
 @pytest.mark.parametrize("age", [0.05, 1e9])
 def test_a_request_of_many_windows_takes_turns_with_the_others(age, deadline):

@@ -36,6 +36,12 @@ def add_modules(model: PreTrainedModel, modules: Modules) -> None:
         model.register_forward_hook(with_vectors, with_kwargs=True)
 
 
+def drop_pooler(model: PreTrainedModel) -> None:
+    """Take away an architecture's own pooler, with which no vector is made and which no graph has."""
+    if getattr(model, "pooler", None) is not None:
+        setattr(model, "pooler", None)  # noqa: B010
+
+
 def with_vectors(model: nn.Module, _: object, inputs: Mapping[str, Tensor], outputs: Any) -> Any:
     """Add the vectors, (B, width), to what an encoder answers."""
     hidden: Tensor = outputs.last_hidden_state  # (B, S, hidden)

@@ -26,7 +26,7 @@ from training.data import Labeling
 from training.data.similarity import SimilarityExample
 from training.encoders import Encoder, Head, UnsupportedModelError
 from training.encoders.modules import Modules, read_modules, write_modules
-from training.encoders.sentences import PART, VECTOR, add_modules, modules_of
+from training.encoders.sentences import PART, VECTOR, add_modules, drop_pooler, modules_of
 from training.evaluation.bootstrap import Scorer
 from training.evaluation.predict import torch_embedder
 from training.evaluation.protocols import FloatArray
@@ -81,8 +81,7 @@ class EmbedTraining(EmbedReading, TrainingTask[SimilarityExample, FloatArray]):
         settings = EmbedSettings.model_validate(manifest.task_settings)
         if settings.is_normalized:
             raise UnsupportedModelError("its graph normalizes vectors itself; give the checkpoint that it was made of")
-        if getattr(model, "pooler", None) is not None:
-            model.pooler = None  # of the architecture, which no vector is made with and no graph has
+        drop_pooler(model)
         modules = Modules(
             settings.pooling,
             settings.trained_pooling,

@@ -51,7 +51,7 @@ check:  ## what CI runs, in an environment that is already there
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(MAKE) --jobs=2 --output-sync=target test-live test-training test-app test-rest
+	$(MAKE) --jobs=3 --output-sync=target test-live test-training test-app test-rest
 
 test-live:  ## the tests of the service as a whole, over HTTP
 	$(BIN)/python -m pytest tests/live

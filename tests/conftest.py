@@ -11,8 +11,9 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: more threads would only wait for each other
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has what it starts in the background ignore it
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # the commands that tests start would inherit that
+# The commands that tests start would inherit what a shell in the background and nohup have these do: be ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # The same examples in every run; a machine that is busy with something else is no failure.
 hypothesis.settings.register_profile("suite", max_examples=60, derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("suite")

@@ -13,6 +13,8 @@ from app.tasks.classify import ClassifyRequest
 from app.tasks.parameters import Parameters
 from tests.support.browser import ORIGIN, Reply, ask, opened
 
+pytestmark = pytest.mark.no_cover  # what is tried runs in the browser
+
 EXAMPLE = {"inputs": "An example."}
 LABELS = [{"label": f"label {i}", "score": 1 / (i + 1)} for i in range(17)]
 LOADING = [{"name": "slow", "state": "unloaded"}]

@@ -13,6 +13,8 @@ from app.tasks.base import TaskRequest, TextsRequest
 from app.tasks.parameters import Strict
 from tests.support.browser import ORIGIN, Written, ask, opened, problems
 
+pytestmark = pytest.mark.no_cover  # what is tried runs in the browser
+
 NAMES = "👩‍💼 Ada Byron met Bob in São Paulo."
 CONTEXT = "Ada lived in London. Bob did not."
 ARABIC = "فيلم جميل جدا"

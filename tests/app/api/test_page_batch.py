@@ -16,6 +16,8 @@ from app.tasks.openai_embeddings import EmbeddingsRequest
 from app.tasks.question_answering import QuestionAnsweringRequest
 from tests.support.browser import ORIGIN, Reply
 
+pytestmark = pytest.mark.no_cover  # what is tried runs in the browser
+
 MODELS = [{"name": "judge", "state": "ready", "route": "/say", "routes": ["/say", "/find", "/quote"]}]
 OUTPUTS = {"outputs": [{"name": name} for name in ("label", "score", "labels")]}
 TEXTS = ["plain", 'two "quotes", a comma', "a line\nand another 😀", "ünï;cödé\r\nline", " spaced ", "=1+1"]

@@ -11,6 +11,8 @@ from app.tasks.base import TextsRequest
 from tests.support.browser import ORIGIN, Reply, Written, ask, opened, problems
 from tests.support.console import LABELS, fill
 
+pytestmark = pytest.mark.no_cover  # what is tried runs in the browser
+
 TEXT = 'C\'est «déjà» vu & "so" on 😀'
 
 

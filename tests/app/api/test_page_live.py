@@ -11,6 +11,8 @@ from tests.support.browser import ORIGIN
 from tests.support.console import fill, metrics
 from tests.support.server import until
 
+pytestmark = pytest.mark.no_cover  # what is tried runs in the browser
+
 
 @pytest.fixture
 def service(tab):

@@ -4,6 +4,8 @@ import pytest
 
 from tests.app.overload import Kind, Simulation, machine, mixed
 
+pytestmark = pytest.mark.no_cover  # a simulation of many seconds; other tests go through the same lines
+
 WANTED = 0.95  # of the capacity, or of what is sent where that is less
 
 CASES = [(1, 0.3, 1), (1, 3, 4), (6, 0.3, 0.5), (6, 3, 2), (20, 0.3, 0.1), (20, 3, 1), (20, 30, 10)]

@@ -21,6 +21,8 @@ from app.errors import (
 )
 from tests.app.builders import make_lane, make_ticket
 
+pytestmark = pytest.mark.no_cover  # a simulation of many seconds; other tests go through the same lines
+
 MOST_TOKENS = 400
 FINISHED = (type(None), DeadlineExceededError, InferenceFailedError, DisplacedError)
 

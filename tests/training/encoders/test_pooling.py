@@ -26,16 +26,21 @@ from training.export.verify import LENGTH_MIXES
 SHAPE = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
-    "num_hidden_layers": 3,
+    "num_hidden_layers": 1,
     "num_attention_heads": 4,
     "intermediate_size": 48,
 }
-DISTIL = DistilBertConfig(vocab_size=VOCABULARY, dim=32, n_layers=3, n_heads=4, hidden_dim=48)
+DISTIL = DistilBertConfig(vocab_size=VOCABULARY, dim=32, n_layers=1, n_heads=4, hidden_dim=48)
 MODELS = [
     (RobertaModel, RobertaConfig(**SHAPE, max_position_embeddings=514)),
     (BertModel, BertConfig(**SHAPE)),
     (DistilBertModel, DISTIL),
-    (ModernBertModel, ModernBertConfig(**SHAPE, pad_token_id=0, local_attention=10, max_position_embeddings=600)),
+    (
+        ModernBertModel,  # the second layer attends locally
+        ModernBertConfig(
+            **SHAPE | {"num_hidden_layers": 2}, pad_token_id=0, local_attention=10, max_position_embeddings=600
+        ),
+    ),
 ]
 EXPECTED = {
     "mean": lambda hidden: hidden.mean(0),

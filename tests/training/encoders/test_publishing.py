@@ -21,7 +21,7 @@ from app.bundle import read_bundle
 from tests.support.tiny import publish_tiny, save_checkpoint, tiny_sequence_model
 from training.evaluation.served import ServedGraph
 
-LOCAL = {"local_attention": 8, "num_hidden_layers": 4}
+LOCAL = {"local_attention": 8}
 RELATIVE = {"relative_attention": True, "position_buckets": 16, "pos_att_type": ["p2c", "c2p"]}
 PACKED = [
     (DistilBertForSequenceClassification, DistilBertConfig, {"hidden_dim": 64}, None),

@@ -39,7 +39,7 @@ def add_modules(model: PreTrainedModel, modules: Modules) -> None:
 def drop_pooler(model: PreTrainedModel) -> None:
     """Take away an architecture's own pooler, with which no vector is made and which no graph has."""
     if getattr(model, "pooler", None) is not None:
-        setattr(model, "pooler", None)  # noqa: B010
+        model.pooler = None
 
 
 def with_vectors(model: nn.Module, _: object, inputs: Mapping[str, Tensor], outputs: Any) -> Any:

@@ -2,7 +2,8 @@
 
 A refusal takes time of the cores that compute answers. Up to ten for each answer leave at once: an overload of ten
 times is refused as it comes. What is beyond that are clients that ask again at once. Theirs wait, and a client that
-waits for its refusal asks for nothing meanwhile.
+waits for its refusal asks for nothing meanwhile. Where many wait, each refusal brings the next request of its client,
+and the fewer leave, the more time is left for answers.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from itertools import count
 FOR_AN_ANSWER = 10.0  # refusals by heads, of one process, that are sent at once
 LEAST_PER_S, MOST_PER_S = 100.0, 1000.0  # bounds of these, also without answers; the most is about a tenth of a core
 BURST = 100.0
-LONGEST_S = 2.0  # that a refusal waits
+MANY, SHARE_OF_MANY = 64, 0.25  # where so many wait, the pace is this share of what it is otherwise
+LONGEST_S = 4.0  # that a refusal waits
 LONGEST_SHARE = 0.5  # of the time that its request allows
 AGAIN_S = 1.0  # whoever asks again so soon did not wait as long as any refusal says
 TICK_S = 0.02
@@ -62,9 +64,10 @@ class Pace:
 
     def _refill(self, now: float) -> None:
         elapsed_s, answers = now - self._counted_at, self._answers()
+        share = 1.0 if len(self._waiting) < MANY else SHARE_OF_MANY
         # An answer counts within the second after it: it may come a moment before the refusals that it stands for.
-        self._earned = min(MOST_PER_S, self._earned + FOR_AN_ANSWER * (answers - self._counted))
-        paid, least = min(self._earned, MOST_PER_S * elapsed_s), LEAST_PER_S * elapsed_s
+        self._earned = min(MOST_PER_S, self._earned + share * FOR_AN_ANSWER * (answers - self._counted))
+        paid, least = min(self._earned, MOST_PER_S * elapsed_s), share * LEAST_PER_S * elapsed_s
         self._earned -= paid
         missing = max(0.0, least - self._ahead - paid)
         self._ahead = min(LEAST_PER_S, max(0.0, self._ahead + paid - least))

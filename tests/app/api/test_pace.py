@@ -6,7 +6,7 @@ import time
 import pytest
 
 from app.api import pace as module
-from app.api.pace import BURST, FOR_AN_ANSWER, Pace
+from app.api.pace import BURST, FOR_AN_ANSWER, LEAST_PER_S, MANY, SHARE_OF_MANY, Pace
 
 
 def send(pace, sent, count, *, again=True, given_s=30.0):
@@ -54,7 +54,7 @@ def test_each_answer_lets_some_refusals_leave(monkeypatch):
     async def play():
         answers, sent = [], []
         pace = Pace(asyncio.get_running_loop(), lambda: len(answers))
-        send(pace, sent, 500)
+        send(pace, sent, int(BURST) + MANY - 1)
         await asyncio.sleep(0.05)
         assert len(sent) == BURST
         answers.extend(range(5))
@@ -103,6 +103,39 @@ def test_the_least_is_not_on_top_of_what_answers_let_leave(monkeypatch, answers_
             pace._tick()
         allowed = 20 * max(module.LEAST_PER_S, answers_a_second * FOR_AN_ANSWER)
         assert allowed - 15 <= len(sent) <= allowed + BURST + 25
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("answers_a_second", [0, 10, 50])
+def test_where_many_wait_fewer_leave(monkeypatch, answers_a_second):
+    """400 clients that each ask again as soon as they are refused: a quarter of what leaves where few wait."""
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module, "LONGEST_S", 600.0)
+
+    async def play():
+        answers, sent = [], []
+        pace = Pace(asyncio.get_running_loop(), lambda: len(answers))
+
+        def ask():
+            pace.send(refused, again=True, given_s=1200.0)
+
+        def refused():
+            sent.append(now[0])
+            clients.append(ask)
+
+        clients = [ask] * 400
+        for step in range(20_000):  # in 20 s
+            now[0] += 0.001
+            if answers_a_second and step % (1000 // answers_a_second) == 0:
+                answers.append(step)
+            asking, clients[:] = clients[:], []
+            for each in asking:
+                each()
+            pace._tick()
+        leaving = sum(when > 10 for when in sent) / 10
+        assert leaving == pytest.approx(SHARE_OF_MANY * max(LEAST_PER_S, FOR_AN_ANSWER * answers_a_second), rel=0.1)
 
     asyncio.run(play())
 

@@ -163,14 +163,8 @@ ONLY = {
     "time": {
         *("app.api", "app.engine.engine", "app.engine.runner", "app.serving", "app.tune"),
         *("app.runtime.cpu.idle_cores", "app.runtime.cuda.warmup", "app.runtime.warmup"),
-        *(
-            "app.processes",
-            "app.service",
-            "app.logs.limit",
-            "app.bulk.progress",
-            "app.bulk.resuming",
-            "app.command_line.look",
-        ),
+        *("app.processes", "app.service", "app.logs.limit", "app.bulk.progress", "app.bulk.resuming"),
+        "app.command_line.look",
         "app.tracing.spans",
         *("app.cluster.listening", "app.cluster.load", "app.cluster.retrying"),
     },

@@ -147,7 +147,8 @@ class Settings(HttpSettings):
     max_queue_age_ms: float = Field(
         500.0,
         gt=0,
-        description="A window that has waited this long in ms goes next, whatever its priority, in every second batch.",
+        description="A window that has waited this long in ms goes next, whatever its priority, "
+        "unless the last batch was of one that had.",
     )
 
     request_timeout_s: float = Field(30.0, gt=0, le=3600, description="Deadline of a request that names none, in s.")

@@ -229,23 +229,24 @@ class Admission:
 
         What is due by a time is spread over the runners. A batch holds windows that are due later, too.
         """
-        queue, runners = self._queue, self._limits.runners
+        runners = self._limits.runners
         curve = self.curve()
         point = point_of(due, due - ask.now)
-        left = self._left_s(queue.tokens > 0)
+        left = self._left_s()
         before = curve.due_by(point) * runners
         start = self._in_hand.done_in_s(before, ask.now)
         end = max(start + self._own_s(ask), self._in_hand.done_in_s(before + ask.cost_s, ask.now))
-        if ask.now + end + left > due:
+        if ask.now + end + self._left_s(ask.priority) > due:
             return due
         needed = ask.now + self.caution * self._in_hand.left_s(ask.now) / runners + ask.cost_s / runners + left
         if curve.least_from(point) < needed:
             return curve.first_below(point, needed)
         return None
 
-    def _left_s(self, is_queued: bool) -> float:
-        batch = self._batch_s()
-        return min(LEFT_BATCHES * batch, self.queued_s() / self._limits.runners) if is_queued else 0.0
+    def _left_s(self, least_priority: float = -inf) -> float:
+        """Return how long what takes its turn before something that is due first may take, of such a priority."""
+        counted = [self.queued_s(priority) for priority in self._queue.counts if priority >= least_priority]
+        return min(LEFT_BATCHES * self._batch_s(), sum(counted) / self._limits.runners)
 
     def _unmeetable(self, ask: Ask) -> DeadlineUnmeetableError:
         if not self._queue.windows and not len(self._in_hand):

@@ -35,12 +35,13 @@ def point_of(deadline: float, allowed_s: float) -> float:
 class Curve:
     """The work due by each point, in seconds of all runners together, and by how much it could grow.
 
-    `slack` at a point is the point's time less the work due by then; `least` is the least slack from a point on.
+    `slack` at a point is the point's time less the work due by then; where nothing is due it is infinite, because the
+    points before such a one are the narrower. `least` is the least slack from a point on.
     """
 
     def __init__(self, points: list[float], times: Seconds, due: Seconds) -> None:
         self.points, self.due = points, due.cumsum()
-        self.slack = times - self.due
+        self.slack = np.where(due > 0, times - self.due, inf)
         self.least = np.minimum.accumulate(self.slack[::-1])[::-1]
 
     def due_by(self, point: float) -> float:

@@ -38,3 +38,13 @@ def test_a_row_without_work_is_forgotten():
         demand.add(row, float(point), -5)
     assert demand.totals == {}
     assert len(demand.curve(lambda row: 1.0).points) == 0
+
+
+def test_a_point_where_nothing_is_due_any_more_limits_nothing():
+    demand, row = Demand(), ROWS[0]
+    for point, work in ((5.0, 2), (1.0, 1), (1.0, -1)):
+        demand.add(row, point, work)
+        curve = demand.curve(lambda row: 1.0)
+    assert curve.points[0] == 1.0
+    assert curve.first_below(0.0, 2.0) is None
+    assert curve.least_from(0.0) == 3.0

@@ -81,6 +81,18 @@ def test_few_requests_of_high_priority_are_all_answered_however_long_the_queue_i
     assert simulation.share_useful >= 0.9
 
 
+@pytest.mark.parametrize("runners", [1, 2])
+def test_so_they_are_where_they_have_the_time_of_two_full_batches(runners):
+    lane = machine(40)
+    assert 0.4 < lane.full_batch_s < 0.6
+    kinds = [Kind(lane, (12,), 5.0, share=0.96), Kind(lane, (12,), 1.0, priority=10, share=0.04)]
+    simulation = Simulation(kinds, runners=runners, noise=0.15)
+    simulation.run(3, seconds=24, counted=(4, 20))
+    _, high = simulation.tallies
+    assert high.in_time >= 0.98 * high.sent
+    assert simulation.share_useful >= 0.9
+
+
 def test_high_priority_goes_first_where_low_priority_fills_every_deadline():
     """The requests of high priority have time; those of low priority give way although they do not."""
     lane = machine(2)

@@ -4,7 +4,7 @@ import pytest
 
 from app.errors import DeadlineUnmeetableError, DisplacedError, QueueFullError
 from tests.app.builders import make_lane
-from tests.app.queues import SLOW, admit, make_scheduler, run_next, state_of
+from tests.app.queues import SLOW, admit, make_scheduler, run_next, runs_until, state_of
 
 
 def gave_way(*tickets):
@@ -95,3 +95,18 @@ def test_a_request_of_high_priority_that_has_time_goes_before_what_fills_every_d
     high = admit(scheduler, lane, 10, priority=1, deadline=30.0)
     assert len(gave_way(*tickets)) == 1
     assert high in [item.ticket for _ in range(4) for item in run_next(scheduler, 0.0).items]
+
+
+def test_a_request_of_higher_priority_is_promised_what_is_after_the_batch_in_hand():
+    """Full batches take 0.6 s, and no second one of lower priority goes before it."""
+    scheduler, lane = make_scheduler(tokens=10**6), make_lane(budget=60, cost=SLOW)
+    tickets = [admit(scheduler, lane, 10, deadline=30.0) for _ in range(20)]
+    batch = scheduler.next_batch(0.0)
+    with pytest.raises(DeadlineUnmeetableError):
+        admit(scheduler, lane, 10, now=0.1, deadline=0.85)
+    urgent = admit(scheduler, lane, 10, now=0.1, deadline=0.85, priority=10)
+    again = admit(scheduler, lane, 10, now=0.1, deadline=0.95, priority=10)
+    scheduler.ended(batch)
+    runs_until(scheduler, urgent, now=0.6)
+    assert again.finished
+    assert gave_way(*tickets) == []

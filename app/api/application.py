@@ -65,7 +65,11 @@ class Application:
             await endpoint(call)
         except ServeError as error:
             self.gate.note(call, error)
-            await self._errors.of_call(call, error)(call.scope, call.receive, call.send)
+            response = self._errors.of_call(call, error)
+            error.__traceback__ = (
+                None  # it holds the request with its body, and is held by it, until they are collected
+            )
+            await response(call.scope, call.receive, call.send)
         except Exception as error:
             response = self._errors.of_defect(call, error)
             if not call.is_answered:

@@ -237,12 +237,13 @@ class Connection:
     def _end(self, number: int, ticket: Ticket) -> None:
         if self._tickets.pop(number, None) is None:
             return  # it was cancelled, or its worker is gone
-        try:
-            if ticket.error is not None:
-                raise ticket.error
-            self._send(number, ticket)
-        except Exception as error:
-            self._refuse(number, error, ticket.trace)
+        if ticket.error is not None:
+            self._refuse(number, ticket.error, ticket.trace)
+        else:
+            try:
+                self._send(number, ticket)
+            except Exception as error:
+                self._refuse(number, error, ticket.trace)
         self.server.queue.tell()
 
     def _refuse(self, number: int, error: Exception, trace: Trace | None) -> None:

@@ -12,11 +12,11 @@ import pytest
 
 from tests.live.test_bundles import copy_bundle, truncate_graph
 from tests.support.answers import assert_error
-from tests.support.server import REPOSITORY, SHAPES, Service, command, held, serve_as, until
+from tests.support.server import REPOSITORY, SHAPES, WORKERS, Service, command, held, serve_as, until
 
 BODY = {"inputs": "a good film"}
 TASKS = ["classify", "ner", "fill-mask"]
-FLAGS = pytest.mark.parametrize("flags", [(), ("--http-workers", "2")], ids=SHAPES)
+FLAGS = pytest.mark.parametrize("flags", [(), ("--http-workers", str(WORKERS))], ids=SHAPES)
 HANGING = """
 import threading
 from app.__main__ import main
@@ -116,6 +116,7 @@ def test_requests_in_flight_are_answered_before_the_command_ends(flags, tiny_mod
     """A long queue delay keeps the requests in flight while the signal arrives; of some they have just been answered,
     where the machine took longer than that to send the others."""
     with command(tiny_models, tmp_path / "log", "--max-queue-delay-ms", "3000", *flags) as service:
+        until(lambda: service.log().count('"models_served"') >= (WORKERS if flags else 0))
         answers = [pool.submit(service.client.post, f"/{task}", json={"inputs": "a <mask>"}) for task in TASKS * 3]
 
         def all_have_arrived() -> bool:

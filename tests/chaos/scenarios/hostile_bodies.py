@@ -46,6 +46,7 @@ class ManyErrors(Scenario):
     async def play(self, stage: Stage) -> None:
         ones = b",".join([b"1"] * (LIMIT // 2))
         keys = b",".join(b'"%x":1' % number for number in range(290_000))
+        readers = len(stage.processes("worker"))
         await attack(
             stage,
             [
@@ -57,6 +58,7 @@ class ManyErrors(Scenario):
                 Question.of("/fill-mask", b'{"inputs":"[MASK]","parameters":{"targets":[' + ones + b"]}}"),
                 Question.of("/classify", b'{"inputs":[' + b'{"text":"a"},' * (LIMIT // 14) + b'"a"]}'),
             ],
+            growth_mb=MOST_GROWTH_MB * readers,
         )
 
 

@@ -121,7 +121,7 @@ class HeadTimeoutError(ServeError):
 
 
 class RequestTooLargeError(ServeError):
-    """The body, the number of inputs or of tokens, or the size of the answer is over its limit."""
+    """The body, the number of its inputs, values, characters or tokens, or the size of the answer is over a limit."""
 
     code, status = "request_too_large", 413
 
@@ -147,7 +147,7 @@ class InvalidRequestError(ServeError):
 
 
 class QueueFullError(ServeError):
-    """The queue cannot take the request's tokens now."""
+    """There is no room for the request's tokens or its answer now, or the work ahead of it takes too long."""
 
     code, status = "queue_full", 429
 
@@ -187,7 +187,7 @@ class InternalError(ServeError):
 
 
 class NotReadyError(ServeError):
-    """Models are loading, or none loaded."""
+    """Models are loading, none loaded, or the service is shutting down."""
 
     code, status = "not_ready", 503
     retry_after_s = 1.0

@@ -12,7 +12,7 @@ from app.settings import Settings
 
 INTRODUCTION = """# API
 
-Every route, made from the OpenAPI document by `python -m docs.api`. A running service shows the same at `/docs` and `/redoc`, with a form to try each, and at `/openapi.json`; its page at `/` writes the request as curl, Python or JavaScript. [requests.md](requests.md) says what fields mean together, and how bodies of other services and clients are understood; [reference.md](reference.md) has the error codes with what to do.
+Every route, made from the OpenAPI document by `python -m docs.api`. A running service shows the same at `/docs` and `/redoc`, with a form to try each, and at `/openapi.json`; its page at `/` writes the request as curl, Python or JavaScript. [requests.md](requests.md) says what fields mean together, and how bodies of other services and clients are understood; [reference.md](reference.md) has the errors of other routes too, and [models.md](models.md#how-a-reload-is-started) the bodies of administration.
 
 Bodies are JSON in UTF-8. `GET` routes answer `HEAD` too. Where keys are configured, send `Authorization: Bearer KEY`.
 """  # noqa: E501
@@ -118,14 +118,18 @@ class Reference:
         return " or ".join(dict.fromkeys(each for each in kinds if each != "null"))
 
     def _pages(self) -> Iterator[str]:
-        for tag, heading in ((PAGES, "Status"), ("other protocols", "Other protocols")):
+        for tag, heading, said in (
+            (PAGES, "Status", "what it answers"),
+            ("other protocols", "Other protocols", "what it answers"),
+            ("admin", "Administration", "what it does, for a key with the scope `admin`"),
+        ):
             rows = [
                 (f"`{method} {path}`", " ".join((operation.get("description") or "").split()))
                 for method, path, operation in self._operations
                 if tag in operation.get("tags", ())
             ]
             yield f"## {heading}\n"
-            yield table(("route", "what it answers"), rows)
+            yield table(("route", said), rows)
 
     def _resolved(self, schema: Object) -> Object:
         if (reference := schema.get("$ref")) is None:

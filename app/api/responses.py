@@ -127,8 +127,9 @@ def error_responses(*kinds: type[ServeError], path: str = "") -> dict[int | str,
 def error_response(status: int, kinds: tuple[type[ServeError], ...], body: str) -> dict[str, Any]:
     codes = {kind.code: " ".join((kind.__doc__ or "").split()) for kind in kinds if kind.status == status}
     schema = {"allOf": [{"$ref": body}, {"properties": {"error_type": {"enum": sorted(codes)}}}]}
+    meanings = codes.values() if len(codes) == 1 else [f"`{code}`: {codes[code]}" for code in sorted(codes)]
     return {
-        "description": " ".join([HTTPStatus(status).phrase + ".", *codes.values()]),
+        "description": " ".join([HTTPStatus(status).phrase + ".", *meanings]),
         "headers": REQUEST_ID | HEADERS_OF.get(status, {}),
         "content": {"application/json": {"schema": schema}},
     }

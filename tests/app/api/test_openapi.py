@@ -83,6 +83,13 @@ def test_with_keys_the_document_says_who_needs_one():
     assert not [place for place, operation in operations(document()).items() if "security" in operation]
 
 
+def test_of_several_codes_of_a_status_each_has_its_own_meaning():
+    answers = operations(document(api_keys=["a-key"]))["/ner", "post"]["responses"]
+    for status in ("400", "429", "503"):
+        assert re.findall(r"`(\w+)`: ", answers[status]["description"]) == codes_in({"responses": answers}, status)
+    assert answers["404"]["description"] == "Not Found. No loaded model has that name, version or task."
+
+
 def test_every_code_of_an_error_is_listed():
     described = document(api_keys=["a-key"])
     kinds = [ServeError]

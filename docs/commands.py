@@ -5,6 +5,7 @@ python docs/commands.py
 
 from __future__ import annotations
 
+import re
 from argparse import SUPPRESS, Action
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,14 +88,17 @@ def flags(parser: Parser) -> Iterator[str]:
 
 def names(action: Action) -> str:
     value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else "")
-    if not action.option_strings:
-        return f"`{value or action.dest}`"
-    value = "" if action.nargs == 0 else f" {value}"
-    return ", ".join(f"`{name}{value}`" for name in action.option_strings).replace("|", "\\|")
+    after = "" if action.nargs == 0 else f" {value}"
+    forms = [f"{name}{after}" for name in action.option_strings] or [value or action.dest]
+    return ", ".join(f"`{form}`" for form in forms).replace("|", "\\|")
 
 
 def meaning(action: Action) -> str:
+    """Return the help of a flag as a sentence; values that it begins with stand as they are typed."""
     text = "" if action.help in (None, SUPPRESS) else str(action.help)
+    found = re.match(r"([\w-]+)(:?)", text)
+    if found and (found[1] in (action.choices or ()) or (found[2] and found[1] != "default")):
+        return text.replace("%%", "%").replace("|", "\\|")
     return f"{text[:1].upper()}{text[1:]}".replace("%%", "%").replace("|", "\\|")
 
 

@@ -27,6 +27,7 @@ MODULE = re.compile(r"`((?:app|training|benchmarks|tests|examples)/[\w/]+(?:\.py
 TO_BE_WRITTEN = re.compile(r"^`([\w/]+\.py)`$", re.MULTILINE)  # a line of its own, above the code
 COMMAND = re.compile(r"-m (benchmarks[\w.]*)|`(benchmarks\.[\w.]+)`")
 MOST_WORDS = 20
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("name", [*Settings.model_fields, *CODES, *SERIES])
@@ -123,3 +124,12 @@ def test_the_index_names_every_page():
 
 def test_the_tables_of_the_bundle_are_those_of_the_manifest():
     assert bundles.written(PAGES["docs/bundles.md"]) == PAGES["docs/bundles.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_rows_of_a_table_have_as_many_cells_as_its_head(page):
+    """A stroke within a cell has a backslash before it, within backticks too: GitHub shows less than is written."""
+    text = FENCED.sub("", PAGES[page])
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        cells = [len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()]
+        assert len(set(cells)) == 1, table.splitlines()[0]

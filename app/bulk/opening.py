@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.bulk.asking import Asking
+from app.bulk.batching import BATCH_TOKENS
 from app.bulk.predicting import Predictor
 from app.bundle import Bundle, BundleError
-from app.runtime.session import Device, SessionError, open_session
+from app.runtime.session import SessionError, open_session
 from app.serving.local_engine import choose_device
 from app.serving.proving import prove
 from app.settings import Settings
-
-# Tokens in a batch. Not found by timing: the same batches in every run make the same answers, to the last bit.
-BATCH_TOKENS: dict[Device, int] = {"cpu": 512, "cuda": 16_384}
 
 
 def open_predictor(

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin
 from pydantic_settings import SettingsConfigDict
 
 from app.bulk.asking import all_fields
+from app.bulk.batching import BATCH_TOKENS
 from app.bulk.formats import FORMATS
 from app.command_line.parser import Parser
 from app.commands.settings_flags import SettingsParser, choices_of, metavar_of
@@ -31,6 +32,13 @@ SETTINGS = (
     *("models", "device", "gpus", "gpu_memory_limit_mb", "runners", "intra_op_threads", "max_batch_tokens"),
     *("max_characters", "log_level", "log_format"),
 )
+# What they mean for rows, where that is not what they mean for requests.
+OF_ROWS = {
+    "gpus": "GPUs to run on, by CUDA's numbers, e.g. [0, 1]",
+    "runners": "batches that run at once; default: one per CPU core, or two per GPU",
+    "max_batch_tokens": f"tokens in one batch; default: {BATCH_TOKENS['cpu']} on CPU, {BATCH_TOKENS['cuda']:,} on CUDA",
+    "max_characters": f"most characters of one row's texts ({Settings.model_fields['max_characters'].default:,})",
+}
 
 
 class Predict(Settings):
@@ -86,7 +94,7 @@ def add_settings(parser: Parser) -> None:
     group = parser.add_argument_group("settings, as of the service")
     for name in SETTINGS:
         field = Settings.model_fields[name]
-        described = (field.description or "").replace("%", "%%")
+        described = OF_ROWS.get(name, field.description or "").replace("%", "%%")
         metavar, choices = metavar_of(name, field.annotation), choices_of(field.annotation)
         group.add_argument(flag_of(name), dest=f"settings.{name}", metavar=metavar, help=described, choices=choices)
 

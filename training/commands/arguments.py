@@ -51,7 +51,7 @@ def add_recipe_arguments(parser: Parser) -> None:
     )
     names = ", ".join(next(iter(task.aliases), task.name) for task in MODEL_TASKS.values())
     group = parser.add_argument_group("in place of a recipe, or over what it says")
-    group.add_argument("--task", metavar="TASK", help=names)
+    group.add_argument("--task", metavar="TASK", help=f"what the model is to do: {names}")
     group.add_argument("--train", metavar="FILE", help="labeled examples to train on")
     group.add_argument("--validation", metavar="FILE", help="labeled examples to choose by (a share of train)")
     group.add_argument("--test", metavar="FILE", help="labeled examples to score once, at the end (a share of train)")

@@ -25,7 +25,9 @@ class Recipe(Section):
     """One fine-tuning run, from labeled data to bundle."""
 
     name: BundleName = Field(description="Folder of the bundle in models/.")
-    task: TaskName = Field(description="What the model is trained to do; classification and ner are understood too.")
+    task: TaskName = Field(
+        description="What the model is trained to do; classification, ner, qa and embedding are understood too."
+    )
     problem_type: ProblemType | None = Field(
         None, description="Kind of classification; none finds it out from the labels, and says so."
     )

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from training.config.loading import section_of
 from training.config.recipe import PretrainRecipe, Recipe
@@ -84,8 +83,10 @@ def type_name(annotation: Any) -> str:
 
 
 def default(field: FieldInfo) -> str:
-    if field.default is PydanticUndefined:
+    if field.is_required():
         return "required"
+    if field.default_factory is not None:
+        return "empty"
     if field.default is None:
         return "none"
     if isinstance(field.default, tuple):

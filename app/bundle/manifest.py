@@ -108,7 +108,7 @@ class Manifest(Frozen):
     local_attention: int | None = Field(
         None,
         ge=1,
-        description="Tokens on either side that a layer of local attention sees; None: every layer sees the whole "
+        description="Tokens on either side that a layer of local attention sees; null: every layer sees the whole "
         "window.",
     )
     pooling: Pooling = Field("mean", description="How the windows of a long text become one classification.")

@@ -37,7 +37,7 @@ def model_card(
         "## Quality\n\n" + metrics_table(manifest, baseline) if baseline else "",
         "## Examples\n\nReal answers of the graph in this folder.\n\n" + answers if examples else "",
         "## Made from\n\n" + bullets(card.data_attribution or [f"Base: {manifest.provenance['base']}"]),
-        f"## Licence\n\n{card.licence}" if card.licence else "",
+        f"## License\n\n{card.licence}" if card.licence else "",
         "## Limits\n\n" + bullets(card.limits) if card.limits else "",
         "## How it was trained\n\n```json\n" + json.dumps(training, indent=2) + "\n```" if training else "",
     ]

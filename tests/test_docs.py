@@ -133,3 +133,7 @@ def test_rows_of_a_table_have_as_many_cells_as_its_head(page):
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         cells = [len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()]
         assert len(set(cells)) == 1, table.splitlines()[0]
+
+
+def test_the_tasks_to_be_added_describe_their_routes_to_who_asks_them():
+    assert "State:" not in PAGES["docs/adding-a-task.md"]

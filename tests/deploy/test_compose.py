@@ -155,5 +155,14 @@ def test_it_waits_longer_than_the_service_drains():
 
 
 def test_what_is_fetched_is_kept_in_a_volume():
-    for name in (*SERVING, "train"):
+    for name in SERVING:
         assert "hub-cache:/cache" in SERVICES[name]["volumes"]
+
+
+def test_who_trains_as_somebody_else_can_keep_what_is_fetched_and_keeps_nobody_from_it():
+    """Folders of the cache are made for their owner alone; /cache itself may be written to by its group."""
+    train = SERVICES["train"]
+    [cache] = [volume for volume in train["volumes"] if volume.endswith(":/cache")]
+    assert all(cache not in SERVICES[name]["volumes"] for name in SERVING)
+    assert cache.split(":")[0] in COMPOSE["volumes"]
+    assert re.search(r"--group (\d+) --mode 0775 /cache", DOCKERFILE)[1] in train["group_add"]

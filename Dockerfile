@@ -6,9 +6,8 @@
 # To serve a model of the Hugging Face Hub by its name, and keep what was fetched in a volume:
 #   docker run --rm -p 8000:8000 -v hub-cache:/cache roberta-serve:cpu --model ORG/NAME
 
-# `make pin` adds the digest.
-ARG BASE=python:3.11-slim-bookworm
-FROM ${BASE} AS base
+# `make pin` adds the digest. Written out, since Dependabot reads no ARG.
+FROM python:3.11-slim-bookworm AS base
 
 # --- What is installed -------------------------------------------------------------------------------------
 # The environments hold dependencies only, no pip and none of our code: a change of code installs nothing. Every

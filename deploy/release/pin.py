@@ -13,8 +13,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-# In a Dockerfile and in a compose file: what comes before, the image with its tag, and its digest if it has one.
-NAMED = re.compile(r"^(ARG BASE=| +image: )((?:[\w.-]+:\d+/)?[\w./-]+:[\w.-]+)(?:@sha256:[0-9a-f]{64})?$", re.MULTILINE)
+# In a Dockerfile and in a compose file: what comes before, the image with its tag, its digest if it has one, its stage.
+NAMED = re.compile(
+    r"^(FROM | +image: )((?:[\w.-]+:\d+/)?[\w./-]+:[\w.-]+)(?:@sha256:[0-9a-f]{64})?( AS \w+)?$", re.MULTILINE
+)
 OWN = "roberta-serve:"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -51,8 +53,8 @@ def pinned(text: str, ask: Ask) -> str:
     """Return a file's text with the digest of every image that is not the project's own. Raises `PinError`."""
 
     def with_digest(match: re.Match[str]) -> str:
-        before, image = match.groups()
-        return f"{before}{image}@{ask(image)}"
+        before, image, stage = match.groups(default="")
+        return f"{before}{image}@{ask(image)}{stage}"
 
     return NAMED.sub(lambda match: match[0] if match[2].startswith(OWN) else with_digest(match), text)
 

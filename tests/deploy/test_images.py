@@ -68,6 +68,12 @@ def test_targets_are_stages_and_the_last_is_what_docker_builds_by_itself():
     assert STAGES[-1] == "cpu"
 
 
+def test_dependabot_finds_the_base_image():
+    """It reads what stands after FROM, and no ARG: dependabot-core's issue 2057."""
+    [base] = [image for image in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) if image not in STAGES]
+    assert re.fullmatch(r"python:[\w.-]+(@sha256:[0-9a-f]{64})?", base)
+
+
 def test_who_runs_owns_nothing_and_signals_arrive():
     assert re.search(r"^USER \d+:\d+$", DOCKERFILE, re.MULTILINE)
     entries = re.findall(r"^(?:ENTRYPOINT|    CMD) (.*)$", DOCKERFILE, re.MULTILINE)

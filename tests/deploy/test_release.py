@@ -152,7 +152,9 @@ def test_files_that_name_the_version_agree():
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("ARG BASE=python:3.11-slim-bookworm", f"ARG BASE=python:3.11-slim-bookworm@{DIGEST}"),
+        ("FROM python:3.11-slim-bookworm AS base", f"FROM python:3.11-slim-bookworm@{DIGEST} AS base"),
+        (f"FROM python:3.11@sha256:{'f' * 64} AS base", f"FROM python:3.11@{DIGEST} AS base"),
+        ("FROM base AS environment", "FROM base AS environment"),
         ("    image: prom/prometheus:v3.13.3", f"    image: prom/prometheus:v3.13.3@{DIGEST}"),
         (f"    image: a/b:1@sha256:{'f' * 64}", f"    image: a/b:1@{DIGEST}"),
         ("    image: localhost:5000/a/b:1", f"    image: localhost:5000/a/b:1@{DIGEST}"),

@@ -14,6 +14,14 @@ def test_a_cluster_accepts_it(version):
     assert problems(load(MANIFEST), version) == []
 
 
+def test_an_image_that_was_loaded_into_the_cluster_is_not_pulled():
+    """Without a policy, Kubernetes always pulls what is called latest."""
+    cluster = load(MANIFEST)["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        [each] = group["template"]["spec"]["containers"]
+        assert each["imagePullPolicy"] == "IfNotPresent"
+
+
 def test_what_such_a_cluster_refuses_is_seen():
     manifest = load(MANIFEST)
     cluster = manifest["spec"]["rayClusterConfig"]

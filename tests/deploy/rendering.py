@@ -78,6 +78,23 @@ def environment(deployment: Json) -> dict[str, str]:
     return {each["name"]: each.get("value", "") for each in container(deployment)["env"]}
 
 
+def scaling_problem(service: Json) -> str | None:
+    """Return why KServe would refuse how an InferenceService grows, which no schema says; None where it would not.
+
+    Source: KServe 0.16 and later, pkg/apis/serving/v1beta1/inference_service_validation.go, whose webhook allows the
+    metrics of Knative alone in every mode but Standard.
+    """
+    predictor, annotations = service["spec"]["predictor"], service["metadata"]["annotations"]
+    mode, scaler = (annotations.get(f"serving.kserve.io/{name}") for name in ("deploymentMode", "autoscalerClass"))
+    allowed = {"hpa": ("cpu", "memory"), "keda": ()}.get(scaler, ()) if mode == "Standard" else ("concurrency", "rps")
+    if (metric := predictor.get("scaleMetric")) is not None and metric not in allowed:
+        return f"{metric} is not a supported metric"
+    for each in predictor.get("autoScaling", {}).get("metrics", ()):
+        if scaler == "keda" and "value" not in each["external"]["target"]:
+            return "the target threshold value should not be empty"
+    return None
+
+
 # --- Validation -------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from tests.deploy.rendering import (
     ALL,
     CHART,
     EXAMPLES,
+    KSERVE,
     ROOT,
     container,
     documents_of,
@@ -22,9 +23,11 @@ from tests.deploy.rendering import (
     example,
     find,
     load,
+    pod_of,
     pods_of,
     problems,
     render,
+    scaling_problem,
 )
 
 PAGE = (ROOT / "docs/kubernetes.md").read_text("utf-8")
@@ -64,6 +67,15 @@ def test_what_is_mounted_is_there_and_the_temporary_folder_can_be_written(path):
             mounts = {mount["mountPath"]: mount["name"] for mount in each.get("volumeMounts", [])}
             assert set(mounts.values()) <= volumes
             assert "/tmp" in mounts or each["name"] in ("ask", "models")
+
+
+@ALL
+def test_no_token_of_the_cluster_is_mounted(path):
+    """KServe's runtimes cannot say so: there it is the InferenceService that has to."""
+    for document in documents_of(path):
+        pod = document.get("spec", {}).get("predictor") or pod_of(document)
+        if pod is not None and document["kind"] != "ClusterServingRuntime":
+            assert pod["automountServiceAccountToken"] is False
 
 
 def test_keys_are_a_folder_so_that_a_changed_secret_is_followed():
@@ -192,11 +204,22 @@ def test_commands_of_the_page_name_files_that_there_are():
         assert (ROOT / file.rstrip("./")).exists(), file
 
 
+@pytest.mark.parametrize("path", KSERVE, ids=lambda path: path.stem)
+def test_kserve_accepts_how_it_grows(path):
+    services = [each for each in documents_of(path) if each["kind"] == "InferenceService"]
+    assert [scaling_problem(each) for each in services] == [None] * len(services)
+
+
 def test_what_the_page_adds_to_an_inference_service_is_accepted():
     [block] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     service = load(ROOT / "deploy/kserve/inferenceservice.yaml")
+    for name in ("scaleMetric", "scaleTarget"):
+        assert f"`{name}`" in PAGE
+        service["spec"]["predictor"].pop(name)
+    service["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] = "keda"
     service["spec"]["predictor"] |= (added := yaml.safe_load(block))
     assert problems(service) == []
+    assert scaling_problem(service) is None
     query = added["autoScaling"]["metrics"][0]["external"]["metric"]["query"]
     assert set(re.findall(r"roberta_\w+", query)) <= SERIES
 

@@ -104,6 +104,42 @@ def test_where_clients_are_named_helm_can_still_ask():
     assert not selects(find(documents, "Service", "roberta-serve"), labels), "it is not one of those that answer"
 
 
+@pytest.mark.parametrize("values", [{}, {"gpu": {"count": 1}}], ids=["cpu", "gpu"])
+def test_helm_asks_from_where_the_image_can_be_had_and_run(values):
+    values |= {
+        "image": {"pullSecrets": [{"name": "registry"}]},
+        "nodeSelector": {"kubernetes.io/arch": "amd64"},
+        "tolerations": [{"key": "models", "operator": "Exists"}],
+    }
+    documents = render(values)
+    asks, pod = find(documents, "Pod", "-test")["spec"], pod_of(find(documents, "Deployment"))
+    for name in ("imagePullSecrets", "nodeSelector", "tolerations"):
+        assert asks[name] == pod[name], name
+    assert asks["containers"][0]["image"] == pod["containers"][0]["image"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "asks"),
+    [
+        ({}, "urlopen('http://roberta-serve:8000/"),
+        ({"ssl_certfile": "/tls/tls.crt"}, "urlopen('https://roberta-serve:8000/"),
+        ({"ssl_certfile": "/tls/tls.crt", "ssl_ca_certs": "/tls/ca.crt"}, "create_connection(('roberta-serve', 8000)"),
+    ],
+    ids=["http", "TLS", "certificates of clients"],
+)
+def test_helm_asks_as_the_service_listens(settings, asks):
+    [ask] = find(render({"settings": settings}), "Pod", "-test")["spec"]["containers"]
+    python, flag, code = ask["command"]
+    assert (python, flag) == ("python", "-c")
+    assert asks in code
+    compile(code, "test", "exec")
+
+
+def test_an_ingress_for_every_host_has_a_certificate():
+    documents = render({"ingress": {"enabled": True, "tlsSecret": "everywhere"}})
+    assert find(documents, "Ingress")["spec"]["tls"] == [{"secretName": "everywhere"}]
+
+
 # --- Models -----------------------------------------------------------------------------------------------
 
 

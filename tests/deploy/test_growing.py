@@ -79,7 +79,9 @@ def test_every_pod_is_scraped_ready_or_not_as_the_job_that_the_rules_know():
     assert admin["spec"]["publishNotReadyAddresses"] is True
     [endpoint] = monitor["spec"]["endpoints"]
     [job] = load(PROMETHEUS / "prometheus.yml")["scrape_configs"]
-    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": job["job_name"]}]
+    starts, named = endpoint["relabelings"]
+    assert named == {"targetLabel": "job", "replacement": job["job_name"]}
+    assert starts == {"sourceLabels": ["__meta_kubernetes_pod_phase"], "regex": "Pending", "action": "drop"}
     assert endpoint["port"] == admin["spec"]["ports"][0]["name"]
 
 
@@ -95,6 +97,7 @@ def test_it_grows_by_a_series_that_the_service_has_and_the_adapter_serves():
     assert rule["resources"]["overrides"].keys() == {"namespace", "pod"}
     [trigger] = find(example("keda"), "ScaledObject")["spec"]["triggers"]
     assert set(re.findall(r"roberta_\w+", trigger["metadata"]["query"])) == {name}
+    assert trigger["metadata"]["ignoreNullValues"] == "false", "a series that is away is not an empty queue"
     admin = find(example("keda"), "Service", "-admin")["metadata"]["name"]
     assert f'service="{admin}"' in trigger["metadata"]["query"]
 
@@ -158,7 +161,24 @@ def test_a_gpu_is_asked_for_and_named():
     assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert environment(deployment)["ROBERTA_GPUS"] == "[0]"
     assert environment(deployment)["ROBERTA_DEVICE"] == "cuda"
-    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "old_goes_first"),
+    [
+        ({}, False),
+        ({"gpu": {"count": 1}}, True),
+        ({"gpu": {"count": 1}, "replicas": 1}, False),
+        ({"gpu": {"count": 1}, "replicas": 1, "autoscaling": {"kind": "keda"}}, True),
+        ({"cache": {"create": True}}, False),
+        ({"cache": {"create": True, "accessMode": "ReadWriteOnce"}, "replicas": 1}, True),
+        ({"cache": {"create": True, "accessMode": "ReadWriteOncePod"}, "replicas": 1}, True),
+    ],
+    ids=str,
+)
+def test_a_new_pod_does_not_wait_for_what_the_old_one_holds(values, old_goes_first):
+    strategy = find(render(values), "Deployment")["spec"]["strategy"]["rollingUpdate"]
+    assert strategy == {"maxSurge": int(not old_goes_first), "maxUnavailable": int(old_goes_first)}
 
 
 def test_a_single_pod_does_not_keep_its_node_from_being_drained():

@@ -80,6 +80,9 @@ def test_helm_finds_nothing_wrong():
         ({"gateway": {"enabled": True}}, "names no Gateway"),
         ({"keys": {"secret": "k"}, "monitoring": {"serviceMonitor": True}}, "keys.metricsSecret"),
         ({"autoscaling": {"kind": "hpa", "min": 3, "max": 2}}, "more than autoscaling.max"),
+        ({"autoscaling": {"kind": "hpa", "queueTokens": 0}}, "nothing to grow by"),
+        ({"autoscaling": {"kind": "keda", "queueTokens": 0, "cpuPercent": 80}}, "nothing to grow by"),
+        ({"cache": {"create": True, "accessMode": "ReadWriteOncePod"}}, "for one pod"),
     ],
     ids=str,
 )
@@ -155,6 +158,13 @@ def test_the_service_is_killed_only_after_it_has_drained(path):
 def test_the_time_to_end_follows_the_settings():
     documents = render({"settings": {"shutdown_delay_s": 2.5, "drain_timeout_s": 120}})
     assert find(documents, "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 133
+
+
+def test_a_rollout_is_given_up_only_after_the_time_that_a_pod_may_take():
+    deployment = find(render({"startSeconds": 3600}), "Deployment")
+    probe = container(deployment)["startupProbe"]
+    starts = probe["periodSeconds"] * probe["failureThreshold"]
+    assert deployment["spec"]["progressDeadlineSeconds"] >= starts + Settings.model_fields["load_timeout_s"].default
 
 
 @ALL

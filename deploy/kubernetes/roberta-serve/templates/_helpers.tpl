@@ -19,6 +19,14 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if or (kindIs "map" .) (kindIs "slice" .) }}{{ toJson . }}{{ else if kindIs "float64" . }}{{ if eq . (floor .) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}{{ else }}{{ . }}{{ end }}
 {{- end }}
 
+{{- define "roberta.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default (ternary "gpu" "cpu" (gt (int .Values.gpu.count) 0)) }}
+{{- end }}
+
+{{- define "roberta.scheme" -}}
+{{ if .Values.settings.ssl_certfile }}https{{ else }}http{{ end }}
+{{- end }}
+
 {{/* Seconds from SIGTERM to SIGKILL: what the service takes at most, and some for its end. */}}
 {{- define "roberta.grace" -}}
 {{- add (ceil (addf .Values.settings.shutdown_delay_s .Values.settings.drain_timeout_s) | int) 10 }}

@@ -2,6 +2,9 @@
 {{- define "roberta.deployment" -}}
 {{- $root := .root -}}
 {{- $values := .root.Values -}}
+{{- $pods := int (ternary $values.autoscaling.min .replicas (and (eq .track "stable") (ne $values.autoscaling.kind ""))) -}}
+{{- $gpuIsScarce := and $values.gpu.count (gt $pods 1) -}}
+{{- $cacheIsOnOneNode := and $values.cache.create (ne $values.cache.accessMode "ReadWriteMany") -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -14,10 +17,13 @@ spec:
   replicas: {{ .replicas }}
   {{- end }}
   revisionHistoryLimit: 5
+  # Longer than a pod may take to start, and then to load.
+  progressDeadlineSeconds: {{ add (int $values.startSeconds) 600 }}
   strategy:
     type: RollingUpdate
-    # A GPU is seldom free: the old pod goes before the new one comes, as long as another one answers.
-    rollingUpdate: {{ if and $values.gpu.count (gt (int .replicas) 1) }}{maxSurge: 0, maxUnavailable: 1}{{ else }}{maxSurge: 1, maxUnavailable: 0}{{ end }}
+    # A GPU is seldom free: the old pod goes before the new one comes, as long as another one answers. A volume of one
+    # node has to be let go before another node can have it.
+    rollingUpdate: {{ if or $gpuIsScarce $cacheIsOnOneNode }}{maxSurge: 0, maxUnavailable: 1}{{ else }}{maxSurge: 1, maxUnavailable: 0}{{ end }}
   selector:
     matchLabels:
       {{- include "roberta.selector" $root | nindent 6 }}
@@ -35,6 +41,23 @@ spec:
       {{- include "roberta.pod" (dict "root" $root "track" .track) | nindent 6 }}
 {{- end }}
 
+{{/* Where the image can be had and run. */}}
+{{- define "roberta.placement" }}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- if or .Values.tolerations .Values.gpu.count }}
+tolerations:
+  {{- if .Values.gpu.count }}
+  - {key: {{ .Values.gpu.resource }}, operator: Exists, effect: NoSchedule}
+  {{- end }}
+  {{- with .Values.tolerations }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- end }}
+{{- end }}
+
 {{- define "roberta.pod" -}}
 {{- $values := .root.Values -}}
 automountServiceAccountToken: false
@@ -48,9 +71,7 @@ securityContext:
   fsGroup: 10001
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile: {type: RuntimeDefault}
-{{- with $values.image.pullSecrets }}
-imagePullSecrets: {{ toYaml . | nindent 2 }}
-{{- end }}
+{{- include "roberta.placement" .root }}
 {{- with $values.priorityClass }}
 priorityClassName: {{ . }}
 {{- end }}
@@ -67,18 +88,8 @@ topologySpreadConstraints:
       matchLabels:
         {{- include "roberta.selector" $.root | nindent 8 }}
   {{- end }}
-{{- with $values.nodeSelector }}
-nodeSelector: {{ toYaml . | nindent 2 }}
-{{- end }}
 {{- with $values.affinity }}
 affinity: {{ toYaml . | nindent 2 }}
-{{- end }}
-{{- if or $values.tolerations $values.gpu.count }}
-tolerations:
-  {{- if $values.gpu.count }}
-  - {key: {{ $values.gpu.resource }}, operator: Exists, effect: NoSchedule}
-  {{- end }}
-  {{- with $values.tolerations }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end }}
 {{- if and $values.models.image (eq $values.models.mount "copy") }}
 initContainers:
@@ -98,7 +109,7 @@ initContainers:
 {{- end }}
 containers:
   - name: roberta
-    image: {{ $values.image.repository }}:{{ $values.image.tag | default (ternary "gpu" "cpu" (gt (int $values.gpu.count) 0)) }}
+    image: {{ include "roberta.image" .root }}
     imagePullPolicy: {{ $values.image.pullPolicy }}
     ports:
       - {name: http, containerPort: 8000}

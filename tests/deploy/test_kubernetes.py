@@ -75,6 +75,7 @@ def test_helm_finds_nothing_wrong():
         ({"replica": 3}, "replica"),
         ({"settings": {"max_qeue_tokens": 1}}, "max_qeue_tokens"),
         ({"settings": {"api_keys": ["secret"]}}, "api_keys"),
+        ({"settings": {"access": {"docs": False}}}, "must be one of 'open', 'key', 'off'"),  # YAML's off
         ({"canary": {"replicas": 1, "values": {"imag": {"tag": "2"}}}}, "imag"),
         ({"models": {"image": "a", "claim": "b"}}, "give one of them"),
         ({"gateway": {"enabled": True}}, "names no Gateway"),
@@ -213,12 +214,15 @@ def test_the_image_and_the_version_are_those_of_the_project():
         assert container(find(documents, "Deployment"))["image"].rpartition(":")[2] in stages
 
 
-def test_memory_is_enough_for_what_bounds_a_process():
+@pytest.mark.parametrize("path", [CHART / "values.yaml", *(path for path in EXAMPLES if path.stem == "gpu")])
+def test_memory_is_enough_for_what_bounds_its_processes(path):
     """docs/reference.md, "What bounds a process's memory", for as many cores and runners as the pod has."""
-    resources = container(find(render(), "Deployment"))["resources"]
+    deployment = find(documents_of(path), "Deployment")
+    resources = container(deployment)["resources"]
+    processes = int(environment(deployment).get("ROBERTA_HTTP_WORKERS", 1))
     assert resources["requests"] == resources["limits"]
     cores, defaults = resources["limits"]["cpu"], {name: field.default for name, field in Settings.model_fields.items()}
     beside = 5 * defaults["max_body_bytes"] / 2**20 + 30 + 32  # for each core: a body parsed, a text, masks ranked
     bound = defaults["max_body_memory_mb"] + defaults["max_answer_memory_mb"] + 39 + cores * beside
     models = 235 + 3 * 93 + 100  # the figures of docs/performance.md: one model, three more, full batches of them
-    assert int(resources["limits"]["memory"].removesuffix("Gi")) * 1024 > bound + models
+    assert int(resources["limits"]["memory"].removesuffix("Gi")) * 1024 > processes * bound + models

@@ -246,6 +246,14 @@ def test_kserve_accepts_how_it_grows(path):
     assert [scaling_problem(each) for each in services] == [None] * len(services)
 
 
+@pytest.mark.parametrize("path", KSERVE, ids=lambda path: path.stem)
+def test_prometheus_is_told_the_admin_port(path):
+    admin = re.search(r"ROBERTA_ADMIN_PORT=(\d+)", (ROOT / "Dockerfile").read_text("utf-8"))[1]
+    for document in documents_of(path):
+        of_runtime = document["spec"].get("annotations", {}).get("prometheus.kserve.io/port")
+        assert document["metadata"].get("annotations", {}).get("prometheus.io/port", of_runtime) == admin
+
+
 def test_what_the_page_adds_to_an_inference_service_is_accepted():
     [block] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     service = load(ROOT / "deploy/kserve/inferenceservice.yaml")

@@ -9,6 +9,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from app.metrics import Metrics
+from app.settings import Settings
 
 pytest.importorskip("helm_python", reason="Helm renders the chart: pip install helm-python-sdk", exc_type=ImportError)
 from tests.deploy.rendering import (
@@ -192,6 +193,7 @@ def test_neither_version_counts_the_other_ones_pods():
 def test_with_a_gateway_each_version_has_its_share_of_the_requests():
     documents = example("gateway")
     [rule] = find(documents, "HTTPRoute")["spec"]["rules"]
+    assert float(rule["timeouts"]["request"].removesuffix("s")) > Settings.model_fields["request_timeout_s"].default
     weights = {each["name"]: each["weight"] for each in rule["backendRefs"]}
     assert weights == {"roberta-serve-stable": 95, "roberta-serve-canary": 5}
     for name in weights:

@@ -9,7 +9,8 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -136,20 +137,34 @@ def measure(bundle: Bundle, device: Device, settings: Tune) -> dict[Way, float]:
     at_once = settings.at_once or AT_ONCE[device]
     windows = [window for length in LENGTHS for window in synthetic_windows(1, min(length, longest))]
     found: dict[Way, list[float]] = {way: [] for way in ways}
-    line, all_of_them = Line(sys.stderr, "tune"), ROUNDS * len(ways)
-    for number in range(ROUNDS):
-        for done, way in enumerate(ways, number * len(ways)):
-            if sys.stderr.isatty():
-                left = duration((all_of_them - done) * settings.seconds)
-                line.show(f"{done}/{all_of_them} trials, {left} left, {way}", done / all_of_them)
-            session = sessions[way.intra_op_threads]
-            found[way].append(tokens_per_s(session, way, windows, at_once, settings.seconds))
-    if sys.stderr.isatty():
-        line.clear()
+    with shown_trials(ROUNDS * len(ways), settings.seconds) as show:
+        for number in range(ROUNDS):
+            for done, way in enumerate(ways, number * len(ways)):
+                show(done, way)
+                session = sessions[way.intra_op_threads]
+                found[way].append(tokens_per_s(session, way, windows, at_once, settings.seconds))
     rates = {way: statistics.median(each) for way, each in found.items()}
     for way, rate in sorted(rates.items(), key=lambda pair: -pair[1]):
         say(f"{rate:10,.0f} tokens/s  {way}{'  (the default)' if way == default else ''}")
     return rates
+
+
+@contextmanager
+def shown_trials(count: int, seconds: float) -> Iterator[Callable[[int, Way], None]]:
+    """Yield what shows on a terminal how many of `count` trials of so many seconds are over, and the way that is tried;
+    whatever ends them, an empty line is left."""
+    line, is_terminal = Line(sys.stderr, "tune"), sys.stderr.isatty()
+
+    def show(done: int, way: Way) -> None:
+        if is_terminal:
+            left = duration((count - done) * seconds)
+            line.show(f"{done}/{count} trials, {left} left, {way}", done / count)
+
+    try:
+        yield show
+    finally:
+        if is_terminal:
+            line.clear()
 
 
 def splits(device: Device, settings: Settings) -> list[tuple[int, int]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, TextIO
 
 from app.command_line.look import Line, duration
@@ -23,11 +24,21 @@ class Progress:
     """Shows rows per second, and the time that is left where the length of the input is known."""
 
     def __init__(
-        self, stream: TextIO, rows: int = 0, bad: int = 0, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: TextIO,
+        rows: int = 0,
+        bad: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        is_among_rows: bool = False,
     ) -> None:
-        """`rows` and `bad` were written by an earlier command."""
+        """`rows` and `bad` were written by an earlier command.
+
+        `is_among_rows`: the rows are written to a terminal, where a line that is renewed would stand between them.
+        """
         self._stream, self._clock = stream, clock
         self._is_terminal = stream.isatty()
+        self._is_shown = not (self._is_terminal and is_among_rows)
         self._line = Line(stream, "predict", clock)
         self._pause_s = TERMINAL_S if self._is_terminal else LOG_S
         self.rows, self.bad = rows, bad
@@ -44,7 +55,7 @@ class Progress:
         self._marks.append(Mark(now, self.rows, share or 0.0))
         while len(self._marks) > 2 and now - self._marks[1].at > RECENT_S:
             self._marks.popleft()
-        if now - self._shown_at >= self._pause_s:
+        if self._is_shown and now - self._shown_at >= self._pause_s:
             self._shown_at = now
             self._show(self.line(share), share)
 
@@ -80,3 +91,13 @@ class Progress:
         """Leave an empty line to whoever writes next."""
         if self._is_terminal:
             self._line.clear()
+
+
+@contextmanager
+def cleared(progress: Progress) -> Iterator[None]:
+    """Leave an empty line to what is said of an error."""
+    try:
+        yield
+    except BaseException:
+        progress.clear()
+        raise

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, TextIO
 
 FRAMES_PER_S = 10
@@ -14,7 +16,7 @@ DONE, LEFT, PLAIN = "\033[36m", "\033[2m", "\033[0m"  # colors of the two parts 
 
 
 class Signs(NamedTuple):
-    """What stands before a row; `spinner` while it runs, `bar` what a bar is drawn with."""
+    """What stands before a row; `spinner` while it runs, `bar` what a bar is drawn with, `cut` what ends a cut text."""
 
     done: str
     failed: str
@@ -22,10 +24,11 @@ class Signs(NamedTuple):
     skipped: str
     spinner: str
     bar: str
+    cut: str
 
 
-SIGNS = Signs("✓", "✗", "·", "-", "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "━")
-PLAIN_SIGNS = Signs("+", "x", ".", "-", "|/-\\", "=")  # for a terminal whose encoding has no others
+SIGNS = Signs("✓", "✗", "·", "-", "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "━", "…")
+PLAIN_SIGNS = Signs("+", "x", ".", "-", "|/-\\", "=", "...")  # for a terminal whose encoding has no others
 
 
 def signs_of(stream: TextIO) -> Signs:
@@ -53,16 +56,15 @@ class Line:
         self._signs, self._started = signs_of(stream), clock()
 
     def show(self, details: str, share: float | None = None) -> None:
-        """Renew the line; `share`: 0 to 1."""
+        """Renew the line; `share`: 0 to 1. Without room for a bar there is none."""
         frame = int(self._clock() * FRAMES_PER_S) % len(self._signs.spinner)
-        head = self._head(self._signs.spinner[frame])
-        room = shutil.get_terminal_size().columns - 1 - len(head)
-        if share is None:
-            self._write(f"{ERASE}{head}{shortened(details, room)}")
-            return
-        done = round(BAR * min(1.0, share))
-        bar = f"{DONE}{self._signs.bar * done}{LEFT}{self._signs.bar * (BAR - done)}{PLAIN}"
-        self._write(f"{ERASE}{head}{bar} {shortened(details, room - BAR - 1)}")
+        room = columns_of(self._stream) - 1  # the cursor stands behind the line
+        head = self._shortened(self._head(self._signs.spinner[frame]), room)
+        room -= len(head)
+        bar = ""
+        if share is not None and room > BAR:
+            bar, room = f"{self._bar(share)} ", room - BAR - 1
+        self._write(f"{ERASE}{head}{bar}{self._shortened(details, room)}")
 
     def end(self, sentence: str) -> None:
         """Leave the line as that of something that is done, with what came of it."""
@@ -75,10 +77,23 @@ class Line:
     def _head(self, sign: str) -> str:
         return f"{sign} {self._name:{NAME}}{self._clock() - self._started:{TIME - 2}.1f} s "
 
+    def _bar(self, share: float) -> str:
+        done = round(BAR * min(1.0, share))
+        return f"{DONE}{self._signs.bar * done}{LEFT}{self._signs.bar * (BAR - done)}{PLAIN}"
+
+    def _shortened(self, text: str, room: int) -> str:
+        """Return a text that is cut where it has more characters than there is room for."""
+        cut = self._signs.cut[:room]
+        return text if len(text) <= room else text[: room - len(cut)] + cut
+
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
 
 
-def shortened(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: max(0, room - 1)] + "…"
+def columns_of(stream: TextIO) -> int:
+    """Return how wide the terminal of a stream is, also where standard output is none."""
+    width = 80
+    with suppress(OSError, ValueError):  # it is no terminal
+        width = os.get_terminal_size(stream.fileno()).columns or width
+    return shutil.get_terminal_size((width, 24)).columns

@@ -16,7 +16,7 @@ from app.bulk.finding import find_bundle
 from app.bulk.job import Plan, finish_file, identity, model_digest, open_reader, open_writer, predict_rows
 from app.bulk.opening import open_predictor
 from app.bulk.predicting import Predictor
-from app.bulk.progress import Progress
+from app.bulk.progress import Progress, cleared
 from app.bulk.resuming import Partial, Stream, restart
 from app.bulk.rows import START, Reader
 from app.bulk.writing import Writer
@@ -106,11 +106,11 @@ def predict(flags: Namespace, settings: Settings) -> int:
 
 def to_stream(plan: Plan, reader: Reader, writer: Writer, predictor: Predictor) -> int:
     """Predict, and write to standard output, or to what is no regular file."""
-    progress = Progress(sys.stderr)
     with open(1 if plan.output is None else plan.output, "wb", closefd=plan.output is not None) as stream:
-        sink = Stream(stream)
-        sink.append(writer.begin(), START, 0, 0)
-        predict_rows(reader, writer, predictor, sink, progress)
+        progress, sink = Progress(sys.stderr, is_among_rows=stream.isatty()), Stream(stream)
+        with cleared(progress):
+            sink.append(writer.begin(), START, 0, 0)
+            predict_rows(reader, writer, predictor, sink, progress)
     return end(progress, "standard output" if plan.output is None else str(plan.output))
 
 
@@ -121,9 +121,9 @@ def to_file(plan: Plan, reader: Reader, writer: Writer, predictor: Predictor, as
         if progress.rows:
             sys.stderr.write(f"going on after {progress.rows:,} rows\n")
         try:
-            finish_file(plan, reader, writer, predictor, partial, progress)
+            with cleared(progress):
+                finish_file(plan, reader, writer, predictor, partial, progress)
         except Interrupted:
-            progress.clear()
             kept = f"{partial.state.rows:,} rows are kept in {partial.folder}"
             sys.stderr.write(f"interrupted: {kept}; the same command goes on after them\n")
             raise

@@ -1,5 +1,6 @@
 """`roberta-serve tune`: what is chosen of what was measured, and that the service starts with what was written."""
 
+import io
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -8,8 +9,9 @@ import pytest
 
 from app.http_settings import ENV_FILE
 from app.settings import Settings
-from app.tune import Tune, Way, choose, render, splits, unwritable
+from app.tune import Tune, Way, choose, render, shown_trials, splits, unwritable
 from tests.app.builders import write_hub_folder
+from tests.support.terminal import screen_of
 
 
 def test_of_ways_that_are_as_good_the_smallest_batches_win():
@@ -39,6 +41,22 @@ def test_a_file_that_cannot_be_written_is_found_out_without_a_trace(tmp_path):
     assert unwritable(tmp_path) == "Is a directory"
     assert unwritable(tmp_path / "nowhere" / "new.env") == "No such file or directory"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_is_not_said_behind_the_line_of_trials(monkeypatch):
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", stream)
+
+    def be_interrupted():
+        with shown_trials(10, 1.0) as show:
+            show(5, Way(2, 1, 128))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        be_interrupted()
+    assert "5/10 trials, 5 s left" in stream.getvalue()
+    assert screen_of(stream.getvalue()) == [""]
 
 
 def tune(folder, *arguments):

@@ -1,11 +1,18 @@
 """What a person sees: a line that is renewed on a terminal, a line now and then in a log."""
 
+import fcntl
 import io
+import os
+import pty
+import struct
+import sys
+import termios
 
 import pytest
 
-from app.bulk.progress import Progress
-from app.command_line.look import DONE, LEFT, PLAIN, duration
+from app.bulk.errors import BulkError
+from app.bulk.progress import Progress, cleared
+from app.command_line.look import DONE, LEFT, PLAIN, columns_of, duration
 from tests.support.terminal import screen_of
 
 
@@ -25,10 +32,10 @@ def columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
 
 
-def progress_of(stream, rows=0):
+def progress_of(stream, rows=0, **more):
     """Return a progress that takes a chunk of 100 rows every second, and a function that plays so many of them."""
     now = [0.0]
-    progress = Progress(stream, rows, clock=lambda: now[0])
+    progress = Progress(stream, rows, clock=lambda: now[0], **more)
 
     def play(seconds, of=100):
         for second in range(1, seconds + 1):
@@ -69,6 +76,52 @@ def test_a_terminal_where_the_end_is_not_known_has_no_bar_and_one_of_few_charact
     play(1, of=None)
     assert screen_of(stream.getvalue()) == ["- predict     1.0 s 100 rows, 100 rows/s"]
     progress.clear()
+    assert screen_of(stream.getvalue()) == [""]
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+@pytest.mark.parametrize("columns", [2, 12, 30, 36, 37, 60])
+def test_a_line_is_no_longer_than_a_narrow_terminal_is_wide(columns, is_plain, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
+    stream.plain = is_plain
+    _, play = progress_of(stream)
+    play(50)
+    (line,) = screen_of(stream.getvalue())
+    assert len(line) < columns
+    assert line.isascii() or not is_plain
+
+
+def test_the_width_is_that_of_the_stream_where_standard_output_is_a_file(monkeypatch):
+    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setattr(sys, "__stdout__", io.StringIO())
+    master, slave = pty.openpty()
+    with os.fdopen(master, "rb", 0), os.fdopen(slave, "w") as stream:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 50, 0, 0))
+        assert columns_of(stream) == 50
+    assert columns_of(io.StringIO()) == 80
+
+
+def test_nothing_is_renewed_among_rows_that_are_written_to_the_same_terminal():
+    stream = Terminal()
+    progress, play = progress_of(stream, is_among_rows=True)
+    play(50)
+    assert stream.getvalue() == ""
+    progress.end("done")
+    assert screen_of(stream.getvalue()) == ["✓ predict    50.0 s done; 100 rows/s", ""]
+
+
+def test_an_error_is_not_said_behind_the_line():
+    stream = Terminal()
+    progress, play = progress_of(stream)
+
+    def fail():
+        with cleared(progress):
+            play(1)
+            raise BulkError("an input changed")
+
+    with pytest.raises(BulkError):
+        fail()
     assert screen_of(stream.getvalue()) == [""]
 
 

@@ -126,6 +126,15 @@ def test_a_terminal_without_the_signs_has_plain_ones():
     assert stream.lines()[0] == "+ read N s"
 
 
+def test_a_narrow_terminal_without_the_signs_has_none_where_a_row_is_cut(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    stream = Plain()
+    with Phases(("a phase of a very long name",), stream) as phases, phases("tokenize"):
+        for _ in track(range(3), "batches of what is tokenized"):
+            phases._board.live.refresh()
+    assert stream.getvalue().isascii()
+
+
 def test_bars_of_others_and_log_lines_do_not_garble_the_rows(terminal, monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     with Phases() as phases:

@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from app.command_line.look import BAR, FRAMES_PER_S, NAME, TIME, duration, signs_of
+from app.command_line.look import BAR, FRAMES_PER_S, NAME, SIGNS, TIME, duration, signs_of
 from training.progress.steps import Row, State, Steps
 
 STYLES: dict[State, str] = {"done": "green", "failed": "red", "running": "cyan", "waiting": "dim", "skipped": "dim"}
@@ -46,12 +47,13 @@ class Board:
 
     def table(self) -> Table:
         """Return the rows as they are now."""
+        column = partial(Column, no_wrap=True, overflow="ellipsis" if self.signs is SIGNS else "crop")
         table = Table.grid(
-            Column(no_wrap=True),
-            Column(no_wrap=True, min_width=NAME),
-            Column(no_wrap=True, justify="right", min_width=TIME - 1),
-            Column(no_wrap=True),
-            Column(no_wrap=True, overflow="ellipsis"),
+            column(),
+            column(min_width=NAME),
+            column(justify="right", min_width=TIME - 1),
+            column(),
+            column(),
             padding=(0, 1, 0, 0),
         )
         now = time.perf_counter()
@@ -65,9 +67,10 @@ class Board:
         if row.state in ("waiting", "skipped"):
             return sign, name, "", "", Text("skipped" if row.state == "skipped" else "", style="dim")
         took = Text(f"{row.elapsed(now):.1f} s")
-        if row.state != "running" or not row.steps:
+        counted = row.steps[-1:]  # once: another thread ends them
+        if row.state != "running" or not counted:
             return sign, name, took, "", "failed" if row.state == "failed" else ""
-        steps = row.steps[-1]
+        (steps,) = counted
         return sign, name, took, ProgressBar(max(steps.total, 1), steps.done, BAR), Text(details(steps, now))
 
     def sign(self, state: State, now: float) -> str:

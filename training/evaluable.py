@@ -39,12 +39,13 @@ class Variant:
 
 @dataclass(frozen=True)
 class Evaluable:
-    """A model to evaluate, and what is known of how it was made."""
+    """A model to evaluate, and what is known of how it was made; `bundle` is that of its graphs, if it is one."""
 
     title: str
     task: TrainingTask[Any, Any]
     labeling: Labeling
     variants: Sequence[Variant]
+    bundle: Bundle | None = None
     about: dict[str, object] = field(default_factory=dict)
     recipe: dict[str, Any] | None = None
     history: dict[str, Any] | None = None
@@ -98,6 +99,7 @@ def bundle_evaluable(folder: Path, precisions: Sequence[Precision] | None = None
         task,
         task.labeling_of(bundle.config),
         [Variant(precision, opener(precision)) for precision in chosen],
+        bundle,
         about={
             "trained from": manifest.provenance.get("base", "unknown"),
             "trained on": "; ".join(sources) or "unknown",

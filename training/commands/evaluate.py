@@ -11,7 +11,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from app.bundle import read_bundle
 from training.commands.recipes import evaluation_recipe
 from training.config import RecipeError
 from training.data import DataError, source_of
@@ -50,7 +49,7 @@ def run(options: argparse.Namespace) -> str:
                 data=about_data(evaluable, source, examples),
                 recipe=evaluable.recipe,
                 command=command_line(options),
-                about=About(costs_here(folder, evaluable, examples) if bundled else ()),
+                about=About(costs_here(evaluable, examples)),
             )
     Console().print(metrics_table(evaluations))
     return str(report)
@@ -78,10 +77,11 @@ def about_data(evaluable: Evaluable, source: object, examples: Sequence[Any]) ->
     return {"scored on": source, "examples": f"{len(examples):,}"} | evaluable.about
 
 
-def costs_here(folder: Path, evaluable: Evaluable, examples: Sequence[Any]) -> Sequence[GraphCost]:
-    """Measure the graphs of a bundle on the first examples."""
-    task = evaluable.task
-    bundle = read_bundle(folder, name=folder.parent.name, version=int(folder.name))
+def costs_here(evaluable: Evaluable, examples: Sequence[Any]) -> Sequence[GraphCost]:
+    """Measure the graphs of a bundle on the first examples; nothing of a checkpoint, which has none."""
+    task, bundle = evaluable.task, evaluable.bundle
+    if bundle is None:
+        return ()
     return costs_of(bundle, [task.text_of(example) for example in examples[:MOST_TEXTS]], task.calibration_window)
 
 

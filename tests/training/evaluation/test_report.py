@@ -222,8 +222,9 @@ def test_every_graph_of_a_bundle_is_scored(bundle, labeled_file, tmp_path, capsy
     assert "Accuracy" in capsys.readouterr().out
 
 
-def test_one_precision_can_be_chosen(bundle, labeled_file, tmp_path):
-    run(bundle, "--test", labeled_file, "--precision", "fp32", "--out", tmp_path / "out")
+def test_one_precision_can_be_chosen_of_a_bundle_wherever_it_lies(bundle, labeled_file, tmp_path):
+    folder = shutil.copytree(bundle, tmp_path / "downloaded")
+    run(folder, "--test", labeled_file, "--precision", "fp32", "--out", tmp_path / "out")
     assert list(json.loads((tmp_path / "out/metrics.json").read_text())["variants"]) == ["fp32"]
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
 
 from training.checking.summary import summarize
 from training.commands.arguments import recipe_of, run_folder
 from training.commands.ending import Made, say_made
-from training.commands.publishing import PUBLISHING, publish_bundle, published_before
+from training.commands.publishing import PUBLISHING, finished_before, publish_bundle
 from training.commands.reporting import report_run
 from training.config import Recipe
 from training.export.publication import Publication
@@ -18,8 +17,6 @@ from training.fit.on_ray import finetune_on_ray
 from training.progress import Phases
 
 PHASES = ("read", "tokenize", "train", *PUBLISHING, "report")
-
-log = logging.getLogger(__name__)
 
 
 def run(options: argparse.Namespace) -> str:
@@ -49,9 +46,8 @@ def finetune_and_publish(recipe: Recipe, options: argparse.Namespace, phases: Ph
         evaluation=recipe.evaluation,
         seed=recipe.seed,
     )
-    if not options.again and (twin := published_before(checkpoint, publication, options.models)) is not None:
-        log.info("%s is finished, and published as %s; --again publishes it once more", run_dir, twin)
-        return Made(twin, run_dir)
+    if (finished := finished_before(publication, checkpoint, run_dir, options)) is not None:
+        return Made(finished, run_dir)
     published = publish_bundle(publication, checkpoint, options, phases)
     with phases("report"):
         report = report_run(checkpoint, published, run_dir, summarize(recipe, options.data))

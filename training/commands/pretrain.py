@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import logging
 
 from training.commands.arguments import run_folder
 from training.commands.ending import Made, say_made
-from training.commands.publishing import PUBLISHING, publish_bundle, published_before
+from training.commands.publishing import PUBLISHING, finished_before, publish_bundle
 from training.commands.recipes import pretraining_recipe
 from training.commands.reporting import report_run
 from training.config import PretrainRecipe
@@ -17,8 +16,6 @@ from training.pretraining.run import pretrain
 from training.progress import Phases
 
 PHASES = ("read", "start", "tokenize", "train", *PUBLISHING, "report")
-
-log = logging.getLogger(__name__)
 
 
 def run(options: argparse.Namespace) -> str:
@@ -36,9 +33,8 @@ def pretrain_and_publish(recipe: PretrainRecipe, options: argparse.Namespace, ph
     if not is_main_process():
         return None
     publication = Publication(name=recipe.name, export=recipe.export, card=recipe.card, seed=recipe.seed)
-    if not options.again and (twin := published_before(checkpoint, publication, options.models)) is not None:
-        log.info("%s is finished, and published as %s; --again publishes it once more", run_dir, twin)
-        return Made(twin, run_dir)
+    if (finished := finished_before(publication, checkpoint, run_dir, options)) is not None:
+        return Made(finished, run_dir)
     published = publish_bundle(publication, checkpoint, options, phases)
     with phases("report"):
         report = report_run(checkpoint, published, run_dir)

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from app.bundle.defaults import read_defaults
 from training.__main__ import main
 
 ROWS = [
@@ -13,12 +14,14 @@ ROWS = [
     for number in range(20)
     for word, label in (("film", 0), ("song", 1))
 ]
+TEST = "text,label\nfilm 30 good,p\nsong 30 bad,n\n"
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.csv").write_text("text,label\n" + "\n".join(ROWS) + "\n", encoding="utf-8")
+    (tmp_path / "test.csv").write_text(TEST, encoding="utf-8")
     return tmp_path
 
 
@@ -32,6 +35,8 @@ def finetune(base, *more):
             "classification",
             "--train",
             "train.csv",
+            "--test",
+            "test.csv",
             "--base",
             str(base),
             "--name",
@@ -59,17 +64,21 @@ def test_a_run_ends_with_what_to_type_next_and_is_published_once(tiny_checkpoint
         assert said in err
 
     with caplog.at_level(logging.INFO):
-        finetune(base)
+        finetune(base, "--set-default")
     out, err = capsys.readouterr()
     assert out.strip() == "models/t/1"
     assert "runs/t is finished, and published as models/t/1; --again publishes it once more" in caplog.messages
     assert "Next:" in err
     assert not (folder / "models" / "t" / "2").exists()
+    assert read_defaults(folder / "models") == {"classify": "t"}
 
     with monkeypatch.context() as patch:
         patch.setattr("training.commands.finetune.publish_bundle", published)
         with pytest.raises(RuntimeError, match="published"):
             finetune(base, "--again")
+        (folder / "test.csv").write_text(f"{TEST}film 31 bad,n\n", encoding="utf-8")  # which has no score yet
+        with pytest.raises(RuntimeError, match="published"):
+            finetune(base)
 
     with pytest.raises(SystemExit) as ended:
         finetune(base, "--set", "training.epochs=2", "--set", "seed=3")

@@ -15,7 +15,7 @@ from prometheus_client import Counter, Histogram
 from app.api.errors import body_of, headers_of, log_refusal
 from app.api.request import Headers, priority_of, request_id_of, timeout_s_of
 from app.api.traced import RESPONSE_HEADER
-from app.errors import DeadlineUnmeetableError, QueueFullError, ServeError
+from app.errors import DeadlineUnmeetableError, QueueFullError, RateLimitedError, ServeError
 from app.serving.room import Asked, Refusals
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 TARGET = "roberta.target"  # in an ASGI scope: the path and query of the request, as they were sent
 MOST_TARGETS = 64
 MODELS = "/models/"  # before the name of the model that is asked
+REMEMBERED = (QueueFullError, DeadlineUnmeetableError)
+SAID = (
+    *REMEMBERED,
+    RateLimitedError,
+)  # the last where the key of a request that is like one of these is over its limits
 
 
 @dataclass(slots=True)
@@ -64,7 +69,7 @@ class Gate:
 
     def note(self, call: Call, error: ServeError) -> None:
         """Take note of a request that was refused, if all on its path ask the same model."""
-        if not isinstance(error, QueueFullError | DeadlineUnmeetableError):
+        if not isinstance(error, REMEMBERED):
             return
         self._service.note_refusal()
         target, length = call.scope.get(TARGET), length_of(call.headers)
@@ -94,7 +99,7 @@ class Gate:
             return None
         try:
             self._check(known, headers, length, arrived)
-        except (QueueFullError, DeadlineUnmeetableError) as error:
+        except SAID as error:
             return self._refuse(known, headers, error, arrived)
         except ServeError:
             return None  # whatever is wrong with it is said where it is read
@@ -138,12 +143,12 @@ class Gate:
         return sum(call.choice == "all" or call.task in model.pipelines for model in models) == 1
 
     def _target_of(self, call: Call) -> Target:
-        metrics, kinds = self._service.metrics, (QueueFullError, DeadlineUnmeetableError)
+        metrics = self._service.metrics
         return Target(
             call.model,
             call.path,
-            {kind.code: metrics.requests.labels(call.task, call.model, str(kind.status)) for kind in kinds},
-            {kind.code: metrics.rejected.labels(kind.code) for kind in kinds},
+            {kind.code: metrics.requests.labels(call.task, call.model, str(kind.status)) for kind in SAID},
+            {kind.code: metrics.rejected.labels(kind.code) for kind in SAID},
             metrics.request_duration.labels(call.task, call.model),
             metrics.missed_deadline.labels(call.task, call.model),
         )

@@ -15,6 +15,7 @@ from app.api import gate, pace
 from app.api.application import Application
 from app.api.connection import Connection
 from app.api.connections import Connections, Limits
+from app.api.key_file import new_key, render_entry
 from app.api.server import server_config
 from app.errors import DeadlineUnmeetableError, InvalidRequestError, QueueFullError
 from app.service import Service
@@ -245,6 +246,20 @@ def test_without_a_key_nothing_is_told():
         assert len(backend.model.asked) == 1
 
     play(scenario, settings=Settings(api_keys=["secret"]))
+
+
+def test_a_key_that_is_over_its_rate_is_told_and_counted_once(tmp_path):
+    key, file = new_key(), tmp_path / "keys.toml"
+    file.write_text(render_entry("slow", key, {"requests_per_s": 0.001}))
+
+    async def scenario(backend, new_client):
+        client, keyed = new_client(), request(Authorization=f"Bearer {key}")
+        codes = [json.loads(parts_of(await client.send(keyed))[2])["error_type"] for _ in range(2)]
+        assert codes == ["queue_full", "rate_limited"]
+        assert backend.value("key_requests_total", key="slow") == 2
+        assert backend.value("key_limited_total", key="slow") == backend.value("rejected_total", reason=codes[1]) == 1
+
+    play(scenario, settings=Settings(api_keys_file=file))
 
 
 def test_a_client_that_leaves_while_its_refusal_waits_gets_nothing(monkeypatch):

@@ -14,10 +14,9 @@ from typing import Any
 from app.bundle import replace_file
 from training.checking.pieces import Piece, Written, as_json, pieces_of, plain, where_of, written
 from training.checking.reading import read_parts
-from training.config import Recipe, RecipeError
-from training.data import Item, Part, Source, normal, source_of
+from training.config import DataConfig, Recipe, RecipeError
+from training.data import HubSplit, Item, Part, Source, normal, source_of
 from training.data.formats import Row, format_of
-from training.data.sources import HubSplit
 
 Key = tuple[str, tuple[str, ...]]  # a text and its answer
 LEFT_OUT = "left-out.jsonl"
@@ -141,18 +140,18 @@ class Mending:
 
     def _lost_lines(self) -> None:
         """Leave out what is no row at all, such as a line that is not JSON."""
+        found = texts_at(self._refused, self.source, self.data)
         for where, reason in self._refused.items():
-            self.left_out.append({"where": where, "reason": reason, "content": line_at(where, self.source)})
+            self.left_out.append({"where": where, "reason": reason, "content": found.get(where)})
 
 
-def line_at(where: str, source: Source) -> str | None:
-    """Return the line of a file that FILE:LINE names; None where it cannot be told."""
-    number = where.removeprefix(f"{source}:")
-    if not isinstance(source, Path) or source.suffix == ".gz" or not number.isdecimal():
-        return None
-    with source.open("rb") as file:
-        found = next((line for at, line in enumerate(file, start=1) if at == int(number)), b"")
-    return found.decode("utf-8", errors="backslashreplace").rstrip("\r\n")
+def texts_at(places: Iterable[str], source: Source, data: DataConfig) -> dict[str, str]:
+    """Return what stands at places such as FILE:LINE of a file, as far as that can be told."""
+    after = {number: where for where in places if (number := where.removeprefix(f"{source}:")).isdecimal()}
+    if isinstance(source, HubSplit) or not after:
+        return {}
+    found = format_of(source, data).texts_at(source, data, set(map(int, after)))
+    return {after[str(number)]: text for number, text in found.items()}
 
 
 def write(mended: Mending, file: Written, folder: Path, recipe: Recipe) -> Mended:

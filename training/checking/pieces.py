@@ -119,7 +119,8 @@ def written(pieces: Sequence[Piece], source: Source, data: DataConfig) -> Writte
     kept = [row for piece in pieces for row in piece.content if isinstance(row, Row)]
     if isinstance(kind, Separated) and isinstance(source, Path) and not any(piece.texts for piece in pieces):
         return as_separated(kept, kind.delimiter(source, data))
-    return Written(".jsonl", "jsonl", "".join(as_json(row.values) + "\n" for row in kept))
+    is_ascii = data.encoding is not None  # a file may have escapes for what its encoding has not
+    return Written(".jsonl", "jsonl", "".join(as_json(row.values, is_ascii=is_ascii) + "\n" for row in kept))
 
 
 def as_separated(kept: Sequence[Row], delimiter: str) -> Written:
@@ -132,8 +133,8 @@ def as_separated(kept: Sequence[Row], delimiter: str) -> Written:
     return Written(f".{name}", name, stream.getvalue())
 
 
-def as_json(values: object) -> str:
-    return json.dumps(values, ensure_ascii=False, default=str)
+def as_json(values: object, *, is_ascii: bool = False) -> str:
+    return json.dumps(values, ensure_ascii=is_ascii, default=str)
 
 
 def plain(piece: Piece, kept: Sequence[str], data: DataConfig) -> Piece:

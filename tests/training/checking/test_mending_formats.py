@@ -180,3 +180,21 @@ def test_a_file_that_cannot_be_read_at_all_says_why_and_writes_nothing(tmp_path)
     with pytest.raises(ValueError, match="the header is missing"):
         mend(recipe, tmp_path, tmp_path / "mended")
     assert not (tmp_path / "mended").exists()
+
+
+def test_an_item_of_an_array_that_is_no_row_is_left_out_as_it_stands(tmp_path):
+    rows = [{"text": "a", "label": "x"}, 5, {"text": "b", "label": "y"}, {"text": "\ud800", "label": "y"}]
+    (tmp_path / "train.json").write_text(json.dumps(rows, indent=1))
+    recipe = load_recipe(Recipe, None, {"task": CLASSES, "name": "n", "data.train": "train.json"})
+    mend(recipe, tmp_path, tmp_path / "mended")
+    left = [json.loads(line) for line in (tmp_path / "mended" / LEFT_OUT).read_text().splitlines()]
+    assert [each["content"] for each in left] == ["5", json.dumps(rows[3])]
+
+
+def test_json_has_characters_that_its_encoding_has_not(tmp_path):
+    rows = [{"text": "5 €", "label": "x"}, {"text": "b", "label": "y"}]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = {"task": CLASSES, "name": "n", "data.train": "train.jsonl", "data.encoding": "latin-1"}
+    recipe = load_recipe(Recipe, None, given)
+    mend(recipe, tmp_path, tmp_path / "mended")
+    assert [item.text for item in read_parts(recipe, tmp_path / "mended")[0].items] == ["5 €", "b"]

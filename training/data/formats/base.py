@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import ClassVar
 from training.config import DataConfig, DataFormat
 from training.data.encodings import encoding_of
 from training.data.errors import Refuse
-from training.data.files import HEAD_BYTES, MARK, beginning, lines
+from training.data.files import HEAD_BYTES, MARK, beginning, lines, opened
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,12 @@ class Format(ABC):
 
     def encoding(self, path: Path, data: DataConfig) -> str:
         return encoding_of(path, data, may_be_western=not self.is_utf8)
+
+    def texts_at(self, path: Path, data: DataConfig, numbers: Set[int]) -> dict[int, str]:
+        """Return what stands where a refusal says FILE:NUMBER: lines, with escapes for bytes that are not UTF-8."""
+        with opened(path) as file:
+            found = ((number, line) for number, line in enumerate(file, start=1) if number in numbers)
+            return {number: line.decode(errors="backslashreplace").rstrip("\r\n") for number, line in found}
 
     def lines(self, path: Path, data: DataConfig, refuse: Refuse) -> Iterator[str]:
         return lines(path, refuse, self.encoding(path, data))

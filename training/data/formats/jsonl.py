@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,11 +31,19 @@ class JsonLines(Table):
         is_array = "".join(Head(path, data, self.name).lines[:1]).lstrip().startswith("[")
         return (["a JSON array"] if is_array else []) + super().dialect(path, data)
 
-    def rows(self, path: Path, data: DataConfig, refuse: Refuse) -> Iterator[Row]:
-        found = self.lines(path, data, refuse)
-        numbered = ((number, line) for number, line in enumerate(found, start=1) if line.strip())
+    def texts_at(self, path: Path, data: DataConfig, numbers: Set[int]) -> dict[int, str]:
+        """Return lines, or the items of an array as JSON: refusals count these."""
+        numbered = filled(self.lines(path, data, lambda error: None))
         first = list(itertools.islice(numbered, 2))
-        if first and is_part_of_a_whole(first[0][1], is_only=len(first) == 1):
+        if not is_whole(first):
+            return super().texts_at(path, data, numbers)
+        items = items_of(json.loads("".join(line for _, line in itertools.chain(first, numbered))))
+        return {number: json.dumps(item) for number, item in enumerate(items, start=1) if number in numbers}
+
+    def rows(self, path: Path, data: DataConfig, refuse: Refuse) -> Iterator[Row]:
+        numbered = filled(self.lines(path, data, refuse))
+        first = list(itertools.islice(numbered, 2))
+        if is_whole(first):
             text = "".join(["\n" * (first[0][0] - 1), *(line for _, line in itertools.chain(first, numbered))])
             return rows_of_text(path, text, refuse)
         return rows_of_lines(path, itertools.chain(first, numbered), refuse)
@@ -50,8 +58,16 @@ def is_json(text: str) -> bool:
     return True
 
 
-def is_part_of_a_whole(line: str, *, is_only: bool) -> bool:
-    """Say whether the first line belongs to one value of several lines, or has all rows of a file of one line."""
+def filled(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield lines that are not blank, with their numbers."""
+    return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+
+
+def is_whole(first: Sequence[tuple[int, str]]) -> bool:
+    """Say of the first two lines of a file whether it has one value of several lines, or all rows in its only line."""
+    if not first:
+        return False
+    line, is_only = first[0][1], len(first) == 1
     try:
         value = json.loads(line)
     except RecursionError:

@@ -111,7 +111,7 @@ class Mending:
             self._leave_out(piece, refused)
             return
         reasons = [self._reason_against(item) for item in items]
-        stay = [item.text for item, reason in zip(items, reasons, strict=True) if reason is None]
+        stay = [item for item, reason in zip(items, reasons, strict=True) if reason is None]
         if refused is None and (not items or len(stay) == len(items)):
             self.kept.append(piece)
         elif piece.texts and stay:

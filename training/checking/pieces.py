@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from training.config import DataConfig
-from training.data import DataError, HubSplit, Part, Source
+from training.data import DataError, HubSplit, Item, Part, Source
 from training.data.annotations import Annotated, annotated
 from training.data.formats import FORMATS, Row, Table, format_of
 from training.data.formats.separated import Separated
@@ -137,14 +137,16 @@ def as_json(values: object, *, is_ascii: bool = False) -> str:
     return json.dumps(values, ensure_ascii=is_ascii, default=str)
 
 
-def plain(piece: Piece, kept: Sequence[str], data: DataConfig) -> Piece:
+def plain(piece: Piece, kept: Sequence[Item], data: DataConfig) -> Piece:
     """Return a piece of several texts with those alone that are kept, a row each: a text with its spans or choices."""
-    found = [each for each in piece.texts if each.text in kept]
-    return Piece(piece.places, tuple(Row(piece.places[0], values_of(each, data)) for each in found))
+    labels = {item.text: item.labels for item in kept}
+    found = [values_of(each, labels[each.text], data) for each in piece.texts if each.text in labels]
+    return Piece(piece.places, tuple(Row(piece.places[0], values) for values in found))
 
 
-def values_of(found: Annotated, data: DataConfig) -> dict[str, Any]:
-    if found.marks is None:
+def values_of(found: Annotated, labels: Sequence[str], data: DataConfig) -> dict[str, Any]:
+    """Return the row of a text, with its choices where these are the labels that were read of it."""
+    if found.marks is None or (found.choices is not None and set(found.choices) == set(labels)):
         return {data.text_column: found.text, data.label_column or "labels": list(found.choices or ())}
     marks = [{"start": mark.start, "end": mark.end, "label": mark.kind} for mark in found.marks]
     return {data.text_column: found.text, "spans": marks}

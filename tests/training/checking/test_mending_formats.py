@@ -198,3 +198,20 @@ def test_json_has_characters_that_its_encoding_has_not(tmp_path):
     recipe = load_recipe(Recipe, None, given)
     mend(recipe, tmp_path, tmp_path / "mended")
     assert [item.text for item in read_parts(recipe, tmp_path / "mended")[0].items] == ["5 €", "b"]
+
+
+def test_of_several_texts_in_a_row_the_classes_stay_where_these_are_trained_on(tmp_path):
+    texts = [spacy("Ada met", "U-PER", "O") | {"cats": {"x": 1.0}}, spacy("Bob", "U-PER") | {"cats": {"y": 1.0}}]
+    rows = [
+        {"id": 0, "paragraphs": texts},
+        {"id": 1, "paragraphs": [texts[1], spacy("Eve", "O") | {"cats": {"x": 1.0}}]},
+    ]
+    (tmp_path / "train.json").write_text(json.dumps(rows))
+    given = {"task": CLASSES, "name": "n"}
+    mend(load_recipe(Recipe, None, given | {"data.train": "train.json"}), tmp_path, tmp_path / "mended")
+    again = load_recipe(Recipe, None, given | {"data.train": "train.jsonl"})
+    assert [(each.text, each.labels) for each in read_parts(again, tmp_path / "mended")[0].items] == [
+        ("Ada met", ("x",)),
+        ("Bob", ("y",)),
+        ("Eve", ("x",)),
+    ]

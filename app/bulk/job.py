@@ -136,7 +136,7 @@ def open_writer(plan: Plan, reader: Reader, answers: Mapping[str, Any]) -> Write
         reader.columns,
         naming,
         read_as=plan.reads,
-        read_delimiter=getattr(reader, "delimiter", ""),
+        delimiter=getattr(reader, "delimiter", "") if plan.reads == "csv" else plan.delimiter,
         head=mark_of(reader) + head if (head := getattr(reader, "head", None)) is not None else None,
         compress=plan.output is not None and is_gzip(plan.output),
     )

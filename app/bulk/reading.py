@@ -25,13 +25,16 @@ class Dialect(NamedTuple):
     encoding: str = "utf-8"
 
     def check(self) -> None:
-        """Raise `BulkError` for an encoding that Python does not know, or in which lines cannot be told apart."""
+        """Raise `BulkError` for an encoding that Python does not know, or in which lines cannot be told apart, and for
+        what cannot separate cells."""
         try:
             is_taken = ASCII.encode(self.encoding) == ASCII.encode()
         except (LookupError, UnicodeError):
             is_taken = False
         if not is_taken:
             raise BulkError(f"--encoding {self.encoding}: it is not known, or not a form of ASCII; convert with iconv")
+        if len(self.delimiter) > 1 or self.delimiter in {'"', "\r", "\n"}:
+            raise BulkError(f"--separator {self.delimiter!r}: give one sign, which is neither a quote nor a line end")
 
 
 class TextReader(Reader):

@@ -194,18 +194,20 @@ def text_writer(
     naming: Naming,
     *,
     read_as: Format,
-    read_delimiter: str,
+    delimiter: str,
     head: str | None,
     compress: bool,
 ) -> TextWriter:
-    """Return the writer of a text format. Rows of the format that was read are kept as they stand."""
+    """Return the writer of a text format. Rows of the format that was read are kept as they stand.
+
+    `delimiter` is that of CSV, a comma where it is empty.
+    """
     if kind == "jsonl":
         return JsonWriter(columns, naming, keeps_raw=read_as == "jsonl", compress=compress)
-    delimiter = (read_delimiter or ",") if kind == "csv" else "\t"
     return TableWriter(
         columns,
         naming,
-        delimiter,
+        (delimiter or ",") if kind == "csv" else "\t",
         head=head if read_as == kind else None,
         reads_json=read_as == "jsonl",
         compress=compress,

@@ -149,6 +149,14 @@ def test_excel_s_mark_and_semicolons_stay(predict, tmp_path):
     assert written.startswith('\ufefftext;n;label;score;error\r\n"good; play";1,5;')
 
 
+@pytest.mark.parametrize(("separator", "sign"), [((), ","), (("--separator", ";"), ";")], ids=["usual", "given"])
+def test_csv_that_is_made_of_another_format_has_commas_or_what_is_given(separator, sign, predict, tmp_path):
+    (tmp_path / "in.tsv").write_text("text\tid\ngood, play\t1\n")
+    assert predict("in.tsv", "-o", "out.csv", *separator) == 0
+    assert (tmp_path / "out.csv").read_text().startswith(sign.join(("text", "id", "label", "score")))
+    assert csv_rows(tmp_path / "out.csv", sign)[0]["text"] == "good, play"
+
+
 def test_names_that_are_taken_get_a_prefix():
     answers = {"label": str, "score": float}
     assert Naming(answers, ["text"], None).names == ("label", "score", "error")
@@ -178,6 +186,7 @@ def test_a_later_row_with_the_name_of_an_answer_keeps_its_own(predict, tmp_path)
         (["in.csv", "-o", "o.csv", "--text-column", "txt"], "no column 'txt' but 'text', 'id'"),
         (["in.csv", "--output-format", "parquet"], "name a file with -o"),
         (["in.csv", "-o", "o.csv", "--encoding", "utf-16"], "--encoding utf-16"),
+        (["in.csv", "-o", "o.csv", "--separator", "||"], "--separator '||': give one sign"),
         (["in.csv", "-o", "o.parquet.gz"], "compressed inside"),
         (["in.csv", "in.jsonl", "-o", "o.csv"], "one format at a time"),
         (["bad.parquet", "-o", "o.csv"], "not valid Parquet"),

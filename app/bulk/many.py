@@ -61,7 +61,7 @@ class Asked:
     def pairs(self) -> list[Pair]:
         """Return the files, those in folders included, with their outputs. Raises `BulkError`."""
         found: dict[Path, Path] = {}
-        for source, within in files_of(self.plan.inputs):
+        for source, within in files_of(self.plan.inputs, self.plan.file):
             output = self.plan.file / self._renamed(source, within)
             if output in found:
                 raise BulkError(f"{found[output]} and {source} would both be {output}; name the folder of both instead")
@@ -78,16 +78,18 @@ class Asked:
         return kept.with_name(kept.name + end)
 
 
-def files_of(inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+def files_of(inputs: Sequence[Path], outputs: Path) -> Iterator[tuple[Path, Path]]:
     """Yield each file with the path that its output has within the folder of outputs.
 
-    Of a folder these are the files in it whose names say a format; hidden ones are left out.
+    Of a folder these are the files in it whose names say a format; hidden ones are left out, and those of a folder of
+    outputs in it, which are an earlier run's.
     """
     for path in inputs:
         if not path.is_dir():
             yield path, Path(path.name)
             continue
         inside = [file for file in sorted(path.rglob("*")) if file.is_file() and is_readable(file, path)]
+        inside = [file for file in inside if path == outputs or outputs not in file.parents]
         if not inside:
             raise BulkError(f"{path}: there is no file in it whose name says that it is {', '.join(SUFFIXES)}")
         yield from ((file, file.relative_to(path)) for file in inside)

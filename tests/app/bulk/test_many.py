@@ -62,6 +62,13 @@ def test_what_is_finished_is_not_answered_again(predict, inputs, capsys):
     assert Path("out/f.jsonl").exists()
 
 
+def test_outputs_that_lie_among_the_inputs_are_none(predict, inputs, capsys):
+    for before in ("", ", 5 of them by an earlier run"):
+        assert predict("in", "-o", "in/answered/", "--text-column", "text") == 0
+        assert f"58 rows in 5 files{before}, written to" in capsys.readouterr().err
+    assert sorted(results(Path("in/answered"))) == sorted(OUTPUTS)
+
+
 def test_another_question_is_not_taken_for_an_answer(predict, inputs, capsys):
     assert predict("in/a.csv", "in/f.txt", "-o", "out/") == 0
     Path("in/f.txt").write_text("another\n")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 
 from app.command_line.command import interrupted
+from app.command_line.output import standard_output
 from app.commands.verbs import COMMAND
 
 
 def main() -> None:
     """Run a verb, or serve where none is given."""
     try:
-        COMMAND.run(sys.argv[1:])
+        with standard_output():
+            COMMAND.run(sys.argv[1:])
     except KeyboardInterrupt:
         raise SystemExit(interrupted(COMMAND.name)) from None
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from app.command_line.command import interrupted
+from app.command_line.output import standard_output
 from training.commands.verbs import COMMAND
 from training.errors import refusal
 
@@ -23,7 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        result: str | int | None = COMMAND.run(given)
+        with standard_output():
+            result: str | int | None = COMMAND.run(given)
+            if isinstance(result, str) and result:
+                print(result)
     except KeyboardInterrupt:
         raise SystemExit(interrupted("roberta-train", stopped(given))) from None
     except Exception as error:
@@ -32,8 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"roberta-train: {sentence}") from None
     if isinstance(result, int):
         raise SystemExit(result)
-    if result:
-        print(result)
 
 
 def stopped(arguments: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from app.bundle import MANIFEST, Bundle, BundleError, Manifest
 from app.bundle.defaults import DefaultsError, read_defaults
 from app.bundle.files import first_problem, read_file
 from app.bundle.reading import MOST_BYTES
+from app.command_line.output import as_json
 from app.commands.models_folder import in_words, models_of, size_of
 from app.commands.parsing import complain
 from app.serving.places import Place, Places
@@ -31,7 +31,7 @@ def run(options: Namespace) -> None:
         raise SystemExit(f"roberta-serve: {models}: {found.away}; name another with --models")
     rows = with_defaults([row for place in found.by_name.values() for row in rows_of(place)], models)
     if options.json:
-        sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(as_json(rows, 2) + "\n")
     else:
         sys.stdout.write(table(rows))
     for problem in found.problems:

@@ -21,6 +21,7 @@ from app.bulk.resuming import Partial, Stream, restart
 from app.bulk.rows import START, Reader
 from app.bulk.writing import Writer
 from app.bundle import BundleError
+from app.command_line.output import READER_GONE
 from app.commands.parsing import complain
 from app.commands.predict_files import is_for_many, predict_files
 from app.commands.predict_flags import STANDARD, flag_of, options_of, settings_of
@@ -31,7 +32,7 @@ from app.settings import Settings
 from app.tasks import task_named
 
 FIELD = re.compile(r"(parameters\.)?(?P<name>[a-z_]+)[:. ]")
-FAILED, WRONG_FLAGS, READER_GONE = 1, 2, 128 + signal.SIGPIPE
+FAILED, WRONG_FLAGS = 1, 2
 
 
 class Interrupted(BaseException):

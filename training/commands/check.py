@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from dataclasses import asdict
 
 from rich.console import Console
 
+from app.command_line.output import as_json
 from training.checking import check, show
 from training.checking.mending import check_again, mend
 from training.commands.arguments import recipe_of
@@ -19,7 +19,7 @@ def run(options: Namespace) -> int:
     findings = check(recipe, options.data)
     console = Console()
     if options.json:
-        console.out(json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
+        console.out(as_json([asdict(finding) for finding in findings], 1))
     else:
         show(findings, console)
     if options.fix is not None:

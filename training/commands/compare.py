@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from app.command_line.output import as_json
 from training.evaluation.comparing import LOSS, RIGHT, SIGNIFICANCE, Comparison, Difference, Row, compare, read_report
 from training.evaluation.metrics import metric_name, number
 
@@ -20,7 +20,7 @@ def run(options: Namespace) -> str:
     before, after = (read_report(folder, options.variant) for folder in (options.before, options.after))
     found = compare(before, after)
     if options.json:
-        return json.dumps(as_json(found), indent=1, ensure_ascii=False)
+        return as_json(told(found), 1)
     console = Console()
     heads = [f"{each.title} {each.variant}" for each in (before, after)]
     console.print(table_of(found, heads))
@@ -68,7 +68,7 @@ def short(value: Any) -> str:
     return (", ".join(map(str, value)) or "none")[:100] if isinstance(value, list) else str(value)[:100]
 
 
-def as_json(found: Comparison) -> dict[str, Any]:
+def told(found: Comparison) -> dict[str, Any]:
     return {
         "examples": found.count,
         "differences": [

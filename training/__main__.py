@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # one for each file; training has its own
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its lines are written twice, in the midst of rows
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:

@@ -41,14 +41,22 @@ def measure_of(base: str) -> Measure | None:
 
 
 def of_the_hub(base: str) -> Measure | None:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import RemoteEntryNotFoundError
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is that of the HTTP library
+        HTTPError,
+        LocalEntryNotFoundError,
+        RemoteEntryNotFoundError,
+    )
 
     try:
-        return by_file(Path(hf_hub_download(base, TOKENIZER)))
+        try:
+            return by_file(Path(hf_hub_download(base, TOKENIZER, local_files_only=True)))
+        except LocalEntryNotFoundError:
+            get_hf_file_metadata(hf_hub_url(base, TOKENIZER))  # once: a download tries for half a minute
+            return by_file(Path(hf_hub_download(base, TOKENIZER)))
     except RemoteEntryNotFoundError:
         return by_transformers(base)
-    except (OSError, ValueError):  # it cannot be reached, or that is no name
+    except (OSError, ValueError, HTTPError):  # it cannot be reached, or that is no name
         return None
 
 

@@ -2,12 +2,15 @@
 
 import io
 import json
+import socket
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from rich.console import Console
 
 from training.checking import check, show
+from training.checking.lengths import measure_of
 from training.checking.near import near_pairs
 from training.commands.verbs import VERBS
 from training.config import Recipe
@@ -139,6 +142,20 @@ def test_lengths_are_of_the_base(tmp_path, tiny_base):
     assert (length.severity, length.count) == ("warning", 1)
     assert length.examples[0].startswith("train.jsonl:13  ")
     assert "not measured" in one(findings_of(tmp_path, FILLER), "length").summary
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(tmp_path, monkeypatch):
+    def wait(seconds):
+        raise AssertionError(f"waited for {seconds} s")
+
+    with socket.socket() as bound:  # nobody listens
+        bound.bind(("127.0.0.1", 0))
+        hub = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        there = {"ENDPOINT": hub, "HUGGINGFACE_CO_URL_TEMPLATE": f"{hub}/{{repo_id}}/resolve/{{revision}}/{{filename}}"}
+        for name, value in {**there, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": False}.items():
+            monkeypatch.setattr(constants, name, value)
+        monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", wait)
+        assert measure_of("org/name") is None
 
 
 def test_numbers_are_described(tmp_path):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from app.bundle.files import read_json
+from app.bundle.manifest import BundleError
 from training.config import RecipeError
 from training.evaluation.bootstrap import Interval, Scorer, Weights, bootstrap_intervals, score_once
 from training.evaluation.classification import label_scorer
@@ -76,18 +77,25 @@ class Comparison:
 def read_report(folder: Path, variant: str | None = None) -> Scored:
     """Read the predictions of one variant, the first where none is named, from a run's folder or a report's.
 
-    Raises `RecipeError` where there is no report, or it has no such variant.
+    Raises `RecipeError` where there is no report, or none that is understood, or it has no such variant.
     """
     place = next((each for each in (folder, folder / "report") if (each / "metrics.json").is_file()), None)
     if place is None:
         raise RecipeError(f"{folder} has no report; give the folder of a finished run, or of a report")
-    about = read_json(place / "metrics.json")
-    chosen = variant or next(iter(about["variants"]))
-    if chosen not in about["variants"]:
-        raise RecipeError(f"{folder} has no variant {chosen!r}; it has {', '.join(about['variants'])}")
-    with (place / "predictions.jsonl").open(encoding="utf-8") as file:
-        rows = [row for row in map(json.loads, file) if row["variant"] == chosen]
-    return Scored(about["title"], chosen, about["main_metric"], about["problem_type"], rows)
+    try:
+        about = read_json(place / "metrics.json")
+        variants = list(about["variants"])
+        chosen = variant or variants[0]
+        with (place / "predictions.jsonl").open(encoding="utf-8") as file:
+            rows = [row for row in map(json.loads, file) if row["variant"] == chosen]
+        scored = Scored(about["title"], chosen, about["main_metric"], about["problem_type"], rows)
+    except (BundleError, OSError, ValueError, LookupError, TypeError) as error:
+        raise RecipeError(
+            f"{place} is no report that is understood; write it again with `roberta-train evaluate`"
+        ) from error
+    if chosen not in variants:
+        raise RecipeError(f"{folder} has no variant {chosen!r}; it has {', '.join(variants)}")
+    return scored
 
 
 def compare(before: Scored, after: Scored, seed: int = 0) -> Comparison:
@@ -123,14 +131,14 @@ def question_of(row: Row) -> tuple[str, ...]:
 def differences(before: Scored, after: Scored, seed: int) -> list[Difference]:
     """Return the difference of the main metric, where predictions tell it, of what is right, and of the loss."""
     one, other = (scorer_of(each.rows, each.problem_type) for each in (before, after))
-    names = [name for name in (before.metric, RIGHT, LOSS) if name in score_once(one, len(before.rows))]
-
-    def change(weights: Weights) -> dict[str, NDArray[np.float64]]:
-        first, second = one(weights), other(weights)
-        return {name: second[name] - first[name] for name in names}
-
     count = len(before.rows)
     first, second = score_once(one, count), score_once(other, count)
+    names = [name for name in (before.metric, RIGHT, LOSS) if name in first.keys() & second.keys()]
+
+    def change(weights: Weights) -> dict[str, NDArray[np.float64]]:
+        old, new = one(weights), other(weights)
+        return {name: new[name] - old[name] for name in names}
+
     intervals = bootstrap_intervals(change, count, SAMPLES, seed)
     return [Difference(name, first[name], second[name], intervals.get(name)) for name in names]
 

@@ -83,3 +83,21 @@ def test_what_cannot_be_compared_is_one_sentence(runs, tmp_path):
         read_report(tmp_path)
     with pytest.raises(RecipeError, match="has no variant 'fp16'; it has int8"):
         read_report(runs[0], "fp16")
+
+
+@pytest.mark.parametrize("broken", ["metrics.json", "predictions.jsonl"])
+@pytest.mark.parametrize("content", [None, "{}", "cut sh"])
+def test_a_report_that_is_not_understood_is_said_in_a_sentence(runs, broken, content):
+    file = runs[0] / "report" / broken
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(RecipeError, match=r"has no report|is no report that is understood"):
+        read_report(runs[0])
+
+
+def test_losses_that_one_of_both_has_not_are_not_compared(runs):
+    file = runs[1] / "report" / "predictions.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps({key: row[key] for key in row if key != "loss"}) + "\n" for row in rows))
+    assert [each.metric for each in compare(*map(read_report, runs)).differences] == ["accuracy", "share_right"]

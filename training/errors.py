@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+REFUSED = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+    errno.ENAMETOOLONG,
+)
 FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "inline_container")
 
 

@@ -24,7 +24,12 @@ def check_models(settings: Settings) -> None:
     if settings.reload_interval_s:
         return
     if not settings.model or "models" in settings.model_fields_set:
-        check_folder(settings.models)
+        try:
+            check_folder(settings.models)
+        except OSError as error:
+            raise ModelsError(
+                f"{settings.models}: {error.strerror}; give a folder that can be read with --models"
+            ) from None
     if not settings.model:  # what is named by --model is not known before it is fetched
         check_defaults(settings)
 

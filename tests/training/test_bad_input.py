@@ -208,6 +208,7 @@ def test_where_nothing_can_be_published_no_time_is_spent_on_training(folder, mon
         ),
         (PermissionError(errno.EACCES, "Permission denied", "f"), "f: Permission denied; name another place"),
         (FileExistsError(errno.EEXIST, "File exists", "f"), "f: File exists; name another place"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "f"), "f: File name too long; name another place"),
     ],
 )
 def test_what_the_machine_refuses_is_one_sentence(error, sentence, folder, monkeypatch):

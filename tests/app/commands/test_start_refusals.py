@@ -31,6 +31,10 @@ REFUSED = {
         "there is no folder {}/q; name another with --models, or serve a model of the Hub with --model ORG/NAME",
     ),
     "a file": (["--models", "{}/notes.txt"], "{}/notes.txt is a file; give the folder of models with --models"),
+    "a name that no folder can have": (
+        ["--models", f"{{}}/{'a' * 300}"],
+        f"{{}}/{'a' * 300}: File name too long; give a folder that can be read with --models",
+    ),
     "a bundle": (
         ["--models", "{}/models/sentiment/2"],
         "{}/models/sentiment/2 is itself a model, not a folder of models; "

@@ -21,10 +21,10 @@ from app.settings import Settings
 BACKLOG = 4096  # connections that wait to be accepted; the kernel's own limit, net.core.somaxconn, may be lower
 MOST_AT_ONCE = 256  # connections accepted in one turn of the event loop
 MOST_REFUSED = 64  # sockets of refused connections that are kept until their clients have read why
-PORT_REMEDIES = {
-    errno.EADDRINUSE: "end what listens there, or give another port with --port (0: any that is free)",
-    errno.EACCES: "ports under 1024 are the system's, give one above with --port",
-    errno.EADDRNOTAVAIL: "give an address of this machine with --host, such as 127.0.0.1",
+PORT_REMEDIES = {  # what begins the flags of a listener is put in
+    errno.EADDRINUSE: "end what listens there, or give another port with {}port (0: any that is free)",
+    errno.EACCES: "ports under 1024 are the system's, give one above with {}port",
+    errno.EADDRNOTAVAIL: "give an address of this machine with {}host, such as 127.0.0.1",
 }
 PAUSE_S = 0.1  # between attempts to accept while there is no descriptor
 HANDSHAKES_S = 0.05  # for connections that are being opened when the service stops listening
@@ -216,20 +216,26 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return bound
 
 
-def bind_or_end(host: str, port: int, patience_s: float = 0.0) -> socket.socket:
-    """Return a bound socket; where that is not possible, end the command with a sentence.
-
-    For `patience_s` it waits for a port that is taken.
-    """
-    return made_or_end(partial(bind, host, port), f"{host}:{port}", PORT_REMEDIES, patience_s)
+def bind_admin_or_end(settings: Settings, port: int, patience_s: float = 0.0) -> socket.socket:
+    """Return a bound socket of the admin port, as `bind_main_or_end` does."""
+    return bind_or_end(settings.admin_host or settings.host, port, "--admin-", patience_s)
 
 
 def bind_main_or_end(settings: Settings, patience_s: float = 0.0) -> socket.socket:
-    """Return a bound socket of `uds`, or of `host` and `port`, as `bind_or_end` does."""
+    """Return a bound socket of `uds`, or of `host` and `port`; where that is not possible, end the command with a
+    sentence.
+
+    For `patience_s` it waits for a port that is taken.
+    """
     if settings.uds is None:
-        return bind_or_end(settings.host, settings.port, patience_s)
+        return bind_or_end(settings.host, settings.port, "--", patience_s)
     make = partial(bind_unix, settings.uds, settings.uds_mode)
     return made_or_end(make, str(settings.uds), {}, patience_s)
+
+
+def bind_or_end(host: str, port: int, flags: str, patience_s: float) -> socket.socket:
+    remedies = {code: remedy.format(flags) for code, remedy in PORT_REMEDIES.items()}
+    return made_or_end(partial(bind, host, port), f"{host}:{port}", remedies, patience_s)
 
 
 def made_or_end(

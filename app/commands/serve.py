@@ -16,7 +16,7 @@ import structlog
 from app.api.admin import AdminThread
 from app.api.application import Application
 from app.api.key_file import KeyFileError, read_key_file
-from app.api.listener import bind_main_or_end, bind_or_end
+from app.api.listener import bind_admin_or_end, bind_main_or_end
 from app.api.server import Server
 from app.api.start_card import show_when_loaded
 from app.api.tls import TlsError, tls_context
@@ -154,7 +154,7 @@ def serve_in_one_process(settings: Settings, terminal: Terminal) -> None:
         count_dropped_lines(app.service.metrics.log_lines_dropped.inc)
         admin = None
         if settings.admin_port is not None:
-            admin = AdminThread(app.service, bind_or_end(settings.admin_host or settings.host, settings.admin_port))
+            admin = AdminThread(app.service, bind_admin_or_end(settings, settings.admin_port))
         ReloadingServer(app, terminal, admin, named).run(sockets=[bound])
 
 

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.multiprocess import mark_process_dead
 
 from app import __version__
-from app.api.listener import bind_main_or_end, bind_or_end, share_port
+from app.api.listener import bind_admin_or_end, bind_main_or_end, share_port
 from app.api.unix_socket import is_unix, remove
 from app.command_line.terminal import Terminal
 from app.hub.named import Named, prepare_named
@@ -271,7 +271,7 @@ def supervise(settings: Settings, terminal: Terminal | None = None) -> int:
         port = 0 if shared else kept.getsockname()[1]
         admin_port = None
         if settings.admin_port is not None:
-            bound = bind_or_end(settings.admin_host or settings.host, settings.admin_port, PREDECESSOR_S)
+            bound = bind_admin_or_end(settings, settings.admin_port, PREDECESSOR_S)
             admin_port = stack.enter_context(keep(bound)).getsockname()[1]
         folder = stack.enter_context(private_folder())
         named = prepare_named(settings, named_table(folder))

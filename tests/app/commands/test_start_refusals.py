@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from app.api.listener import bind_main_or_end
+from app.api.listener import bind_admin_or_end, bind_main_or_end
 from app.settings import Settings
 from tests.app.commands.test_verbs import run
 
@@ -99,6 +99,8 @@ def test_a_port_that_is_taken_says_how_to_get_another():
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit) as ended:
             bind_main_or_end(Settings(host="127.0.0.1", port=port))
+        with pytest.raises(SystemExit, match="give another port with --admin-port "):
+            bind_admin_or_end(Settings(host="127.0.0.1", port=0), port)
     assert str(ended.value) == (
         f"roberta-serve: cannot listen on 127.0.0.1:{port}: Address already in use; "
         "end what listens there, or give another port with --port (0: any that is free)"

@@ -109,10 +109,11 @@ class Listening:
 
 
 def variables_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return settings as the environment variables that the command reads."""
+    """Return settings as the environment variables that the command reads; what is None is as where nothing is set."""
     return {
         f"ROBERTA_{name.upper()}": each if isinstance(each, str) else json.dumps(each)
         for name, each in settings.items()
+        if each is not None
     }
 
 

@@ -15,6 +15,7 @@ def test_settings_reach_the_command_as_they_are(monkeypatch):
     from app.cluster.listening import variables_of
 
     given = {"models": "/models", "port": 8080, "model": ["A/B"], "access_log": True, "access": {"docs": "off"}}
+    given |= {"admin_host": None, "runners": None}
     for name, value in variables_of(given).items():
         monkeypatch.setenv(name, value)
     assert Settings() == Settings(**given)

@@ -25,7 +25,8 @@ def standard_output() -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # it was closed before the command began
+                sys.stdout.flush()
     except BrokenPipeError:
         if not is_reader_gone():
             raise

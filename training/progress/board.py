@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, OverflowMethod
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
@@ -47,7 +47,8 @@ class Board:
 
     def table(self) -> Table:
         """Return the rows as they are now."""
-        column = partial(Column, no_wrap=True, overflow="ellipsis" if self.signs is SIGNS else "crop")
+        overflow: OverflowMethod = "ellipsis" if self.signs is SIGNS else "crop"
+        column = partial(Column, no_wrap=True, overflow=overflow)
         table = Table.grid(
             column(),
             column(min_width=NAME),

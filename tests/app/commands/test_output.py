@@ -13,20 +13,19 @@ import pytest
 from app.command_line.output import READER_GONE, as_json, is_reader_gone, standard_output
 
 
-@pytest.fixture
-def western(monkeypatch):
-    stream = io.TextIOWrapper(io.BytesIO(), "latin-1")
-    monkeypatch.setattr("sys.stdout", stream)
-    return stream
+def western():
+    return io.TextIOWrapper(io.BytesIO(), "latin-1")
 
 
-def test_characters_that_the_encoding_has_not_are_escaped(western):
+def test_characters_that_the_encoding_has_not_are_escaped(monkeypatch):
+    monkeypatch.setattr("sys.stdout", stream := western())
     with standard_output():
         sys.stdout.write("café …")
-    assert western.buffer.getvalue() == b"caf\xe9 \\u2026"
+    assert stream.buffer.getvalue() == b"caf\xe9 \\u2026"
 
 
-def test_json_is_json_in_every_encoding(western):
+def test_json_is_json_in_every_encoding(monkeypatch):
+    monkeypatch.setattr("sys.stdout", western())
     said = {"text": "café … 😀"}
     assert as_json(said, 1).isascii()
     assert json.loads(as_json(said, 1)) == said

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
 
+from app.engine.ask import Ask, Place
 from app.engine.backlog import FULL, unmeetable
 from app.engine.demand import UNIT_S, Curve, Row, point_of
 from app.engine.ease import EASE_S, Ease
 from app.engine.queue import Queue, QueuedRequest
 from app.engine.running import InHand
-from app.engine.work import Lane, QueuedWindow
+from app.engine.work import QueuedWindow
 from app.errors import DeadlineUnmeetableError, QueueFullError, RequestTooLargeError
 
 MOST_CAUTION = 2.0
@@ -43,19 +43,6 @@ class Limits:
     least_caution: float = 1.1
 
 
-class Ask(NamedTuple):
-    """What a new request asks for: `cost_s` seconds of a runner, `longest_s` of them in one window."""
-
-    lane: Lane
-    now: float
-    deadline: float
-    priority: int
-    tokens: int
-    cost_s: float
-    longest_s: float
-    windows: int
-
-
 class Admission:
     """Decides by the queue and the batches in hand. What is predicted grows with deadlines that were missed."""
 
@@ -75,7 +62,7 @@ class Admission:
 
     # --- Admission --------------------------------------------------------------------------------------
 
-    def decide(self, ask: Ask) -> tuple[float, list[QueuedRequest]]:
+    def decide(self, ask: Ask) -> Place:
         """Return when the request is due, and the queued requests that give way to it.
 
         Raises `RequestTooLargeError`, `QueueFullError` and `DeadlineUnmeetableError`. Nothing is changed.
@@ -86,7 +73,7 @@ class Admission:
                 f"the request has {ask.tokens} tokens; at most {limits.max_queue_tokens} are taken at once"
             )
         if self._is_still_easy(ask) or self._is_easy(ask):
-            return ask.deadline, []
+            return Place(ask.deadline, [], [])
         self._ease = None
         giving_way = self._make_space(ask)
         if (ahead := self._ahead_s(ask)) > limits.max_queue_s:
@@ -170,19 +157,19 @@ class Admission:
                     ahead += min(work, requests * max(ask.cost_s, work / windows))
         return ahead / self._limits.runners
 
-    def _place(self, ask: Ask, giving_way: list[QueuedRequest]) -> tuple[float, list[QueuedRequest]]:
+    def _place(self, ask: Ask, giving_way: list[QueuedRequest]) -> Place:
         """Return when the request is due and what gives way; of lower priority, no more than it takes."""
         soon = self._soon(ask)
         if not giving_way and self._is_early(ask, min(soon, ask.deadline)):
-            return min(soon, ask.deadline), giving_way
+            return Place(min(soon, ask.deadline), [], [])
         for due in [soon, ask.deadline] if soon < ask.deadline else [ask.deadline]:
-            if (victims := self._victims(ask, due, giving_way)) is not None:
-                return due, victims
+            if (place := self._place_at(ask, due, giving_way)) is not None:
+                return place
         raise self._unmeetable(ask)
 
-    def _victims(self, ask: Ask, due: float, giving_way: list[QueuedRequest]) -> list[QueuedRequest] | None:
-        """Return `giving_way` and what else must give way for all deadlines to hold; None where nothing suffices."""
-        queue, taken = self._queue, dict.fromkeys(giving_way)
+    def _place_at(self, ask: Ask, due: float, giving_way: list[QueuedRequest]) -> Place | None:
+        """Return what besides `giving_way` must give way for all deadlines to hold; None where nothing suffices."""
+        queue, taken, early = self._queue, dict.fromkeys(giving_way), dict[QueuedRequest, float]()
         for request in giving_way:
             queue.expect(request, request.windows.values(), -1)
         late, lower = self._first_late(ask, due), queue.below(ask.priority)
@@ -191,7 +178,8 @@ class Admission:
             if victim is None:
                 break
             if victim.is_due_early:
-                queue.postpone(victim)
+                early[victim] = victim.due_s
+                queue.be_due(victim, victim.ticket.deadline)
                 lower = queue.below(ask.priority)
             else:
                 queue.expect(victim, victim.windows.values(), -1)
@@ -201,7 +189,9 @@ class Admission:
                 lower = queue.below(ask.priority)  # what was due too late to help may help now
         for request in taken:
             queue.expect(request, request.windows.values())
-        return None if late is not None else list(taken)
+        for request, was_due in early.items():
+            queue.be_due(request, was_due)
+        return None if late is not None else Place(due, list(taken), [each for each in early if each not in taken])
 
     def _soon(self, ask: Ask) -> float:
         """Return by when a request is answered that goes before all of lower priority."""

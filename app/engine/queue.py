@@ -178,12 +178,12 @@ class Queue:
             for window in list(request.windows.values()):
                 self._remove(window, request, request.turn)
 
-    def postpone(self, request: QueuedRequest) -> None:
-        """Have a request be due at its deadline only."""
+    def be_due(self, request: QueuedRequest, due: float) -> None:
+        """Have a request be due at another time, its deadline at the latest."""
         dues = self.by_due[request.ticket.lane]
         self.expect(request, request.windows.values(), -1)
         remove(dues, request.due_key)
-        request.be_due(request.ticket.deadline)
+        request.be_due(due)
         insort(dues, request.due_key)
         self.expect(request, request.windows.values())
 

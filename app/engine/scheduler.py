@@ -20,7 +20,8 @@ from __future__ import annotations
 from itertools import accumulate
 from math import inf
 
-from app.engine.admission import Admission, Ask, Limits
+from app.engine.admission import Admission, Limits
+from app.engine.ask import Ask
 from app.engine.backlog import Backlog, Level, condensed
 from app.engine.filling import fill_by_due, fill_by_length
 from app.engine.queue import Queue, QueuedRequest
@@ -73,10 +74,12 @@ class Scheduler:
         now, deadline, priority = ticket.arrival, ticket.deadline, ticket.priority
         cost_s, longest_s = correction * ticket.cost, lane.window_s(max(lengths), max(ticket.head_rows))
         ask = Ask(lane, now, deadline, priority, ticket.tokens, cost_s, longest_s, len(lengths))
-        due, giving_way = self._admission.decide(ask)
-        for request in giving_way:
+        place = self._admission.decide(ask)
+        for request in place.postponed:
+            self._queue.be_due(request, request.ticket.deadline)
+        for request in place.ending:
             self._end(request, DisplacedError(retry_after_s=self.drain_time_s(ticket.arrival)))
-        self._queue.add(ticket, due)
+        self._queue.add(ticket, place.due)
 
     def check_room(self, lane: Lane, tokens: int, now: float, *, deadline: float, priority: int = 0) -> None:
         """Raise what `admit` would raise now for every request of so many tokens or more, but that it is too large.

@@ -110,3 +110,16 @@ def test_a_request_of_higher_priority_is_promised_what_is_after_the_batch_in_han
     runs_until(scheduler, urgent, now=0.6)
     assert again.finished
     assert gave_way(*tickets) == []
+
+
+def test_what_is_refused_postpones_nothing():
+    """Requests of middle priority are due early, before what has waited; what asks in vain leaves that as it is."""
+    scheduler, lane, _ = make_queue(*[(0, 1.05 + place / 10) for place in range(9)])
+    middle = [admit(scheduler, lane, 10, priority=5, deadline=30.0) for _ in range(5)]
+    due = [scheduler._queue.requests[ticket].due_s for ticket in middle]
+    assert max(due) < 30.0
+    with pytest.raises(DeadlineUnmeetableError):
+        scheduler.check_room(lane, 100, 0.0, deadline=0.6, priority=10)
+    with pytest.raises(DeadlineUnmeetableError):
+        admit(scheduler, lane, *[10] * 10, deadline=0.6, priority=10)
+    assert [scheduler._queue.requests[ticket].due_s for ticket in middle] == due

@@ -51,12 +51,13 @@ class Machine(RuleBasedStateMachine):
         ticket = make_ticket(
             self.lanes[lane], *lengths, arrival=self.now, deadline=self.now + allowed_s, priority=priority
         )
-        before = {other for other in self.admitted if other.finished}
+        before, due = {other for other in self.admitted if other.finished}, self.due()
         try:
             self.scheduler.admit(ticket)
         except (QueueFullError, DeadlineUnmeetableError, RequestTooLargeError):
             assert not ticket.finished
             assert before == {other for other in self.admitted if other.finished}  # nothing gave way to it
+            assert self.due() == due
             return
         for other in self.admitted:
             if other.finished and other not in before:
@@ -64,6 +65,9 @@ class Machine(RuleBasedStateMachine):
                 assert other.priority < priority
                 assert not any((other, index) in self.taken for index in range(len(other.windows)))
         self.admitted.append(ticket)
+
+    def due(self):
+        return {ticket: request.due_s for ticket, request in self.scheduler._queue.requests.items()}
 
     @precondition(lambda self: self.admitted)
     @rule(data=st.data())

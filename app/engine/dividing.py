@@ -15,7 +15,7 @@ import numpy as np
 from app.engine.work import Lane
 from app.window import Floats, Window
 
-PASS_S = 0.05  # that a pass is to take, as predicted
+PASS_S = 0.04  # that a pass is to take, as predicted
 
 
 def divide(lane: Lane, windows: Sequence[Window], most_tokens: int) -> tuple[Sequence[Window], Sequence[int] | None]:

@@ -37,8 +37,8 @@ def answered(windows, **where):
     ("length", "rows", "expected"),
     [
         (100, 1, 1),
-        (100, 40, 1),  # 50 ms
-        (100, 100, 3),  # 10 ms of tokens, and 100 of rows
+        (100, 30, 1),  # 40 ms
+        (100, 100, 4),  # 10 ms of tokens, and 100 of rows
         (400, 40, 1),  # its rows take no longer than its tokens, which each pass computes again
         (400, 100, 3),
         (500, 500, 10),
@@ -62,8 +62,8 @@ def test_only_rows_that_take_time_are_divided():
 
 def test_what_would_not_fit_into_the_queue_any_more_is_left_whole():
     whole = [window(100, head_rows=100)]
-    assert divide(make_lane(cost=WIDE), whole, 299) == (whole, None)
-    assert divide(make_lane(cost=WIDE), whole, 300)[1] == [3]
+    assert divide(make_lane(cost=WIDE), whole, 399) == (whole, None)
+    assert divide(make_lane(cost=WIDE), whole, 400)[1] == [4]
 
 
 @settings(max_examples=50, deadline=None)
@@ -98,7 +98,7 @@ def test_a_request_is_answered_as_if_it_had_not_been_divided():
             engine.stop()
 
     windows, outputs = asyncio.run(play())
-    assert sorted(ran) == [1, 30, 37, 38]
+    assert sorted(ran) == [1, 25, 25, 25, 30]
     for output, expected in zip(outputs, answered(windows), strict=True):
         np.testing.assert_array_equal(output, expected)
 

@@ -66,9 +66,7 @@ class Application:
         except ServeError as error:
             self.gate.note(call, error)
             response = self._errors.of_call(call, error)
-            error.__traceback__ = (
-                None  # it holds the request with its body, and is held by it, until they are collected
-            )
+            error.__traceback__ = None  # with it the error would hold the request, which may hold the error
             await response(call.scope, call.receive, call.send)
         except Exception as error:
             response = self._errors.of_defect(call, error)

@@ -29,10 +29,7 @@ TARGET = "roberta.target"  # in an ASGI scope: the path and query of the request
 MOST_TARGETS = 64
 MODELS = "/models/"  # before the name of the model that is asked
 REMEMBERED = (QueueFullError, DeadlineUnmeetableError)
-SAID = (
-    *REMEMBERED,
-    RateLimitedError,
-)  # the last where the key of a request that is like one of these is over its limits
+SAID = (*REMEMBERED, RateLimitedError)  # the last where the key of a request that is like those is over its limits
 
 
 @dataclass(slots=True)

@@ -37,7 +37,7 @@ class Overload(Scenario):
 
     def __init__(self, windows: int, load: float, deadline_s: float) -> None:
         self.windows, self.load, self.deadline_s = windows, load, deadline_s
-        self.fault = f"{load:g} times capacity, {windows} windows, {deadline_s:g} s"
+        self.fault = f"{load:g} times capacity, {windows} window{'s' * (windows > 1)}, {deadline_s:g} s"
 
     @property
     def name(self) -> str:

@@ -234,3 +234,10 @@ class ClientGoneError(ServeError):
 
     code, status = "client_gone", 499
     before_work = False
+
+
+def said_by(error: BaseException) -> str:
+    """Return the first line of what a library says went wrong, as part of a sentence; the kind of error if it says
+    nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

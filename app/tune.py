@@ -72,7 +72,7 @@ class Tune(Settings):
     output: Path = Field(
         Path(ENV_FILE), description="File to write; where it cannot be written, the settings are printed only."
     )
-    seconds: float = Field(1.0, gt=0, description="Length of one measurement.")
+    seconds: float = Field(1.0, gt=0, le=3600, description="Length of one measurement.")
     at_once: int | None = Field(
         None, ge=1, description="Requests of one text in the service at any time. Default: 32 on CPU, 1024 on CUDA."
     )

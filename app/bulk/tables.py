@@ -18,6 +18,7 @@ from app.bulk.errors import BulkError
 from app.bulk.inputs import Prediction
 from app.bulk.rows import START, Position, Reader, Row
 from app.bulk.writing import Naming, Writer, cell_text, json_text
+from app.errors import said_by
 
 ROWS_READ = 1024  # in one batch
 GROUP_ROWS, GROUP_BYTES = 2**16, 2**26  # of a row group that is written
@@ -101,8 +102,7 @@ class ParquetReader(Reader):
 
 
 def unreadable(path: Path, error: Exception) -> BulkError:
-    reason = str(error).splitlines()[0].rstrip(".") or type(error).__name__
-    return BulkError(f"{path}: not valid Parquet: {reason}; write it again")
+    return BulkError(f"{path}: not valid Parquet: {said_by(error)}; write it again")
 
 
 class ParquetWriter(Writer):

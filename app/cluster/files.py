@@ -12,7 +12,7 @@ from typing import Any
 from app.bulk.errors import BulkError
 from app.bulk.many import Asked, ManyFiles, Outcome, Pair
 from app.bundle import BundleError
-from app.errors import InvalidRequestError
+from app.errors import InvalidRequestError, said_by
 from app.runtime.session import SessionError
 
 SOURCE, OUTPUT = "source", "output"
@@ -117,9 +117,8 @@ def connected(address: str) -> Iterator[Any]:
         options = {"include_dashboard": False} if address == LOCAL else {}
         ray.init(address=address, log_to_driver=False, configure_logging=False, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
         raise BulkError(
-            f"--ray {address}: {reason}; start a cluster with `ray start --head`, or say {LOCAL}"
+            f"--ray {address}: {said_by(error)}; start a cluster with `ray start --head`, or say {LOCAL}"
         ) from error
     try:
         yield ray

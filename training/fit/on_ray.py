@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from app.errors import said_by
 from training.config import Recipe, RecipeError
 from training.errors import ExpectedError
 from training.fit.distributed import PATIENCE
@@ -36,9 +37,8 @@ def finetune_on_ray(recipe: Recipe, data_dir: Path, run_dir: Path, address: str,
     try:
         ray.init(address=address, configure_logging=False, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
         raise RecipeError(
-            f"--ray {address}: {reason}; start a cluster with `ray start --head`, or say {LOCAL}"
+            f"--ray {address}: {said_by(error)}; start a cluster with `ray start --head`, or say {LOCAL}"
         ) from error
     try:
         TorchTrainer(

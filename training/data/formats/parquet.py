@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from app.errors import said_by
 from training.config import DataConfig
 from training.data.class_names import named
 from training.data.errors import DataError, Refuse
@@ -38,5 +39,4 @@ class Parquet(Table):
                 for number, row in enumerate(values, start=1):
                     yield Row(f"{path}:{number}", named(row, features))
             except (pa.ArrowException, ValueError, OSError) as error:
-                reason = str(error).splitlines()[0].rstrip(".")
-                raise DataError(f"{path}: not valid Parquet: {reason}; write it again") from error
+                raise DataError(f"{path}: not valid Parquet: {said_by(error)}; write it again") from error
